@@ -1,0 +1,1 @@
+"""Every rival behind one interface: contract, registry, one file a model."""

@@ -1,0 +1,46 @@
+"""The errors a user can mend. Each is one sentence of cause and one of remedy, printed without a traceback."""
+
+from __future__ import annotations
+
+
+class MMBenchError(Exception):
+    """Base of all user errors: `message` names the file and the cause, `remedy` says what to do."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".strip()
+
+    def __reduce__(self) -> tuple[type[MMBenchError], tuple[str, str]]:
+        return type(self), (self.message, self.remedy)
+
+
+class MediaError(MMBenchError):
+    """A video or image that cannot be used: corrupt, empty, truncated, too large, or not media at all."""
+
+
+class MissingWeights(MMBenchError):
+    """A weight file is not on disk; the remedy is the command that gets it, with size and licence."""
+
+
+class WeightsError(MMBenchError):
+    """A weight file is on disk but wrong: hash, size, unknown or left-over keys."""
+
+
+class MissingDependency(MMBenchError):
+    """An optional package is not installed; the remedy names the extra."""
+
+
+class ManifestError(MMBenchError):
+    """A manifest, prompt file, test set or settings file that cannot be used."""
+
+
+class RequestError(MMBenchError):
+    """A generation request a model cannot serve: wrong size, frame count, prompt or reference."""
+
+
+class ReferenceFaceError(MMBenchError):
+    """A reference image without a usable face: an error when a run is set up, never a NaN."""

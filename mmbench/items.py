@@ -1,0 +1,30 @@
+"""`Item`: one video to generate or to measure. The unit of work, of resume and of every row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Item:
+    """One video of one model for one identity and one prompt.
+
+    `identity` is also the cluster of every interval and test. `prompt` is the short standardised prompt
+    (trigger word removed), `prompt_long` the enhanced one. `fps`, when given, overrides what the container
+    says. `condition` is the conditioning first frame of an image-to-video model.
+    """
+
+    id: str
+    model: str
+    identity: str
+    video: Path
+    references: tuple[Path, ...] = ()
+    group: str | None = None
+    prompt: str | None = None
+    prompt_long: str | None = None
+    prompt_index: int | None = None
+    seed: int | None = None
+    fps: float | None = None
+    condition: Path | None = None
+    extra: dict[str, str] = field(default_factory=dict, hash=False)

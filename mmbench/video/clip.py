@@ -1,0 +1,55 @@
+"""What is known about an opened video, and the protocol of everything that looks at its frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Frame = NDArray[np.uint8]
+"""One picture, uint8 RGB, shape (height, width, 3)."""
+
+FpsSource = Literal["container", "manifest", "assumed"]
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """Facts of one video: exact frame count, display size in pixels, frames per second and who said so.
+
+    `container_fps` is what VBench would read (0 for a frame folder); `fps` is the one to use.
+    `is_folder` marks a folder of frames, which VBench does not subsample.
+    `times` are presentation times in seconds, shape (n_frames,), from the container where it has them.
+    """
+
+    path: Path
+    n_frames: int
+    width: int
+    height: int
+    fps: float
+    fps_source: FpsSource
+    container_fps: float
+    is_folder: bool
+    sha256: str
+    times: tuple[float, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+FeaturesT = TypeVar("FeaturesT", covariant=True)
+
+
+class FramePass(Protocol[FeaturesT]):
+    """Something that looks at every frame once. One decode feeds all passes; none may keep all frames."""
+
+    name: str
+
+    def start(self, clip: ClipInfo) -> None:
+        """Called once, before the first frame; `clip.n_frames` is exact."""
+
+    def feed(self, index: int, frame: Frame) -> None:
+        """Called for index 0..n_frames-1 in order. The array is not to be written to."""
+
+    def finish(self) -> FeaturesT:
+        """Called once, after the last frame."""

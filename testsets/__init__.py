@@ -1,0 +1,1 @@
+"""Bundled and importable test sets: manifests, prompts and rules as data."""
