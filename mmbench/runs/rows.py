@@ -1,0 +1,91 @@
+"""Rows: what one measured clip (or one set of clips) looks like on disk and in memory."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmbench.items import Item
+from mmbench.score import Score
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class ClipFacts:
+    """Geometry and identity of the file that was measured; `sha256` is of the file's bytes."""
+
+    n_frames: int
+    width: int
+    height: int
+    fps: float
+    fps_source: str
+    sha256: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RowError:
+    """Why a clip could not be measured at all: error type, one-sentence cause, remedy."""
+
+    type: str
+    message: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class ItemRow:
+    """One item with all its scores. `error` is set, and `scores` empty, when the clip itself was unusable."""
+
+    item: Item
+    scores: tuple[Score, ...] = ()
+    clip: ClipFacts | None = None
+    error: RowError | None = None
+    seconds: float = 0.0
+
+    def score(self, metric: str) -> Score | None:
+        """The score of that name, or None when the row has none."""
+        return next((score for score in self.scores if score.metric == metric), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dict, one line of the store."""
+        row = asdict(self)
+        row["item"]["video"] = str(self.item.video)
+        row["item"]["references"] = [str(path) for path in self.item.references]
+        row["item"]["condition"] = str(self.item.condition) if self.item.condition else None
+        return {"schema": SCHEMA, "kind": "item", **row}
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> ItemRow:
+        """Inverse of `to_json`."""
+        item = dict(row["item"])
+        item["video"] = Path(item["video"])
+        item["references"] = tuple(Path(path) for path in item["references"])
+        item["condition"] = Path(item["condition"]) if item["condition"] else None
+        clip = row["clip"]
+        return cls(
+            item=Item(**item),
+            scores=tuple(Score.from_json(score) for score in row["scores"]),
+            clip=ClipFacts(**{**clip, "warnings": tuple(clip["warnings"])}) if clip else None,
+            error=RowError(**row["error"]) if row["error"] else None,
+            seconds=row["seconds"],
+        )
+
+
+@dataclass(frozen=True)
+class SetRow:
+    """Set-level scores (Inception Score) of one model over `n` clips."""
+
+    model: str
+    n: int
+    scores: tuple[Score, ...] = field(default_factory=tuple)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dict, one line of the store."""
+        return {"schema": SCHEMA, "kind": "set", **asdict(self)}
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> SetRow:
+        """Inverse of `to_json`."""
+        return cls(row["model"], row["n"], tuple(Score.from_json(score) for score in row["scores"]))
