@@ -44,3 +44,7 @@ class RequestError(MMBenchError):
 
 class ReferenceFaceError(MMBenchError):
     """A reference image without a usable face: an error when a run is set up, never a NaN."""
+
+
+class GenerationError(MMBenchError):
+    """A generator failed on a request, crashed, or ran out of time."""

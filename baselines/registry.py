@@ -1,0 +1,84 @@
+"""Names of models to the places their classes live. Listing and importing this loads no model library."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Final
+
+from mmbench.errors import RequestError
+
+from .contract import Baseline, FirstFrame, Model, PromptKind
+
+ENTRY_POINT_GROUP: Final = "mmbench.models"
+"""Installed packages add models by an entry point `name = "module:Class"` in this group."""
+
+BASELINES: Final[dict[str, str]] = {
+    "magic_mirror": "mmbench.baselines.magic_mirror:MagicMirror",
+    "id_animator": "mmbench.baselines.id_animator:IDAnimator",
+    "dynamicrafter": "mmbench.baselines.dynamicrafter:DynamiCrafter",
+    "easyanimate": "mmbench.baselines.easyanimate:EasyAnimate",
+    "cogvideox_i2v": "mmbench.baselines.cogvideox:CogVideoXI2V",
+    "cogvideox": "mmbench.baselines.cogvideox:CogVideoX",
+    "consisid": "mmbench.baselines.consisid:ConsisID",
+}
+FIRST_FRAMES: Final[dict[str, str]] = {"photomaker_v2": "mmbench.baselines.photomaker_v2:PhotoMakerV2"}
+
+
+def installed() -> dict[str, str]:
+    """Name to `module:Class` of every video model: ours, and those that installed packages add.
+
+    A package cannot take one of our names: results under one name must mean one model.
+    """
+    added = {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
+    clash = sorted(set(added) & set(BASELINES))
+    if clash:
+        raise RequestError(
+            f"An installed package registers a model under our name {clash[0]!r}.",
+            f"Rename the entry point in group {ENTRY_POINT_GROUP}.",
+        )
+    return {**BASELINES, **added}
+
+
+def create(name: str, prompt_kind: PromptKind | None = None) -> Baseline:
+    """An unloaded video model.
+
+    `name` is a registered name, `module:Class` of a class of yours that can be imported, or `folder:PATH` for a
+    folder of finished videos. `prompt_kind` overrides which prompt the model gets. Raises RequestError.
+    """
+    if name.startswith("folder:"):
+        from .folder import Folder
+
+        return Folder(name.removeprefix("folder:"), prompt_kind)
+    place = name if ":" in name else installed().get(name)
+    if place is None:
+        raise RequestError(
+            f"There is no model {name!r}.",
+            f"Choose one of {', '.join(installed())}; or give module:Class or folder:PATH.",
+        )
+    found = import_class(place)
+    if not issubclass(found, Baseline):
+        raise RequestError(
+            f"{place} is no subclass of mmbench.baselines.contract.Baseline.", "See baselines/README.md."
+        )
+    return found(prompt_kind)
+
+
+def create_first_frame(name: str = "photomaker_v2") -> FirstFrame:
+    """An unloaded first-frame maker: a registered name or `module:Class`. Raises RequestError."""
+    place = name if ":" in name else FIRST_FRAMES.get(name)
+    if place is None:
+        raise RequestError(f"There is no first-frame maker {name!r}.", f"Choose one of {', '.join(FIRST_FRAMES)}.")
+    found = import_class(place)
+    if not issubclass(found, FirstFrame):
+        raise RequestError(f"{place} is no subclass of mmbench.baselines.contract.FirstFrame.", "")
+    return found()
+
+
+def import_class(place: str) -> type[Model]:
+    """The class at `module:Class`. Raises RequestError when the class is absent; import errors pass through."""
+    module, _, attribute = place.partition(":")
+    found = getattr(import_module(module), attribute, None)
+    if not isinstance(found, type) or not issubclass(found, Model):
+        raise RequestError(f"{place} names no model class.", "Write module:Class.")
+    return found
