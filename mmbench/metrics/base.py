@@ -38,6 +38,7 @@ class Need(StrEnum):
     FLOW = "flow"
     VIDEO_TEXT = "video_text"
     INCEPTION = "inception"
+    ARCFACE = "arcface"
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class Evidence:
     flow: FlowResult | None = None
     video_text: VideoText | None = None
     inception: InceptionResult | None = None
+    arcface: FaceTrack | None = None
+    arcface_references: ReferenceFaces | None = None
 
 
 class Metric(ABC):

@@ -20,6 +20,8 @@ BUILT_IN = {
     "fm_ref": "mmbench.metrics.fm_ref:FMRef",
     "fm_inter": "mmbench.metrics.fm_inter:FMInter",
     "face_rate": "mmbench.metrics.face_rate:FaceRate",
+    "id_similarity_arcface": "mmbench.metrics.id_similarity:IdSimilarityArcFace",
+    "success_rates": "mmbench.metrics.success_rates:SuccessRates",
 }
 
 

@@ -1,0 +1,262 @@
+"""Average ID similarity: faces of the clip against the average reference of the identity (Table 1, AvgIDSim)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmbench.face.bank import ReferenceBank
+from mmbench.face.track import FaceTrack, ReferenceFaces
+from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
+from mmbench.score import Score
+
+MIN_SLOTS = 4
+"""Fewer slots with a usable face than this, and a clip has no face value at all."""
+
+DLIB_SAME_PERSON = 0.6
+"""dlib's own same-person rule: L2 distance of raw 128-d embeddings at most 0.6."""
+
+
+@dataclass(frozen=True)
+class IdSimilarityResult:
+    """`value`: mean cosine over usable slots. `curve`: cosine per slot, shape (K,), NaN where the face is missing."""
+
+    value: float
+    pooled: float
+    verified: float
+    curve: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class BankResult:
+    """Own identity against all others of the bank: see `compare_with_bank`."""
+
+    margin: float
+    rank1: bool
+    centred: float
+    nearest: str
+
+
+def unit(vectors: Floats) -> NDArray[np.float64]:
+    """Rows scaled to length one, float64; NaN rows stay NaN. Raises ValueError on a zero row."""
+    wide = np.asarray(vectors, np.float64)
+    norm = np.linalg.norm(wide, axis=-1, keepdims=True)
+    if np.any(norm == 0):
+        raise ValueError("an embedding of length zero has no direction")
+    return wide / norm
+
+
+def reference_centroid(references: Floats) -> NDArray[np.float64]:
+    """Unit mean of the unit reference embeddings, (R, D) -> (D,): the paper's "average of the references"."""
+    return unit(unit(references).mean(axis=0))
+
+
+def usable_rows(embeddings: Floats) -> NDArray[np.bool_]:
+    """Which rows of (K, D) hold an embedding, shape (K,)."""
+    return np.isfinite(embeddings).all(axis=-1)
+
+
+def similarity_curve(embeddings: Floats, references: Floats) -> NDArray[np.float64]:
+    """Cosine of every slot's face to the average reference, (K, D) and (R, D) -> (K,); NaN for missing slots."""
+    curve: NDArray[np.float64] = unit(embeddings) @ reference_centroid(references)
+    return curve
+
+
+def id_similarity(embeddings: Floats, references: Floats, same_person: float = DLIB_SAME_PERSON) -> IdSimilarityResult:
+    """Mean cosine between the faces of a clip and the average reference.
+
+    embeddings: (K, D) raw recogniser outputs of the K sampled slots, NaN rows where no face was usable.
+    references: (R, D) raw embeddings of the 1-4 reference images.
+    Also `pooled`, the cosine of the mean frame embedding, and `verified`, the share of frames whose L2 distance
+    to the mean raw reference is at most `same_person`. Source: Magic Mirror section 4.1 (similarity to the
+    average of the references), sampling and companions measured on the official clips.
+    Raises ValueError when no slot has a face.
+    """
+    present = usable_rows(embeddings)
+    if not present.any():
+        raise ValueError("no slot has a face")
+    curve = similarity_curve(embeddings, references)
+    faces = np.asarray(embeddings, np.float64)[present]
+    pooled = unit(unit(faces).mean(axis=0)) @ reference_centroid(references)
+    distance = np.linalg.norm(faces - np.asarray(references, np.float64).mean(axis=0), axis=-1)
+    return IdSimilarityResult(
+        float(curve[present].mean()), float(pooled), float((distance <= same_person).mean()), curve
+    )
+
+
+def compare_with_bank(
+    embeddings: Floats, own: str, identities: tuple[str, ...], centroids: Floats
+) -> BankResult | None:
+    """The clip against every identity of the bank; None when the bank holds fewer than two.
+
+    centroids: (I, D) unit average references in the order of `identities`. `margin` is the own similarity minus
+    the mean over the others; `rank1` says whether the own identity is the most similar; `centred` is the own
+    cosine after subtracting the mean centroid, which undoes the compression of dlib's cosine scale.
+    """
+    if len(identities) < 2:
+        return None
+    faces = unit(np.asarray(embeddings, np.float64)[usable_rows(embeddings)])
+    bank = np.asarray(centroids, np.float64)
+    similarity = (faces @ bank.T).mean(axis=0)
+    index = identities.index(own)
+    mean = bank.mean(axis=0)
+    centred = (unit(faces - mean) @ unit(bank[index] - mean)).mean()
+    others = np.delete(similarity, index)
+    return BankResult(
+        margin=float(similarity[index] - others.mean()),
+        rank1=bool(similarity[index] > others.max()),
+        centred=float(centred),
+        nearest=identities[int(similarity.argmax())],
+    )
+
+
+def too_few_faces(metric: str, track: FaceTrack) -> Score | None:
+    """The "missing" score of a clip with fewer than four usable slots, shared by the face metrics."""
+    usable = int((track.slot_frames >= 0).sum())
+    if usable >= MIN_SLOTS:
+        return None
+    return Score.missing(
+        metric,
+        f"A usable face in {usable} of {len(track.slots)} sampled frames; at least {MIN_SLOTS} are needed.",
+        "Look at the clip: the face is absent, turned away, or smaller than 32 px.",
+        usable_slots=usable,
+    )
+
+
+def _companion(name: str, title: str, definition: str, unit_: str = "cosine", caveats: str = "") -> MetricFacts:
+    bounds = {"cosine": (-1.0, 1.0), "cosine difference": (-2.0, 2.0), "share": (0.0, 1.0)}[unit_]
+    return MetricFacts(name, title, True, unit_, bounds, definition, "mmbench", caveats)
+
+
+class IdSimilarity(ClipMetric):
+    """Average ID similarity with dlib's recogniser, on the paper's compressed scale, and its companions."""
+
+    facts: ClassVar[MetricFacts] = MetricFacts(
+        name="id_similarity",
+        title="Average ID similarity",
+        higher_is_better=True,
+        unit="cosine",
+        range=(-1.0, 1.0),
+        definition="Mean over 16 uniformly sampled frames of the cosine between the face's 128-d dlib embedding "
+        "and the average reference embedding of the identity.",
+        source="Magic Mirror (arXiv 2501.03931) section 4.1; recogniser of face_recognition (dlib ResNet)",
+        caveats="The scale is compressed: strangers score 0.75-0.90. Read it with id_margin or id_centred, "
+        "which spread strangers and the right person apart. Frames without a face are skipped: read face_rate.",
+        column=True,
+    )
+    companions: ClassVar[tuple[MetricFacts, ...]] = (
+        _companion("id_pooled", "Pooled ID similarity", "Cosine of the mean frame embedding to the average reference."),
+        _companion(
+            "id_margin",
+            "ID margin",
+            "Own similarity minus the mean similarity to the other identities' references.",
+            "cosine difference",
+        ),
+        _companion(
+            "id_centred",
+            "Centred ID similarity",
+            "Cosine after subtracting the mean reference of all identities; strangers fall near 0.",
+        ),
+        _companion(
+            "id_rank1", "Rank-1", "1 when the own reference is the most similar of all identities, else 0.", "share"
+        ),
+        _companion(
+            "id_verified",
+            "Verified frames",
+            "Share of frames within dlib's same-person distance (L2 <= 0.6) of the mean reference.",
+            "share",
+            "On rendered faces 0.6 is too lenient: they sit close together in the embedding space.",
+        ),
+        _companion(
+            "id_score", "ID score", "ID similarity times face rate, so that hiding the face cannot pay.", "cosine"
+        ),
+    )
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.FACES, Need.REFERENCES})
+
+    def update(self, embeddings: Floats, references: Floats) -> IdSimilarityResult:
+        """Add one clip's (K, D) embeddings and its identity's (R, D) references."""
+        result = id_similarity(embeddings, references)
+        self._add(result.value)
+        return result
+
+    def measure(self, evidence: Evidence) -> list[Score]:
+        """Scores of one clip; needs `evidence.faces` and `evidence.references`."""
+        return measure_identity(
+            self.all_facts(), evidence.item.identity, evidence.faces, evidence.references, evidence.bank
+        )
+
+
+class IdSimilarityArcFace(ClipMetric):
+    """The same measure with ArcFace (insightface w600k_r50): another scale, its own column, never mixed with dlib's."""
+
+    facts: ClassVar[MetricFacts] = MetricFacts(
+        name="id_similarity_arcface",
+        title="ID similarity (ArcFace)",
+        higher_is_better=True,
+        unit="cosine",
+        range=(-1.0, 1.0),
+        definition="Mean over 16 uniformly sampled frames of the cosine between the face's 512-d ArcFace embedding "
+        "and the average reference embedding.",
+        source="insightface buffalo_l (det_10g + w600k_r50)",
+        caveats="Same person typically 0.5-0.8, strangers near 0. Weights are for non-commercial research only.",
+    )
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.ARCFACE})
+
+    def update(self, embeddings: Floats, references: Floats) -> float:
+        """Add one clip's (K, 512) embeddings and its identity's (R, 512) references."""
+        value = id_similarity(embeddings, references).value
+        self._add(value)
+        return value
+
+    def measure(self, evidence: Evidence) -> list[Score]:
+        """Score of one clip; needs `evidence.arcface` and `evidence.arcface_references`."""
+        return measure_identity(
+            self.all_facts(), evidence.item.identity, evidence.arcface, evidence.arcface_references, None
+        )
+
+
+def measure_identity(
+    facts: tuple[MetricFacts, ...],
+    identity: str,
+    track: FaceTrack | None,
+    references: ReferenceFaces | None,
+    bank: ReferenceBank | None,
+) -> list[Score]:
+    """The identity scores named in `facts` for one clip: the main one first."""
+    name = facts[0].name
+    if track is None or references is None:
+        raise ValueError(f"{name} needs a face track and references")
+    if missing := too_few_faces(name, track):
+        return [missing, *(Score.missing(f.name, missing.reason, missing.remedy) for f in facts[1:])]
+    result = id_similarity(track.embeddings, references.embeddings)
+    provenance = track.provenance
+    scores = [
+        Score.ok(
+            name,
+            result.value,
+            provenance,
+            frames=track.slot_frames.tolist(),
+            similarity=[round(float(s), 6) if np.isfinite(s) else None for s in result.curve],
+        )
+    ]
+    if len(facts) == 1:
+        return scores
+    face_rate = float((track.slot_frames >= 0).mean())
+    scores += [
+        Score.ok("id_pooled", result.pooled, provenance),
+        Score.ok("id_verified", result.verified, provenance),
+        Score.ok("id_score", result.value * face_rate, provenance),
+    ]
+    against = compare_with_bank(track.embeddings, identity, bank.identities, bank.centroids) if bank else None
+    if against is None:
+        reason = "The run holds a single identity, so there is nobody to compare with."
+        return scores + [Score.missing(n, reason) for n in ("id_margin", "id_centred", "id_rank1")]
+    return [
+        *scores,
+        Score.ok("id_margin", against.margin, provenance),
+        Score.ok("id_centred", against.centred, provenance),
+        Score.ok("id_rank1", float(against.rank1), provenance, nearest=against.nearest),
+    ]

@@ -1,0 +1,87 @@
+"""Similarity decay: how much identity is lost from the first to the last frame (Table 1, SimDecay)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
+from mmbench.metrics.id_similarity import MIN_SLOTS, similarity_curve, too_few_faces
+from mmbench.score import Score
+
+
+@dataclass(frozen=True)
+class DecayResult:
+    """`value`: fitted loss of cosine over the whole clip, signed. `stderr`: of the fit, None for exact fits of two."""
+
+    value: float
+    intercept: float
+    stderr: float
+
+
+def similarity_decay(similarity: Floats, tau: Floats) -> DecayResult | None:
+    """Minus the slope of the least-squares line through (tau, similarity), tau in [0, 1] over the clip.
+
+    similarity, tau: shape (K,), NaN similarity where a slot is missing. None when fewer than four slots are usable
+    or they cover less than half of the clip. Positive: identity is lost over time. Source: Magic Mirror section 4.1
+    ("drop of face similarity across uniformly sampled frames"); the signed slope is the form that reproduces the
+    order of magnitude of the paper's 0.002-0.029.
+    """
+    s, t = np.asarray(similarity, np.float64), np.asarray(tau, np.float64)
+    present = np.isfinite(s) & np.isfinite(t)
+    s, t = s[present], t[present]
+    if len(s) < MIN_SLOTS or np.ptp(t) < 0.5:
+        return None
+    design = np.stack([np.ones_like(t), t], axis=1)
+    (intercept, slope), *_ = np.linalg.lstsq(design, s, rcond=None)
+    residual = s - design @ np.array([intercept, slope])
+    spread = np.sqrt((residual**2).sum() / (len(s) - 2) / ((t - t.mean()) ** 2).sum())
+    return DecayResult(float(-slope), float(intercept), float(spread))
+
+
+class SimilarityDecay(ClipMetric):
+    """Signed loss of ID similarity over a clip."""
+
+    facts: ClassVar[MetricFacts] = MetricFacts(
+        name="similarity_decay",
+        title="Similarity decay",
+        higher_is_better=False,
+        unit="cosine over the clip",
+        range=(-2.0, 2.0),
+        definition="Minus the slope of a straight line fitted to ID similarity against time, over the whole clip.",
+        source="Magic Mirror (arXiv 2501.03931) section 4.1",
+        caveats="Noise of one clip is about 0.015, so with 200 clips differences under 0.003 mean nothing. "
+        "Slightly negative values are noise around zero.",
+        column=True,
+    )
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.FACES, Need.REFERENCES})
+
+    def update(self, similarity: Floats, tau: Floats) -> DecayResult | None:
+        """Add one clip's similarity curve (K,) at times tau (K,) in [0, 1]; too short curves are not counted."""
+        result = similarity_decay(similarity, tau)
+        self._add(result.value if result else None)
+        return result
+
+    def measure(self, evidence: Evidence) -> list[Score]:
+        """Score of one clip; needs `evidence.faces` and `evidence.references`."""
+        track, references = evidence.faces, evidence.references
+        if track is None or references is None:
+            raise ValueError("similarity_decay needs a face track and references")
+        if missing := too_few_faces("similarity_decay", track):
+            return [missing]
+        tau = np.where(track.slot_frames >= 0, track.slot_frames, np.nan) / max(track.n_frames - 1, 1)
+        result = similarity_decay(similarity_curve(track.embeddings, references.embeddings), tau)
+        if result is None:
+            reason = "The frames with a usable face cover less than half of the clip."
+            return [Score.missing("similarity_decay", reason)]
+        return [
+            Score.ok(
+                "similarity_decay",
+                result.value,
+                track.provenance,
+                stderr=round(result.stderr, 6),
+                intercept=round(result.intercept, 6),
+            )
+        ]
