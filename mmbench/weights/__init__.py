@@ -1,1 +1,25 @@
+"""Weight files: what exists, where it lies, how to get it, and how to load it safely.
 
+`path(name)` is the one call most code needs; nothing here downloads unless `get` is called.
+"""
+
+from mmbench.weights.load import Loaded, load, load_file, load_strict, read_state, rename_keys
+from mmbench.weights.locate import first_of, folder, locate, path
+from mmbench.weights.registry import WeightFile, expand, find, registry
+
+__all__ = [
+    "Loaded",
+    "WeightFile",
+    "expand",
+    "find",
+    "first_of",
+    "folder",
+    "load",
+    "load_file",
+    "load_strict",
+    "locate",
+    "path",
+    "read_state",
+    "registry",
+    "rename_keys",
+]

@@ -1,0 +1,136 @@
+"""Where weight files lie on this machine, and what is known of each: source, digest, trust."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mmbench.errors import MMBenchError, WeightsError
+from mmbench.weights.registry import WeightFile
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was written down when a file arrived: its digest, where from, and whether that digest was
+    published.
+
+    `trust` is "published" (full digest), "prefix" (leading digits) or "first use" (recorded from these
+    bytes). `mtime_ns` with `size` tells an untouched file from an edited one without reading it.
+    """
+
+    sha256: str
+    size: int
+    mtime_ns: int
+    source: str
+    trust: str
+
+
+def cache_dir() -> Path:
+    """`MMBENCH_WEIGHTS`, else the platform's cache folder for mmbench."""
+    if chosen := os.environ.get("MMBENCH_WEIGHTS"):
+        return Path(chosen).expanduser()
+    import pooch
+
+    return Path(pooch.os_cache("mmbench")) / "weights"
+
+
+def cached_file(entry: WeightFile) -> Path:
+    """Where the file is, or would be, in the cache."""
+    return cache_dir() / entry.location
+
+
+def sha256_of(path: Path) -> str:
+    """Digest of a file's bytes, read in blocks."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _record_path(path: Path) -> Path:
+    return path.with_name(path.name + ".origin.json")
+
+
+def read_record(path: Path) -> Record | None:
+    """The record beside a cached file, or None. A damaged record counts as none."""
+    try:
+        return Record(**json.loads(_record_path(path).read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def write_record(path: Path, digest: str, source: str, trust: str) -> Record:
+    """Write down the origin of `path` atomically."""
+    stat = path.stat()
+    record = Record(digest, stat.st_size, stat.st_mtime_ns, source, trust)
+    write_json(_record_path(path), asdict(record))
+    return record
+
+
+def write_json(path: Path, document: object) -> None:
+    """Replace a small JSON file in one step, so a kill leaves the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    scratch.replace(path)
+
+
+def verify(path: Path, entry: WeightFile, *, quick: bool = False) -> str:
+    """Check a file against its entry and its record; returns the digest.
+
+    `quick` trusts an unchanged size and modification time since the digest was last computed, for folders of
+    tens of gigabytes. Raises WeightsError naming got and expected.
+    """
+    size = path.stat().st_size
+    if entry.size is not None and size != entry.size:
+        raise WeightsError(f"{path} has {size} bytes, expected {entry.size}.", _again(entry))
+    record = read_record(path)
+    if quick and record and (record.size, record.mtime_ns) == (size, path.stat().st_mtime_ns):
+        digest = record.sha256
+    else:
+        digest = sha256_of(path)
+    check_digest(digest, entry, str(path))
+    if record and not entry.sha256 and digest != record.sha256:
+        raise WeightsError(
+            f"{path} changed: sha256 {digest}, recorded at its download as {record.sha256}.", _again(entry)
+        )
+    return digest
+
+
+def check_digest(digest: str, entry: WeightFile, where: str) -> None:
+    """Compare with what is published for `entry`. Raises WeightsError."""
+    expected = entry.sha256 or entry.sha256_prefix
+    if expected and not digest.startswith(expected):
+        raise WeightsError(
+            f"{where} is not {entry.name}: sha256 {digest}, expected {expected}.", _again(entry)
+        )
+
+
+def _again(entry: WeightFile) -> str:
+    if entry.package:
+        return f"Reinstall the package {entry.package}."
+    return f"Delete the file and run `mmbench weights get {entry.name}`."
+
+
+def user_paths() -> dict[str, str]:
+    """Files the user put in place of a registry entry: name -> path."""
+    try:
+        document = json.loads((cache_dir() / "user_paths.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise MMBenchError(f"{cache_dir() / 'user_paths.json'} is no JSON: {error}.", "Delete it.") from error
+    return {str(name): str(path) for name, path in document.items()}
+
+
+def set_user_path(entry: WeightFile, path: Path | None) -> None:
+    """Use the user's own file for `entry` from now on, or the registry's again when `path` is None."""
+    if path is not None and not path.is_file():
+        raise MMBenchError(f"{path} is no file.", "Give the path of a weight file.")
+    kept = {name: where for name, where in user_paths().items() if name != entry.name}
+    if path is not None:
+        kept[entry.name] = str(path.resolve())
+    write_json(cache_dir() / "user_paths.json", kept)

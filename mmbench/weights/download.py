@@ -1,0 +1,122 @@
+"""Get weight files: only when asked, only from known addresses, checked before they are kept."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mmbench.errors import MMBenchError, WeightsError
+from mmbench.weights.cache import cached_file, check_digest, sha256_of, write_record
+from mmbench.weights.http import DownloadError, Limits, Progress
+from mmbench.weights.http import download as http_download
+from mmbench.weights.locate import locate, trust_of, unpack
+from mmbench.weights.registry import WeightFile, find
+
+
+class OfflineError(MMBenchError):
+    """A download was asked for while MMBENCH_OFFLINE is set."""
+
+
+def is_offline() -> bool:
+    """Whether `MMBENCH_OFFLINE` forbids downloads ("" and "0" do not)."""
+    return os.environ.get("MMBENCH_OFFLINE", "") not in ("", "0")
+
+
+def addresses(entry: WeightFile) -> tuple[str, ...]:
+    """Where a download would look, in order; with `MMBENCH_MIRROR`, only below it at `entry.location`."""
+    if mirror := os.environ.get("MMBENCH_MIRROR"):
+        return (f"{mirror.rstrip('/')}/{entry.location}",)
+    return entry.sources
+
+
+def get(
+    name: str | WeightFile,
+    progress: Progress | None = None,
+    *,
+    force: bool = False,
+    limits: Limits | None = None,
+) -> Path:
+    """Download one file, or its archive, into the cache unless it is there; returns its path.
+
+    Interrupted downloads go on where they stopped. A file with the wrong digest is not kept. `limits`
+    replaces the time-outs (its `max_bytes` too). Raises OfflineError, DownloadError, WeightsError.
+    """
+    entry = find(name)
+    if not force and (here := locate(entry)) is not None:
+        return here
+    if entry.package:
+        raise MMBenchError(
+            f"{entry.name} is part of the package {entry.package}.",
+            f"pip install {entry.package.replace('_', '-')}",
+        )
+    if is_offline():
+        raise OfflineError(
+            f"{entry.name} is not here and MMBENCH_OFFLINE forbids downloads.",
+            f"Copy the file to {cached_file(entry)}, or unset MMBENCH_OFFLINE.",
+        )
+    failures: list[MMBenchError] = []
+    if entry.archive and not os.environ.get("MMBENCH_MIRROR"):
+        try:
+            return unpack(entry, get(entry.archive, progress, limits=limits))
+        except MMBenchError as error:
+            if not entry.sources:
+                raise
+            failures.append(error)
+    for url in addresses(entry):
+        try:
+            return _fetch(entry, url, progress, limits or default_limits(entry))
+        except MMBenchError as error:
+            failures.append(error)
+    if len(failures) == 1:
+        raise failures[0]
+    tried = " ".join(error.message for error in failures)
+    raise DownloadError(f"No address of {entry.name} worked: {tried}", failures[-1].remedy)
+
+
+def default_limits(entry: WeightFile) -> Limits:
+    """Size bound of the entry; plain http only on a mirror the user named so."""
+    mirror = urlsplit(os.environ.get("MMBENCH_MIRROR", ""))
+    hosts = frozenset({mirror.hostname}) if mirror.scheme == "http" and mirror.hostname else frozenset()
+    return Limits(max_bytes=entry.max_bytes, plain_http_hosts=hosts)
+
+
+def _fetch(entry: WeightFile, url: str, progress: Progress | None, limits: Limits) -> Path:
+    import filelock
+    import pooch
+
+    target = cached_file(entry)
+    target.parent.mkdir(parents=True, exist_ok=True)
+
+    def resumable(url: str, output_file: str, pooch: object, check_only: bool = False) -> None:
+        # the partial file lies beside the target, so that pooch's temporary file may vanish with the process
+        whole = target.with_name(target.name + ".whole")
+        http_download(url, whole, limits, progress, entry.name)
+        whole.replace(output_file)
+
+    with filelock.FileLock(target.with_name(target.name + ".lock")):
+        target.unlink(missing_ok=True)
+        try:
+            pooch.retrieve(
+                url,
+                known_hash=f"sha256:{entry.sha256}" if entry.sha256 else None,
+                fname=target.name,
+                path=target.parent,
+                downloader=resumable,
+            )
+        except ValueError as error:
+            raise WeightsError(
+                f"{url} did not give {entry.name}: {error}.", "Report it; use another address."
+            ) from error
+        digest = sha256_of(target)
+        try:
+            check_digest(digest, entry, url)
+            if entry.size is not None and target.stat().st_size != entry.size:
+                raise WeightsError(
+                    f"{url}: {target.stat().st_size} bytes, expected {entry.size}.", "Try again."
+                )
+        except WeightsError:
+            target.unlink()
+            raise
+        write_record(target, digest, url, trust_of(entry))
+    return target
