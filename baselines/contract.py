@@ -127,13 +127,13 @@ class Parameters:
 class Model(ABC):
     """Something with weights: a video generator or a first-frame maker.
 
-    `variants` lists the published checkpoints, the paper's first; `tiny` (small random weights in the published
-    layout, see `mmbench.baselines.tiny`) is accepted beside them where `tiny` is True.
+    `variants` lists the published checkpoints, the paper's first; `tiny_variants` are small random weights in the
+    published layout (see `mmbench.baselines.tiny`), for tests and for trying a run out.
     """
 
     name: ClassVar[str]
     variants: ClassVar[tuple[str, ...]] = ("default",)
-    has_tiny: ClassVar[bool] = False
+    tiny_variants: ClassVar[tuple[str, ...]] = ()
     licence: ClassVar[str] = ""
     """One line on what the weights may be used for; the registry of weights holds the details per file."""
 
@@ -157,7 +157,7 @@ class Model(ABC):
 
     def pick_variant(self, variant: str | None) -> str:
         """`variant` when it exists, the first published one for None; RequestError otherwise."""
-        known = self.variants + (("tiny",) if self.has_tiny else ())
+        known = self.variants + self.tiny_variants
         if variant is None:
             return self.variants[0]
         if variant not in known:

@@ -1,0 +1,69 @@
+"""Opening diffusers folders without the network, and without a missing weight going unnoticed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmbench.errors import MissingWeights, WeightsError
+
+from .checkpoint import listing
+
+if TYPE_CHECKING:
+    import torch
+
+
+def open_folder(pipeline: type, folder: Path, dtype: torch.dtype | None, **parts: object) -> Any:
+    """A pipeline of class `pipeline` from a local folder; `parts` replace components that are already built.
+
+    diffusers and transformers fill weights that a file lacks with random numbers and only log it; here that is a
+    WeightsError, as is a key that no module wants.
+    """
+    for name, (library, class_name) in components(folder).items():
+        if name not in parts and (folder / name).is_dir() and (folder / name / "config.json").is_file():
+            parts[name] = open_part(library, class_name, folder / name, dtype)
+    return pipeline.from_pretrained(folder, dtype=dtype, local_files_only=True, **parts)  # type: ignore[attr-defined]
+
+
+def components(folder: Path) -> dict[str, tuple[str, str]]:
+    """Component name to (library, class) of `model_index.json`, those set to null left out."""
+    index = read_config(folder / "model_index.json")
+    return {
+        name: (value[0], value[1])
+        for name, value in index.items()
+        if isinstance(value, list) and len(value) == 2 and all(isinstance(part, str) for part in value)
+    }
+
+
+def open_part(library: str, class_name: str, folder: Path, dtype: torch.dtype | None) -> Any:
+    """One network of a diffusers folder, by `from_pretrained`, with its report of keys checked. Raises WeightsError."""
+    import importlib
+
+    found = getattr(importlib.import_module(library), class_name)
+    options: dict[str, Any] = {"output_loading_info": True, "local_files_only": True}
+    if dtype is not None:
+        options["dtype"] = dtype
+    if library == "diffusers":
+        options["low_cpu_mem_usage"] = True
+    module, report = found.from_pretrained(folder, **options)
+    bad = [f"{kind} {listing(sorted(map(str, keys)))}" for kind, keys in report.items() if keys and kind != "error_msgs"]
+    if bad or report.get("error_msgs"):
+        raise WeightsError(
+            f"{folder} does not fit {class_name}: {'; '.join(bad) or report['error_msgs']}.",
+            "Fetch the folder again; a file may be missing or of another release.",
+        )
+    return module.eval()
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A JSON configuration. Raises MissingWeights when it is absent, WeightsError when it is not JSON."""
+    if not path.is_file():
+        raise MissingWeights(f"There is no file {path}.", "`mmbench weights list` shows where it comes from.")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise WeightsError(f"{path} is no JSON: {error}.", "Fetch it again.") from error
+    if not isinstance(found, dict):
+        raise WeightsError(f"{path} holds no JSON object.", "Fetch it again.")
+    return found
