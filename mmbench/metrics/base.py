@@ -8,7 +8,7 @@ metric's facts. The class serves two callers: `update`/`compute`/`merge_state` f
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -120,6 +120,17 @@ class ClipMetric(Metric):
         if value is not None:
             self.values.append(float(value))
         return value
+
+
+class DerivedMetric(Metric):
+    """Numbers made of other numbers of the same clip. `requires` names them."""
+
+    requires: ClassVar[tuple[str, ...]]
+    needs: ClassVar[frozenset[Need]] = frozenset()
+
+    @abstractmethod
+    def derive(self, scores: Mapping[str, Score]) -> list[Score]:
+        """Scores from the clip's other scores by name; "missing" where one of `requires` is."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,125 @@
+"""Settings: frozen, typed, read from and written to YAML; unknown keys are refused; the hash is stable."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mmbench.errors import ManifestError
+
+
+class Settings(BaseModel):
+    """Base of all settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def from_yaml(cls, path: Path) -> Self:
+        """Read a settings file. Raises ManifestError naming the file and every wrong key."""
+        try:
+            data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError, UnicodeDecodeError) as cause:
+            raise ManifestError(f"{path}: cannot be read as YAML: {cause}.", "Mend the file.") from cause
+        try:
+            return cls.model_validate(data or {})
+        except ValidationError as cause:
+            wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in cause.errors())
+            raise ManifestError(f"{path}: {wrong}.", "`mmbench run --help` lists the settings.") from cause
+
+    def to_yaml(self) -> str:
+        """The settings as YAML, defaults included, so a stored file says everything."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+    def digest(self) -> str:
+        """sha256 of the canonical JSON: equal for equal settings, whatever the file's order or comments."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+class FaceSettings(Settings):
+    """One face pass for all face metrics. `frames`: "all" is needed by fm_inter_rate, "sampled" is faster."""
+
+    backend: Literal["dlib", "retinaface", "insightface", "tiny"] = "dlib"
+    frames: Literal["all", "sampled"] = "all"
+
+
+class FlowSettings(Settings):
+    """`backend` "raft" is VBench's network; "dis" needs no weights and is labelled as another measure.
+
+    `mode` "early" stops when the verdict of dynamic degree is certain; "full" computes every pair.
+    """
+
+    backend: Literal["raft", "dis", "tiny"] = "raft"
+    mode: Literal["early", "full"] = "early"
+    weights: Path | None = None
+
+
+class TextSettings(Settings):
+    """Which prompt text alignment is scored against; long prompts are cut at 32 tokens, and rows say so."""
+
+    prompt: Literal["short", "long"] = "short"
+
+
+class SuccessSettings(Settings):
+    """Limits of the success rates. The paper does not publish its own."""
+
+    motion_smoothness_max: float = 0.5
+    text_alignment_min: float = 0.2
+    face_rate_min: float = 0.5
+    identity_metric: str = "id_rank1"
+    identity_min: float = 0.5
+
+
+class EvaluateSettings(Settings):
+    """Everything that can change a number. `metrics` empty means all installed ones.
+
+    `random_weights` replaces every network by its tiny untrained form: for testing the machinery only; rows are
+    marked and tables leave them out.
+    """
+
+    metrics: tuple[str, ...] = ()
+    face: FaceSettings = FaceSettings()
+    flow: FlowSettings = FlowSettings()
+    text: TextSettings = TextSettings()
+    success: SuccessSettings = SuccessSettings()
+    fm_version: Literal[1, 2] = 2
+    device: str = "cpu"
+    random_weights: bool = False
+
+
+class GenerateSettings(Settings):
+    """Which models make videos of which test set."""
+
+    models: tuple[str, ...] = ()
+    variant: str | None = None
+    limit: int | None = Field(default=None, ge=1)
+    base_seed: int = 0
+
+
+class ReportSettings(Settings):
+    """How numbers are summarised. Intervals are bootstrapped over identities with `seed`."""
+
+    title: str = "mmbench leaderboard"
+    resamples: int = Field(default=2000, ge=100)
+    seed: int = 0
+    include_random_weights: bool = False
+
+
+class RunSettings(Settings):
+    """One run: generate (or take existing videos), evaluate, report. Paths are relative to the settings file."""
+
+    testset: str | None = None
+    manifest: Path | None = None
+    generate: GenerateSettings = GenerateSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    report: ReportSettings = ReportSettings()
+
+
+def plain(settings: BaseModel) -> dict[str, Any]:
+    """Settings as JSON-ready values."""
+    return settings.model_dump(mode="json")

@@ -1,0 +1,116 @@
+"""Success rates: share of clips that pass each of four checks (Table 5 of the second version of the paper)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mmbench.config import SuccessSettings
+from mmbench.metrics.base import DerivedMetric, MetricFacts
+from mmbench.score import Score
+
+CHECKS = ("motion", "text", "face", "identity")
+
+
+@dataclass(frozen=True)
+class SuccessResult:
+    """One bool a check, and their mean."""
+
+    motion: bool
+    text: bool
+    face: bool
+    identity: bool
+
+    @property
+    def average(self) -> float:
+        """Mean of the four checks, 0..1: the paper's last column."""
+        return (self.motion + self.text + self.face + self.identity) / 4
+
+
+def success(
+    dynamic: float,
+    smoothness: float,
+    text_alignment: float,
+    face_rate: float,
+    identity: float,
+    limits: SuccessSettings,
+) -> SuccessResult:
+    """Pass or fail of one clip. The paper names the checks but not their thresholds: these are `limits`.
+
+    Motion passes when the clip is dynamic and its flow consistent; the others when the number reaches its limit.
+    """
+    return SuccessResult(
+        motion=dynamic >= 0.5 and smoothness <= limits.motion_smoothness_max,
+        text=text_alignment >= limits.text_alignment_min,
+        face=face_rate >= limits.face_rate_min,
+        identity=identity >= limits.identity_min,
+    )
+
+
+def _facts(name: str, title: str, definition: str) -> MetricFacts:
+    return MetricFacts(
+        name,
+        title,
+        True,
+        "share",
+        (0.0, 1.0),
+        definition,
+        "Magic Mirror (arXiv 2501.03931v2) Table 5; thresholds are ours",
+        "The paper does not state its thresholds; ours are settings (`success`) and stored with the run.",
+    )
+
+
+class SuccessRates(DerivedMetric):
+    """Four pass/fail checks of a clip and their mean."""
+
+    facts: ClassVar[MetricFacts] = _facts("success_average", "Success, average", "Mean of the four checks.")
+    companions: ClassVar[tuple[MetricFacts, ...]] = (
+        _facts("success_motion", "Motion quality", "Dynamic (dynamic_degree) with consistent flow."),
+        _facts("success_text", "Text alignment passed", "text_alignment reaches its limit."),
+        _facts("success_face", "Face recognised", "face_rate reaches its limit."),
+        _facts(
+            "success_identity", "Identity check", "The identity metric of the settings reaches its limit."
+        ),
+    )
+    requires: ClassVar[tuple[str, ...]] = (
+        "dynamic_degree",
+        "motion_smoothness",
+        "text_alignment",
+        "face_rate",
+    )
+
+    def __init__(self, limits: SuccessSettings | None = None) -> None:
+        self.limits = limits or SuccessSettings()
+
+    def derive(self, scores: Mapping[str, Score]) -> list[Score]:
+        """Scores of one clip; each check whose inputs are missing is missing, and so is the average then."""
+        limits = self.limits
+        inputs = {
+            "motion": ("dynamic_degree", "motion_smoothness"),
+            "text": ("text_alignment",),
+            "face": ("face_rate",),
+            "identity": (limits.identity_metric,),
+        }
+        known = {name: s.value for name, s in scores.items() if s.value is not None}
+        result = success(
+            known.get("dynamic_degree", 0.0),
+            known.get("motion_smoothness", 1.0),
+            known.get("text_alignment", -1.0),
+            known.get("face_rate", 0.0),
+            known.get(limits.identity_metric, -1.0),
+            limits,
+        )
+        absent = {check: [n for n in names if n not in known] for check, names in inputs.items()}
+        derived = []
+        for check in CHECKS:
+            if absent[check]:
+                derived.append(Score.missing(f"success_{check}", f"It needs {', '.join(absent[check])}."))
+            else:
+                derived.append(Score.ok(f"success_{check}", float(getattr(result, check))))
+        lacking = [check for check in CHECKS if absent[check]]
+        if lacking:
+            average = Score.missing("success_average", f"These checks are missing: {', '.join(lacking)}.")
+        else:
+            average = Score.ok("success_average", result.average)
+        return [average, *derived]

@@ -1,0 +1,159 @@
+"""Evaluate: plan what is left to do, measure it, score the sets, say how it went."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mmbench.config import EvaluateSettings
+from mmbench.errors import ManifestError
+from mmbench.items import Item
+from mmbench.metrics.base import SetMetric
+from mmbench.runs.engine import work
+from mmbench.runs.features import read_features
+from mmbench.runs.manifest import MANIFEST, RunManifest, attempt_facts
+from mmbench.runs.measure import make_metrics, unmet_scores
+from mmbench.runs.rows import ItemRow, SetRow
+from mmbench.runs.store import ROWS, RowWriter, next_attempt, read_rows
+from mmbench.score import Score
+
+Progress = Callable[[int, int, str], None]
+"""Called as progress(done, total, what) after every step."""
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """What a run holds now. `failed` items could not be measured at all; `missing` counts "missing" scores by
+    reason, `errors` names the scores that failed."""
+
+    run: Path
+    rows: tuple[ItemRow, ...]
+    sets: tuple[SetRow, ...]
+    measured_now: int
+
+    @property
+    def failed(self) -> tuple[ItemRow, ...]:
+        """Items without any number, because the clip itself was unusable."""
+        return tuple(row for row in self.rows if row.error)
+
+    @property
+    def errors(self) -> tuple[tuple[str, Score], ...]:
+        """(item id, score) of every score that failed."""
+        return tuple((row.item.id, s) for row in self.rows for s in row.scores if s.status == "error")
+
+    @property
+    def complete(self) -> bool:
+        """True when every clip was measured and no metric failed."""
+        return not self.failed and not self.errors
+
+
+def evaluate(
+    items: Sequence[Item],
+    run: Path,
+    settings: EvaluateSettings | None = None,
+    *,
+    workers: int = 1,
+    retry: bool = False,
+    progress: Progress | None = None,
+) -> EvaluateResult:
+    """Measure every item that `run` does not hold yet, and score each model's set.
+
+    Resumes: rows already in `run` are kept; items whose file changed are measured again, and with `retry` also
+    those that failed or lacked something. Raises ManifestError when `run` was made with other settings,
+    ReferenceFaceError (before any clip is opened) when a reference shows no face.
+    """
+    if not items:
+        raise ManifestError("There is nothing to evaluate.", "Give at least one video.")
+    settings = settings or EvaluateSettings()
+    tell = progress or _silent
+    manifest = _open_run(run, items, settings)
+    from mmbench.runs.gather import prepare_references
+
+    prepare_references(items, settings, make_metrics(settings), run, tell)
+    rows = {row.item.id: row for row in read_rows(run)[0]} if (run / ROWS).is_dir() else {}
+    todo = [item for item in items if needs_measuring(item, rows.get(item.id), retry)]
+    done = len(items) - len(todo)
+    tell(done, len(items), "clips")
+
+    def on_row(row: ItemRow) -> None:
+        nonlocal done
+        done += 1
+        tell(done, len(items), "clips")
+
+    attempt = next_attempt(run)
+    (run / ROWS).mkdir(exist_ok=True)
+    work(run, todo, settings, workers=workers, attempt=attempt, on_row=on_row)
+    measured = {row.item.id: row for row in read_rows(run)[0]}
+    kept = [measured[item.id] for item in items]
+    sets = score_sets(run, kept, settings)
+    with RowWriter(run, f"{attempt:04d}-sets") as writer:
+        for row in sets:
+            writer.add(row)
+    replace(manifest, weights=_weights(kept)).save(run)
+    return EvaluateResult(run, tuple(kept), tuple(sets), len(todo))
+
+
+def needs_measuring(item: Item, row: ItemRow | None, retry: bool) -> bool:
+    """Whether an item has no row, or one of another file, or one worth trying again."""
+    if row is None:
+        return True
+    if row.clip is not None and item.video.is_file():
+        from mmbench.video.read import content_digest
+
+        if content_digest(item.video) != row.clip.sha256:
+            return True
+    return retry and (row.error is not None or any(s.status != "ok" for s in row.scores))
+
+
+def score_sets(run: Path, rows: Sequence[ItemRow], settings: EvaluateSettings) -> list[SetRow]:
+    """Set metrics of every model, clips in the order of the items."""
+    metrics = [metric for metric in make_metrics(settings) if isinstance(metric, SetMetric)]
+    if not metrics:
+        return []
+    from mmbench.runs.gather import find_unmet
+
+    unmet = find_unmet(settings, metrics)
+    sets = []
+    for model in dict.fromkeys(row.item.model for row in rows):
+        features = read_features(run, [row.item for row in rows if row.item.model == model and not row.error])
+        scores = [s for metric in metrics for s in unmet_scores(metric, unmet) or metric.measure_set(features)]
+        sets.append(SetRow(model, len(features), tuple(scores)))
+    return sets
+
+
+def _open_run(run: Path, items: Sequence[Item], settings: EvaluateSettings) -> RunManifest:
+    """The run's manifest with this attempt added; refuses a run made with other settings."""
+    digest = settings.digest()
+    attempts: tuple[dict[str, object], ...] = ()
+    if (run / MANIFEST).exists():
+        before = RunManifest.load(run)
+        if before.settings_sha256 != digest:
+            old, new = before.settings.model_dump(mode="json"), settings.model_dump(mode="json")
+            changed = ", ".join(f"{k} ({old[k]} -> {new[k]})" for k in new if old[k] != new[k])
+            raise ManifestError(
+                f"{run}: holds rows measured with other settings: {changed}.", "Use another folder, or those settings."
+            )
+        attempts = before.attempts
+    manifest = RunManifest(settings, tuple(items), digest, attempts=(*attempts, attempt_facts()))
+    manifest.save(run)
+    return manifest
+
+
+def _weights(rows: Sequence[ItemRow]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for row in rows:
+        for score in row.scores:
+            if score.provenance:
+                found.update(score.provenance.weights)
+    return dict(sorted(found.items()))
+
+
+def _silent(done: int, total: int, what: str) -> None:
+    pass
+
+
+def default_workers() -> int:
+    """One a core: the face pass is single-threaded."""
+    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)

@@ -1,0 +1,107 @@
+"""The manifest of a run: what alone suffices to run it again, and what made its numbers."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from mmbench import __version__
+from mmbench.config import EvaluateSettings
+from mmbench.errors import ManifestError
+from mmbench.items import Item
+
+MANIFEST = "manifest.json"
+
+# The distributions whose version can change a number.
+LIBRARIES = ("av", "dlib-bin", "numpy", "opencv-python-headless", "open_clip_torch", "pillow", "torch", "torchvision")
+
+
+@dataclass(frozen=True)
+class RunManifest:
+    """What was asked for, of which files, with which software. One `attempts` entry an invocation."""
+
+    settings: EvaluateSettings
+    items: tuple[Item, ...]
+    settings_sha256: str
+    mmbench_version: str = __version__
+    attempts: tuple[dict[str, Any], ...] = ()
+    weights: dict[str, str] = field(default_factory=dict)
+
+    def save(self, run: Path) -> None:
+        """Write `run/manifest.json`, whole or not at all. Paths inside are absolute."""
+        run.mkdir(parents=True, exist_ok=True)
+        data = {
+            "mmbench_version": self.mmbench_version,
+            "settings": self.settings.model_dump(mode="json"),
+            "settings_sha256": self.settings_sha256,
+            "weights": self.weights,
+            "attempts": list(self.attempts),
+            "items": [_item_json(item) for item in self.items],
+        }
+        unfinished = run / f".{MANIFEST}.{os.getpid()}.part"
+        unfinished.write_text(json.dumps(data, indent=1, ensure_ascii=False), encoding="utf-8")
+        unfinished.replace(run / MANIFEST)
+
+    @classmethod
+    def load(cls, run: Path) -> RunManifest:
+        """Read a run's manifest. Raises ManifestError when `run` is not a run."""
+        try:
+            data = json.loads((run / MANIFEST).read_text(encoding="utf-8"))
+        except FileNotFoundError as cause:
+            raise ManifestError(f"{run}: not a run (no {MANIFEST}).", "Name the folder `evaluate` wrote.") from cause
+        except ValueError as cause:
+            raise ManifestError(f"{run / MANIFEST}: damaged: {cause}.", "Evaluate into another folder.") from cause
+        return cls(
+            settings=EvaluateSettings.model_validate(data["settings"]),
+            items=tuple(_item_from_json(item) for item in data["items"]),
+            settings_sha256=data["settings_sha256"],
+            mmbench_version=data["mmbench_version"],
+            attempts=tuple(data["attempts"]),
+            weights=data["weights"],
+        )
+
+
+def attempt_facts() -> dict[str, Any]:
+    """Command, time, machine and library versions of this invocation."""
+    return {
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": library_versions(),
+    }
+
+
+def library_versions() -> dict[str, str]:
+    """Installed versions of the libraries that can change a number."""
+    found = {"mmbench": __version__}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _item_json(item: Item) -> dict[str, Any]:
+    data = asdict(item)
+    data["video"] = str(item.video.absolute())
+    data["references"] = [str(path.absolute()) for path in item.references]
+    data["condition"] = str(item.condition.absolute()) if item.condition else None
+    return data
+
+
+def _item_from_json(data: dict[str, Any]) -> Item:
+    paths = {
+        "video": Path(data["video"]),
+        "references": tuple(Path(path) for path in data["references"]),
+        "condition": Path(data["condition"]) if data["condition"] else None,
+    }
+    return Item(**{**data, **paths})
