@@ -1,0 +1,92 @@
+"""The face networks' contract: find faces, cut them out, turn the cuts into embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmbench.errors import MMBenchError
+
+if TYPE_CHECKING:
+    from mmbench.score import Provenance
+    from mmbench.video.clip import Frame
+
+BACKENDS = ("dlib", "insightface", "retinaface")
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One detected face, in pixels of its frame.
+
+    `box` is the detector's own, (4,) float32 (left, top, right, bottom). `points` are (5, 2) float32:
+    image-left eye, image-right eye, nose tip, image-left mouth corner, image-right mouth corner. `points68`
+    are the iBUG points, (68, 2) float32, where the backend has them. `tight_box` encloses the landmarks (68
+    where there are 68, else the detector's box): free of the quantisation of HOG boxes.
+    """
+
+    box: NDArray[np.float32]
+    score: float
+    points: NDArray[np.float32]
+    points68: NDArray[np.float32] | None
+    tight_box: NDArray[np.float32]
+
+
+class FaceBackend(Protocol):
+    """Detector, landmarks and recogniser under one name. Results may not depend on how frames are batched."""
+
+    name: str
+    provenance: Provenance
+
+    def detect(self, frames: Sequence[Frame]) -> list[list[Face]]:
+        """All faces of each frame (uint8 RGB, (H, W, 3), all of one size); an empty list where there is
+        none."""
+
+    def chip(self, frame: Frame, face: Face) -> NDArray[Any]:
+        """The aligned cut of one face as `embed` takes it."""
+
+    def embed(self, chips: NDArray[Any]) -> NDArray[np.float32]:
+        """Raw embeddings (M, D) float32, not normalised, of M cuts stacked on axis 0."""
+
+
+@runtime_checkable
+class TwoStageBackend(FaceBackend, Protocol):
+    """A backend whose `detect` is a fast detector, and a slow one on the frames where the fast one found
+    nothing.
+
+    The face pass runs the slow one only on the frames it has to answer for: the sampled slots.
+    """
+
+    def detect_fast(self, frames: Sequence[Frame]) -> list[list[Face]]:
+        """As `detect`, the fast stage alone."""
+
+    def detect_slow(self, frames: Sequence[Frame]) -> list[list[Face]]:
+        """As `detect`, the slow stage alone."""
+
+
+def make_backend(name: str, *, threads: int = 1) -> FaceBackend:
+    """The backend of that name, its weight files checked and loaded.
+
+    "dlib" (default of the suite): HOG, then a CNN, 68 points, 128-d embeddings. "insightface": SCRFD and
+    ArcFace. "retinaface": RetinaFace landmarks with dlib's embeddings. `threads` spreads dlib's HOG detector
+    over cores without changing any result; the others ignore it.
+
+    Raises MissingWeights or WeightsError when a weight file is absent or wrong, MissingDependency when a
+    package is not installed, MMBenchError for an unknown name.
+    """
+    if name == "dlib":
+        from mmbench.face.dlib_backend import DlibBackend
+
+        return DlibBackend(threads=threads)
+    if name == "insightface":
+        from mmbench.face.insightface_backend import InsightFaceBackend
+
+        return InsightFaceBackend()
+    if name == "retinaface":
+        from mmbench.face.retinaface_backend import RetinaFaceBackend
+
+        return RetinaFaceBackend()
+    raise MMBenchError(f"There is no face backend {name!r}.", f"Known backends: {', '.join(BACKENDS)}.")

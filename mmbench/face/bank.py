@@ -1,0 +1,53 @@
+"""All identities of a test set side by side: what margins, rank-1 and centred similarities are measured
+against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmbench.face.track import ReferenceFaces
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceBank:
+    """I identities in sorted order.
+
+    `centroids` are (I, D) float32 unit vectors: the normalised mean of the unit embeddings of an identity's
+    references (metrics.md 5.1, c). `mean` is (D,) float32, the mean of the centroids over identities: what
+    the centred similarity takes off both sides before comparing.
+    """
+
+    identities: tuple[str, ...]
+    centroids: NDArray[np.float32]
+    mean: NDArray[np.float32]
+
+    def index(self, identity: str) -> int:
+        """Row of an identity. Raises KeyError when it is not in the bank."""
+        if identity not in self.identities:
+            raise KeyError(f"{identity!r} is not one of the bank's {len(self.identities)} identities")
+        return self.identities.index(identity)
+
+
+def unit(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Embeddings scaled to length 1 along the last axis; NaN rows stay NaN."""
+    lengths = np.linalg.norm(embeddings.astype(np.float64), axis=-1, keepdims=True)
+    return (embeddings / lengths).astype(np.float32)
+
+
+def centroid(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+    """normalise(mean of the unit embeddings): (R, D) raw references -> (D,) float32 of length 1."""
+    return unit(unit(embeddings).mean(axis=0, dtype=np.float64).astype(np.float32))
+
+
+def build_bank(references: Mapping[str, ReferenceFaces]) -> ReferenceBank:
+    """The bank of a test set, identity -> references. Raises ValueError when there is none."""
+    if not references:
+        raise ValueError("a reference bank needs at least one identity")
+    identities = tuple(sorted(references))
+    centroids = np.stack([centroid(references[identity].embeddings) for identity in identities])
+    mean = centroids.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return ReferenceBank(identities, centroids, mean)
