@@ -1,0 +1,73 @@
+"""What an optical-flow method has to offer, and how one is made by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from mmbench.score import Provenance
+from mmbench.video.clip import Frame
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FlowName = Literal["raft", "dis"]
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+class FlowBackend(Protocol):
+    """Dense flow between two frames, split so that each frame is encoded once.
+
+    Sizes are in pixels; `padded` sizes are multiples of 8. All tensors of one call live on the backend's
+    device.
+    """
+
+    name: str
+    min_side: int
+    """Smallest padded height or width the method can take."""
+    provenance: Provenance
+
+    @property
+    def exact(self) -> FlowBackend:
+        """The full-precision twin, for pairs too close to a threshold; itself where nothing was traded."""
+
+    def encode(self, frames: Sequence[Frame]) -> Tensor:
+        """What of each frame is shared by the two pairs it belongs to: (B, ...), one row a frame."""
+
+    def flows(self, firsts: Sequence[Frame], features: Tensor, next_features: Tensor) -> Tensor:
+        """Flow in pixels from each first frame to the next: float32 (B, 2, H_padded, W_padded), x first."""
+
+    def pairs_at_once(self, height: int, width: int) -> int:
+        """How many pairs of that frame size fit the memory budget; at least 1."""
+
+    def features_kept(self, height: int, width: int) -> int:
+        """Features of how many frames may stay on the device; the rest go to a temporary file."""
+
+
+def make_flow(
+    name: FlowName,
+    device: str = "cpu",
+    weights: str | Path | None = None,
+    tiny: bool = False,
+    precision: Precision = "fp32",
+    split_gru: bool = True,
+) -> FlowBackend:
+    """The flow method called `name`.
+
+    "dis" (OpenCV) needs no weights and has no precision to trade. "raft" loads the file at `weights`, or the
+    registered raft-things checkpoint when None; "random" gives seeded random weights, `tiny` a small random
+    network on the same code path. `precision` below fp32 and `split_gru` (2e-5 px) are described in `raft`.
+    Raises MissingWeights, WeightsError, or ValueError for an unknown name.
+    """
+    if name == "dis":
+        from mmbench.flow.dis import DisFlow
+
+        return DisFlow()
+    if name == "raft":
+        from mmbench.flow.raft import RaftFlow
+        from mmbench.flow.raft_weights import load_raft
+
+        network, provenance = load_raft(weights, tiny=tiny)
+        return RaftFlow(network, provenance, device=device, precision=precision, split_gru=split_gru)
+    raise ValueError(f"there is no flow method {name!r}; known: raft, dis")
