@@ -186,8 +186,8 @@ def _cut(low: float, high: float, bounds: Bounds) -> tuple[float, float]:
 def _all_signs(n_clusters: int) -> Float64s:
     """All 2^G rows of +1/-1, shape (2^G, G)."""
     bits = (np.arange(2**n_clusters)[:, None] >> np.arange(n_clusters)) & 1
-    return 1.0 - 2.0 * bits
+    return np.asarray(1.0 - 2.0 * bits, dtype=np.float64)
 
 
 def _random_signs(n_clusters: int, seed: int, resamples: int) -> Float64s:
-    return np.random.default_rng(seed).integers(0, 2, (resamples, n_clusters)) * 2.0 - 1.0
+    return np.random.default_rng(seed).choice([-1.0, 1.0], (resamples, n_clusters))

@@ -1,0 +1,200 @@
+"""Is A better than B? Paired differences on the clips both made, with identities as the unit and Holm's correction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Literal
+
+from mmbench.errors import ManifestError
+from mmbench.items import Item
+from mmbench.metrics.base import MetricFacts
+from mmbench.reports.samples import Sample, gather, models_of
+from mmbench.reports.stats import Estimate, holm, paired_test
+from mmbench.reports.verdicts import Verdict, judge, summarise
+from mmbench.runs.rows import ItemRow
+
+Pairing = Literal["clip", "prompt", "identity", "none"]
+
+LEVELS: dict[Pairing, Callable[[Item], tuple[Hashable, ...]]] = {
+    "clip": lambda item: (item.identity, _prompt(item), item.seed),
+    "prompt": lambda item: (item.identity, _prompt(item)),
+    "identity": lambda item: (item.identity,),
+}
+"""What a pair shares, finest first. Several clips of one model with the same key are averaged."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One metric: A minus B over the pairs both have. `sentence` says what may be concluded.
+
+    `difference`, `p` and `p_holm` are None where nothing can be tested; `reason` then says why. `unpaired` counts
+    the keys that only one side has a value for.
+    """
+
+    facts: MetricFacts
+    mean_a: float | None
+    mean_b: float | None
+    difference: Estimate | None
+    p: float | None
+    p_holm: float | None
+    smallest_p: float | None
+    unpaired: int
+    verdict: Verdict
+    sentence: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All metrics of two models. `tests` is the number of tests that Holm's correction spans."""
+
+    name_a: str
+    name_b: str
+    pairing: Pairing
+    differences: tuple[Difference, ...]
+    tests: int
+    summary: str
+    notes: tuple[str, ...]
+
+
+def compare(
+    rows_a: Sequence[ItemRow],
+    rows_b: Sequence[ItemRow],
+    facts: Mapping[str, MetricFacts],
+    *,
+    name_a: str | None = None,
+    name_b: str | None = None,
+    seed: int = 0,
+) -> Comparison:
+    """Paired comparison of two models, one on each side, over the clip metrics in `facts` that both have.
+
+    Clips are paired by (identity, prompt, seed) or, where seeds or prompts differ, by what they share.
+    Raises ManifestError when a side is empty or holds several models.
+    """
+    return _finish([_raw(rows_a, rows_b, facts, name_a, name_b, seed)])[0]
+
+
+def compare_all(rows: Sequence[ItemRow], facts: Mapping[str, MetricFacts], *, seed: int = 0) -> tuple[Comparison, ...]:
+    """Every pair of models of one run; Holm's correction spans all tests of all pairs."""
+    by_model = {model: [row for row in rows if row.item.model == model] for model in models_of(rows)}
+    pairs = combinations(by_model, 2)
+    return tuple(_finish([_raw(by_model[a], by_model[b], facts, a, b, seed) for a, b in pairs]))
+
+
+def _raw(
+    rows_a: Sequence[ItemRow],
+    rows_b: Sequence[ItemRow],
+    facts: Mapping[str, MetricFacts],
+    name_a: str | None,
+    name_b: str | None,
+    seed: int,
+) -> Comparison:
+    model_a, model_b = _only_model(rows_a, "first"), _only_model(rows_b, "second")
+    pairing = _pairing(rows_a, rows_b)
+    samples_a, samples_b = gather(rows_a), gather(rows_b)
+    differences = []
+    for name, fact in facts.items():
+        a, b = samples_a.get((model_a, name)), samples_b.get((model_b, name))
+        if a is not None and b is not None and (a.values or b.values):
+            differences.append(_difference(a, b, fact, pairing, seed))
+    return Comparison(name_a or model_a, name_b or model_b, pairing, tuple(differences), 0, "", _notes(pairing))
+
+
+def _difference(a: Sample, b: Sample, facts: MetricFacts, pairing: Pairing, seed: int) -> Difference:
+    by_key_a, by_key_b = _by_key(a, pairing), _by_key(b, pairing)
+    shared = [key for key in by_key_a if key in by_key_b]
+    unpaired = len(by_key_a) + len(by_key_b) - 2 * len(shared)
+    mean_a = sum(by_key_a[key] for key in shared) / len(shared) if shared else None
+    mean_b = sum(by_key_b[key] for key in shared) / len(shared) if shared else None
+    reason = _not_comparable(a, b) or ("" if shared else "no clip of both sides has a value")
+    if reason:
+        return Difference(facts, mean_a, mean_b, None, None, None, None, unpaired, "not comparable", reason=reason)
+    values = [by_key_a[key] - by_key_b[key] for key in shared]
+    test = paired_test(values, [key[0] for key in shared], seed=seed)
+    return Difference(facts, mean_a, mean_b, test.difference, test.p, None, test.smallest_p, unpaired, "undecided")
+
+
+def _finish(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Adjust all p values together, then judge."""
+    tested = [d.p for comparison in comparisons for d in comparison.differences if d.p is not None]
+    adjusted = iter(holm(tested))
+    finished = []
+    for comparison in comparisons:
+        differences = []
+        for raw in comparison.differences:
+            difference = raw if raw.p is None else replace(raw, p_holm=next(adjusted))
+            verdict, sentence = judge(difference, comparison.name_a, comparison.name_b, len(tested))
+            differences.append(replace(difference, verdict=verdict, sentence=sentence))
+        summary = summarise(differences, comparison.name_a, comparison.name_b)
+        finished.append(replace(comparison, differences=tuple(differences), tests=len(tested), summary=summary))
+    return finished
+
+
+def _only_model(rows: Sequence[ItemRow], side: str) -> str:
+    models = models_of(rows)
+    if len(models) == 1:
+        return models[0]
+    if not models:
+        raise ManifestError(f"The {side} side of the comparison has no rows.", "Evaluate some clips first.")
+    raise ManifestError(
+        f"The {side} side of the comparison holds {len(models)} models: {', '.join(models)}.",
+        "Name one of them, as RUN:MODEL.",
+    )
+
+
+def _pairing(rows_a: Sequence[ItemRow], rows_b: Sequence[ItemRow]) -> Pairing:
+    """The finest level at which at least half of the smaller side finds partners; else whatever is shared."""
+    best: Pairing = "none"
+    for level, key in LEVELS.items():
+        keys_a = {key(row.item) for row in rows_a}
+        keys_b = {key(row.item) for row in rows_b}
+        shared = len(keys_a & keys_b)
+        if shared >= min(len(keys_a), len(keys_b)) / 2:
+            return level
+        if shared and best == "none":
+            best = level
+    return best
+
+
+def _by_key(sample: Sample, pairing: Pairing) -> dict[tuple[Hashable, ...], float]:
+    if pairing == "none":
+        return {}
+    key = LEVELS[pairing]
+    values: dict[tuple[Hashable, ...], list[float]] = {}
+    for item, value in zip(sample.items, sample.values, strict=True):
+        values.setdefault(key(item), []).append(value)
+    return {name: sum(group) / len(group) for name, group in values.items()}
+
+
+def _not_comparable(a: Sample, b: Sample) -> str:
+    if a.labels != b.labels:
+        return f"measured by {_named(a)} on one side and {_named(b)} on the other"
+    if a.values and b.values and a.weights != b.weights:
+        return "measured with different weight files"
+    if len(a.labels) > 1 or len(a.weights) > 1:
+        return "measured by several backends or weight files within one side"
+    return ""
+
+
+def _named(sample: Sample) -> str:
+    return " + ".join(sample.labels) or ("an unnamed backend" if sample.values else "nothing")
+
+
+def _prompt(item: Item) -> Hashable:
+    return item.prompt if item.prompt_index is None else item.prompt_index
+
+
+def _notes(pairing: Pairing) -> tuple[str, ...]:
+    how = {
+        "clip": "Clips are paired by identity, prompt and seed.",
+        "prompt": "Seeds differ, so clips are paired by identity and prompt (clips of the same pair averaged).",
+        "identity": "Prompts differ, so only the means of each identity are paired.",
+        "none": "The two sides share no identity, so nothing can be paired.",
+    }[pairing]
+    return (
+        how,
+        "Differences are A minus B with 95 % intervals by identity; p by sign-flipping whole identities; "
+        "Holm-adjusted over all tests shown together.",
+    )

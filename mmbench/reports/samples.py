@@ -1,0 +1,167 @@
+"""From rows to samples: all that the rows of one model say about one metric, gaps included."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mmbench.items import Item
+from mmbench.runs.rows import ItemRow, SetRow
+from mmbench.score import Score
+
+NOT_ASKED = "not measured in this run"
+
+
+@dataclass(frozen=True, order=True)
+class Gap:
+    """Why `count` clips of a model have no value of a metric."""
+
+    reason: str
+    remedy: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The values of one metric over one model's clips, in the order of `sorted_rows`.
+
+    `n_total` counts every clip of the model, unusable files included, so that coverage is honest. `labels` name
+    what made the numbers ("dis", "dlib v2"); `weights` are the distinct sets of weight files (name, sha256).
+    `set_size` is set for a set statistic: the clips its one value was computed over.
+    """
+
+    model: str
+    metric: str
+    values: tuple[float, ...]
+    items: tuple[Item, ...]
+    n_total: int
+    gaps: tuple[Gap, ...] = ()
+    labels: tuple[str, ...] = ()
+    weights: tuple[tuple[tuple[str, str], ...], ...] = ()
+    random_weights: bool = False
+    set_size: int = 0
+
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """Identity of each value: the unit of every interval and test."""
+        return tuple(item.identity for item in self.items)
+
+
+Samples = dict[tuple[str, str], Sample]
+"""By (model, metric)."""
+
+
+def sorted_rows(rows: Iterable[ItemRow]) -> list[ItemRow]:
+    """Rows by model, identity, prompt, seed, id: the same whatever order the workers finished in."""
+
+    def key(row: ItemRow) -> tuple[str, str, int, str, int, str]:
+        item = row.item
+        index, seed = item.prompt_index, item.seed
+        return (
+            item.model,
+            item.identity,
+            -1 if index is None else index,
+            item.prompt or "",
+            -1 if seed is None else seed,
+            item.id,
+        )
+
+    return sorted(rows, key=key)
+
+
+def models_of(rows: Sequence[ItemRow], set_rows: Sequence[SetRow] = ()) -> list[str]:
+    """Model names in alphabetical order, case ignored."""
+    return sorted({row.item.model for row in rows} | {row.model for row in set_rows}, key=lambda m: (m.casefold(), m))
+
+
+def gather(rows: Sequence[ItemRow], set_rows: Sequence[SetRow] = ()) -> Samples:
+    """A sample for every model and every metric that any row mentions."""
+    ordered = sorted_rows(rows)
+    by_model: dict[str, list[ItemRow]] = {model: [] for model in models_of(rows)}
+    for row in ordered:
+        by_model[row.item.model].append(row)
+    metrics = dict.fromkeys(score.metric for row in ordered for score in row.scores)
+    samples = {
+        (model, metric): _clip_sample(model, metric, model_rows)
+        for model, model_rows in by_model.items()
+        for metric in metrics
+    }
+    for set_row in set_rows:
+        clips = by_model.get(set_row.model, [])
+        for score in set_row.scores:
+            samples[set_row.model, score.metric] = _set_sample(set_row, score, clips)
+    return samples
+
+
+def generator_is_random(item: Item) -> bool:
+    """Whether the video came from an untrained generator (`extra["random_weights"]` = "true")."""
+    return item.extra.get("random_weights", "").lower() == "true"
+
+
+def _clip_sample(model: str, metric: str, rows: Sequence[ItemRow]) -> Sample:
+    valid: list[tuple[ItemRow, Score]] = []
+    gaps: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        score = row.score(metric)
+        if row.error is not None:
+            gaps[row.error.message, row.error.remedy] += 1
+        elif score is None:
+            gaps[NOT_ASKED, f"Evaluate again with the metric {metric}."] += 1
+        elif score.status == "ok":
+            valid.append((row, score))
+        else:
+            gaps[score.reason or f"{score.status} without a stated reason", score.remedy] += 1
+    return Sample(
+        model=model,
+        metric=metric,
+        values=tuple(_number(score) for _, score in valid),
+        items=tuple(row.item for row, _ in valid),
+        n_total=len(rows),
+        gaps=_ordered(gaps),
+        labels=tuple(sorted({_label(score) for _, score in valid} - {""})),
+        weights=tuple(sorted({_weights(score) for _, score in valid})),
+        random_weights=any(_is_random(score) or generator_is_random(row.item) for row, score in valid),
+    )
+
+
+def _set_sample(row: SetRow, score: Score, clips: Sequence[ItemRow]) -> Sample:
+    """A set statistic: one value over `row.n` clips, so no interval can be drawn from it."""
+    ok = score.status == "ok"
+    return Sample(
+        model=row.model,
+        metric=score.metric,
+        values=(_number(score),) if ok else (),
+        items=(),
+        n_total=max(len(clips), row.n),
+        gaps=() if ok else (Gap(score.reason, score.remedy, max(len(clips), row.n)),),
+        labels=tuple({_label(score)} - {""}) if ok else (),
+        weights=(_weights(score),) if ok else (),
+        random_weights=ok and (_is_random(score) or any(generator_is_random(clip.item) for clip in clips)),
+        set_size=row.n,
+    )
+
+
+def _number(score: Score) -> float:
+    assert score.value is not None  # what "ok" means, checked by Score itself
+    return score.value
+
+
+def _label(score: Score) -> str:
+    backend = score.provenance.backend if score.provenance else ""
+    version = score.details.get("version")
+    return f"{backend} v{version}".strip() if isinstance(version, int) else backend
+
+
+def _weights(score: Score) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(score.provenance.weights.items())) if score.provenance else ()
+
+
+def _is_random(score: Score) -> bool:
+    return score.provenance is not None and score.provenance.random_weights
+
+
+def _ordered(gaps: Counter[tuple[str, str]]) -> tuple[Gap, ...]:
+    """Most frequent first, then by text: the order never depends on the rows' order."""
+    found = [Gap(reason, remedy, count) for (reason, remedy), count in gaps.items()]
+    return tuple(sorted(found, key=lambda gap: (-gap.count, gap.reason, gap.remedy)))

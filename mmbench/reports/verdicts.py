@@ -1,0 +1,80 @@
+"""One honest sentence for each comparison: what the data let one say, and what they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from mmbench.reports.comparison import Difference
+
+Verdict = Literal["a better", "b better", "undecided", "not comparable"]
+
+ALPHA = 0.05
+MANY_UNPAIRED = 0.05
+
+
+def judge(difference: Difference, name_a: str, name_b: str, tests: int) -> tuple[Verdict, str]:
+    """Verdict and sentence of one metric. A winner needs a Holm-adjusted p of at most 0.05."""
+    facts, estimate = difference.facts, difference.difference
+    if estimate is None or difference.p_holm is None or difference.smallest_p is None:
+        return "not comparable", f"{facts.title}: no comparison, {difference.reason}."
+    digits = facts.decimals
+    size = f"{abs(estimate.mean):.{digits}f}"
+    interval = (
+        f" (95 % interval {estimate.low:+.{digits}f} to {estimate.high:+.{digits}f})"
+        if estimate.low is not None and estimate.high is not None
+        else ""
+    )
+    basis = f"{_count(estimate.n, 'pair')} of {_count(estimate.n_clusters, 'identity', 'identities')}"
+    tail = f" on {basis}, adjusted p = {format_p(difference.p_holm)}{_loss(difference)}."
+    if difference.p_holm <= ALPHA:
+        a_better = (estimate.mean > 0) == facts.higher_is_better
+        winner = name_a if a_better else name_b
+        loser = name_b if a_better else name_a
+        direction = "higher" if facts.higher_is_better else "lower"
+        verdict: Verdict = "a better" if a_better else "b better"
+        return verdict, f"{facts.title}: {winner} is {direction}, so better, than {loser} by {size}{interval}{tail}"
+    if difference.smallest_p * tests > ALPHA:
+        why = (
+            f"{_count(estimate.n_clusters, 'identity', 'identities')} cannot reach p = {ALPHA} "
+            f"with {_count(tests, 'test')}, whatever the difference"
+        )
+    else:
+        why = "either may be better; this is no proof that they are equal"
+    return "undecided", f"{facts.title}: undecided, difference {estimate.mean:+.{digits}f}{interval}; {why}{tail}"
+
+
+def summarise(differences: Sequence[Difference], name_a: str, name_b: str) -> str:
+    """One sentence for the whole comparison."""
+
+    def titles(verdict: Verdict) -> str:
+        return ", ".join(d.facts.title for d in differences if d.verdict == verdict)
+
+    parts = [
+        f"{name} is better in {found}"
+        for name, found in ((name_a, titles("a better")), (name_b, titles("b better")))
+        if found
+    ]
+    if open_ones := titles("undecided"):
+        parts.append(f"undecided: {open_ones}")
+    if skipped := titles("not comparable"):
+        parts.append(f"not comparable: {skipped}")
+    return "; ".join(parts) + "." if parts else "No metric has values on both sides."
+
+
+def format_p(p: float) -> str:
+    """Two significant digits; "< 0.001" below that."""
+    return "< 0.001" if p < 0.001 else f"{p:.2g}"
+
+
+def _loss(difference: Difference) -> str:
+    """Pairs lost to a missing value bias the rest, so they are named when there are many."""
+    estimate, lost = difference.difference, difference.unpaired
+    if estimate is None or lost <= MANY_UNPAIRED * (estimate.n + lost):
+        return ""
+    return f"; {_count(lost, 'clip')} had a value on one side only and {'was' if lost == 1 else 'were'} left out"
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
