@@ -32,9 +32,7 @@ def extract_member(archive: Path, member: str, target: Path, max_bytes: int) -> 
                 while block := source.read(_BLOCK):
                     written += len(block)
                     if written > max_bytes:
-                        raise WeightsError(
-                            f"{archive}: {info.filename} unpacks to more than {max_bytes} bytes.", again
-                        )
+                        raise WeightsError(f"{archive}: {info.filename} unpacks to more than {max_bytes} bytes.", again)
                     sink.write(block)
             scratch.replace(target)
     except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
@@ -44,9 +42,7 @@ def extract_member(archive: Path, member: str, target: Path, max_bytes: int) -> 
 
 
 def _choose(box: zipfile.ZipFile, archive: Path, member: str) -> zipfile.ZipInfo:
-    files = [
-        info for info in box.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX/")
-    ]
+    files = [info for info in box.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX/")]
     exact = [info for info in files if info.filename == member]
     named = [info for info in files if PurePosixPath(info.filename).name == PurePosixPath(member).name]
     found = exact or named

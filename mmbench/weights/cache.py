@@ -104,9 +104,7 @@ def check_digest(digest: str, entry: WeightFile, where: str) -> None:
     """Compare with what is published for `entry`. Raises WeightsError."""
     expected = entry.sha256 or entry.sha256_prefix
     if expected and not digest.startswith(expected):
-        raise WeightsError(
-            f"{where} is not {entry.name}: sha256 {digest}, expected {expected}.", _again(entry)
-        )
+        raise WeightsError(f"{where} is not {entry.name}: sha256 {digest}, expected {expected}.", _again(entry))
 
 
 def _again(entry: WeightFile) -> str:

@@ -112,9 +112,7 @@ def _fetch(entry: WeightFile, url: str, progress: Progress | None, limits: Limit
         try:
             check_digest(digest, entry, url)
             if entry.size is not None and target.stat().st_size != entry.size:
-                raise WeightsError(
-                    f"{url}: {target.stat().st_size} bytes, expected {entry.size}.", "Try again."
-                )
+                raise WeightsError(f"{url}: {target.stat().st_size} bytes, expected {entry.size}.", "Try again.")
         except WeightsError:
             target.unlink()
             raise

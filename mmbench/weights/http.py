@@ -17,7 +17,7 @@ from mmbench.errors import MMBenchError
 if TYPE_CHECKING:
     from requests import Response
 
-_BLOCK = 1 << 18
+_BLOCK = 1 << 16
 Progress = Callable[[int, int, str], None]
 
 
@@ -75,9 +75,7 @@ def check_address(url: str, limits: Limits, before: str = "") -> None:
     came = f" (redirected from {before})" if before else ""
     plain = limits.plain_http or host in limits.plain_http_hosts or is_loopback(host)
     if parts.scheme != "https" and not (parts.scheme == "http" and plain):
-        raise DownloadError(
-            f"Refused {url}{came}: only https addresses are fetched.", "Get the file by other means."
-        )
+        raise DownloadError(f"Refused {url}{came}: only https addresses are fetched.", "Get the file by other means.")
     if before and _is_internal(host) and not _is_internal(urlsplit(before).hostname or ""):
         raise DownloadError(f"Refused {url}{came}: an internal address.", "Get the file by other means.")
 
@@ -151,9 +149,7 @@ class _Job:
             )
 
 
-def download(
-    url: str, target: Path, limits: Limits, progress: Progress | None = None, label: str = ""
-) -> None:
+def download(url: str, target: Path, limits: Limits, progress: Progress | None = None, label: str = "") -> None:
     """Fetch `url` into `target`, going on from `target`'s `.part` file when an earlier attempt left one.
 
     `progress(bytes done, bytes in all or 0, label)`. `target` appears only when complete.
@@ -178,9 +174,7 @@ def download(
             job.tag_path.unlink(missing_ok=True)
             part.replace(target)
             return
-    raise DownloadError(
-        f"{url}: failed {limits.attempts} times ({failure}).", "Run the command again to go on."
-    )
+    raise DownloadError(f"{url}: failed {limits.attempts} times ({failure}).", "Run the command again to go on.")
 
 
 def _continue_part(job: _Job) -> None:
@@ -190,9 +184,7 @@ def _continue_part(job: _Job) -> None:
     headers = {"Range": f"bytes={have}-", "If-Range": tag} if have else {}
     with _open(job.url, job.limits, headers) as response:
         span = response.headers.get("Content-Range", "")
-        if response.status_code == 416 or (
-            response.status_code == 206 and not span.startswith(f"bytes {have}-")
-        ):
+        if response.status_code == 416 or (response.status_code == 206 and not span.startswith(f"bytes {have}-")):
             job.part.unlink(missing_ok=True)
             raise _Cut("the server's file changed meanwhile")
         if response.status_code not in (200, 206):
@@ -215,9 +207,7 @@ def _copy(job: _Job, response: Response, done: int, total: int) -> None:
             done += len(block)
             job.check_size(done)
             if time.monotonic() > job.deadline:
-                raise DownloadError(
-                    f"{job.url}: not finished in {job.limits.total_seconds} s.", "Try again later."
-                )
+                raise DownloadError(f"{job.url}: not finished in {job.limits.total_seconds} s.", "Try again later.")
             stream.write(block)
             if job.progress:
                 job.progress(done, total, job.label)

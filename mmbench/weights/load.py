@@ -64,19 +64,15 @@ def read_state(file: Path, key: str = "") -> dict[str, Tensor]:
             f"{file} holds more than tensors and is not loaded: {str(error).splitlines()[0]}",
             "Convert it to safetensors where you trust it.",
         ) from error
-    except (RuntimeError, EOFError, ValueError) as error:
+    except (RuntimeError, EOFError, ValueError, LookupError, TypeError) as error:  # all seen on damaged files
         raise WeightsError(f"{file} is damaged: {error}.", "Delete it and get it again.") from error
     if key:
         if not isinstance(document, Mapping) or key not in document:
-            have = (
-                sorted(map(str, document))[:8] if isinstance(document, Mapping) else type(document).__name__
-            )
+            have = sorted(map(str, document))[:8] if isinstance(document, Mapping) else type(document).__name__
             raise WeightsError(f"{file} has no entry {key!r}; it has {have}.", "Use the published file.")
         document = document[key]
     if not isinstance(document, Mapping):
-        raise WeightsError(
-            f"{file} holds a {type(document).__name__}, not tensors by name.", "Use a state dict."
-        )
+        raise WeightsError(f"{file} holds a {type(document).__name__}, not tensors by name.", "Use a state dict.")
     return {str(name): value for name, value in document.items() if isinstance(value, torch.Tensor)}
 
 
@@ -87,9 +83,7 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(file)
     except safetensors.SafetensorError as error:
-        raise WeightsError(
-            f"{file} is no safetensors file: {error}.", "Delete it and get it again."
-        ) from error
+        raise WeightsError(f"{file} is no safetensors file: {error}.", "Delete it and get it again.") from error
 
 
 def rename_keys(state: Mapping[str, Tensor], rename: Rename) -> dict[str, Tensor]:
@@ -105,16 +99,12 @@ def rename_keys(state: Mapping[str, Tensor], rename: Rename) -> dict[str, Tensor
         if new is None:
             continue
         if new in renamed and not torch.equal(renamed[new], tensor):
-            raise WeightsError(
-                f"Key {old} and another both become {new}.", "The key map does not fit this file."
-            )
+            raise WeightsError(f"Key {old} and another both become {new}.", "The key map does not fit this file.")
         renamed[new] = tensor
     return renamed
 
 
-def load_strict(
-    module: nn.Module, state: Mapping[str, Tensor], source: str, rename: Rename | None = None
-) -> None:
+def load_strict(module: nn.Module, state: Mapping[str, Tensor], source: str, rename: Rename | None = None) -> None:
     """Fill `module` with `state`: every parameter set once, every key of the file used, every shape equal.
 
     Raises WeightsError that lists missing, left-over and misshapen keys; `module` is then unchanged.
@@ -131,10 +121,6 @@ def load_strict(
         ),
     }
     if any(problems.values()):
-        text = "; ".join(
-            f"{len(keys)} {what}: {', '.join(keys[:8])}" for what, keys in problems.items() if keys
-        )
-        raise WeightsError(
-            f"{source} does not fit {type(module).__name__}: {text}.", "Use the published file."
-        )
+        text = "; ".join(f"{len(keys)} {what}: {', '.join(keys[:8])}" for what, keys in problems.items() if keys)
+        raise WeightsError(f"{source} does not fit {type(module).__name__}: {text}.", "Use the published file.")
     module.load_state_dict(given, strict=True)

@@ -54,9 +54,7 @@ class WeightFile:
                 f"weights entry {self.name}: unknown kind {self.kind!r}.", f"Use one of {get_args(Kind)}."
             )
         if not (self.urls or self.repo or self.archive or self.package):
-            raise ManifestError(
-                f"weights entry {self.name} has no source.", "Give urls, repo, archive or package."
-            )
+            raise ManifestError(f"weights entry {self.name} has no source.", "Give urls, repo, archive or package.")
         for digest, wanted in ((self.sha256, 64), (self.sha256_prefix, None)):
             if digest and (not _HEX.fullmatch(digest) or (wanted and len(digest) != wanted)):
                 raise ManifestError(
@@ -125,9 +123,7 @@ def parse_size(value: str | int) -> int:
         return value
     match = re.fullmatch(r"([\d.]+) ?(B|kB|MB|GB)", value)
     if not match:
-        raise ManifestError(
-            f"{value!r} is no file size.", 'Write bytes as a number, or a text like "21.1 MB".'
-        )
+        raise ManifestError(f"{value!r} is no file size.", 'Write bytes as a number, or a text like "21.1 MB".')
     return round(float(match[1]) * _UNITS[match[2]])
 
 
@@ -140,17 +136,13 @@ def read_registry(path: Path) -> tuple[WeightFile, ...]:
 
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
     if not isinstance(document, dict) or not isinstance(document.get("files"), dict):
-        raise ManifestError(
-            f"{path} is no weights registry.", "It needs a mapping `files` from name to fields."
-        )
+        raise ManifestError(f"{path} is no weights registry.", "It needs a mapping `files` from name to fields.")
     known = {field.name for field in fields(WeightFile)} - {"name"}
     entries = []
     for name, own in document["files"].items():
         row = {**document.get("defaults", {}), **own}
         if unknown := sorted(set(row) - known):
-            raise ManifestError(
-                f"{path}: entry {name} has unknown fields {unknown}.", f"Known: {sorted(known)}."
-            )
+            raise ManifestError(f"{path}: entry {name} has unknown fields {unknown}.", f"Known: {sorted(known)}.")
         entries.append(_entry(str(name), row))
     return tuple(entries)
 
@@ -172,15 +164,11 @@ def registry() -> dict[str, WeightFile]:
     for path in sorted((Path(__file__).parent / "data").glob("*.yaml")):
         for entry in read_registry(path):
             if entry.name in found:
-                raise ManifestError(
-                    f"{path}: the name {entry.name} is taken.", "Rename one of the two entries."
-                )
+                raise ManifestError(f"{path}: the name {entry.name} is taken.", "Rename one of the two entries.")
             found[entry.name] = entry
     for entry in found.values():
         if entry.archive and entry.archive not in found:
-            raise ManifestError(
-                f"weights entry {entry.name}: no archive {entry.archive}.", "Add it to the registry."
-            )
+            raise ManifestError(f"weights entry {entry.name}: no archive {entry.archive}.", "Add it to the registry.")
     return found
 
 

@@ -1,0 +1,147 @@
+"""`mmbench weights`: list, get, check and locate weight files."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mmbench.weights import WeightFile
+
+app = typer.Typer(help="Weight files: what exists, under which licence, where it lies; get and check them.")
+
+Names = Annotated[list[str], typer.Argument(help="Names of files or groups (a metric, a model, `metrics`).")]
+
+
+@app.command("list")
+def list_files(
+    names: Annotated[list[str] | None, typer.Argument(help="Only these files or groups.")] = None,
+    missing: Annotated[bool, typer.Option("--missing", help="Only files that are not here.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """Show every known weight file: size, licence, limits, how far its bytes are trusted, and where it is."""
+    from mmbench.weights.locate import locate
+    from mmbench.weights.registry import expand, registry
+
+    entries = expand(names) if names else list(registry().values())
+    rows = [(entry, locate(entry)) for entry in entries]
+    if missing:
+        rows = [(entry, where) for entry, where in rows if where is None]
+    if as_json:
+        typer.echo(json.dumps([_facts(entry, where) for entry, where in rows], indent=1))
+        return
+    for entry, where in rows:
+        _print_entry(entry, where)
+
+
+@app.command()
+def get(
+    names: Names,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept the licences and limits shown.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Download again even where the file is here.")] = False,
+) -> None:
+    """Download files after showing their licences and who may use them. Interrupted downloads go on."""
+    from mmbench.cli.progress import progress_bar
+    from mmbench.weights.download import addresses, is_offline
+    from mmbench.weights.download import get as get_file
+    from mmbench.weights.locate import locate
+    from mmbench.weights.registry import expand
+
+    wanted = [entry for entry in expand(names) if force or locate(entry) is None]
+    for entry in wanted:
+        _print_entry(entry, None)
+        if not entry.package:
+            typer.echo(f"    from: {(addresses(entry) or (entry.archive,))[0]}")
+    if not wanted:
+        typer.echo("All here already.")
+        return
+    if any(entry.limits for entry in wanted) and not is_offline() and not yes:
+        if not sys.stdin.isatty():
+            typer.echo("Some of these files may not be used by everyone (see `limits`). Repeat with --yes to accept.")
+            raise typer.Exit(2)
+        typer.confirm("Some of these files may not be used by everyone (see `limits`). Go on?", abort=True)
+    with progress_bar() as bar:
+        for entry in wanted:
+            where = get_file(entry, lambda done, total, name: bar(done >> 20, total >> 20, f"{name}, MiB"), force=force)
+            typer.echo(f"{entry.name}: {where}")
+
+
+@app.command()
+def check(
+    names: Annotated[list[str] | None, typer.Argument(help="Only these files or groups; all by default.")] = None,
+) -> None:
+    """Read every file that is here and compare its digest. Ends with status 1 when one is wrong."""
+    from mmbench.errors import MMBenchError
+    from mmbench.weights.cache import read_record, sha256_of, verify
+    from mmbench.weights.locate import is_user_file, locate
+    from mmbench.weights.registry import expand, registry
+
+    wrong = absent = 0
+    for entry in expand(names) if names else registry().values():
+        try:
+            where = locate(entry)
+            if where is None:
+                absent += 1
+                continue
+            if is_user_file(entry):
+                typer.echo(f"user   {entry.name}: {sha256_of(where)} (your own file, not compared)")
+                continue
+            digest = verify(where, entry)
+        except MMBenchError as error:
+            wrong += 1
+            typer.echo(f"WRONG  {entry.name}: {error}")
+            continue
+        record = read_record(where)
+        first = not (entry.sha256 or entry.sha256_prefix)
+        how = "as recorded on first download" if first and record else entry.trust
+        typer.echo(f"good   {entry.name}: {digest} ({how})")
+    typer.echo(f"{wrong} wrong, {absent} not here.")
+    if wrong:
+        raise typer.Exit(1)
+
+
+@app.command()
+def path(
+    name: Annotated[str, typer.Argument(help="Name of a file.")],
+    use: Annotated[Path | None, typer.Option("--use", help="Use this file of yours from now on.")] = None,
+    forget: Annotated[bool, typer.Option("--forget", help="Use the registry's file again.")] = False,
+) -> None:
+    """Print where a file is, or put a file of your own in its place."""
+    from mmbench.weights.cache import set_user_path
+    from mmbench.weights.locate import path as find_path
+    from mmbench.weights.registry import find
+
+    entry = find(name)
+    if use is not None or forget:
+        set_user_path(entry, use)
+    if not forget:
+        typer.echo(str(find_path(entry)))
+
+
+def _print_entry(entry: WeightFile, where: Path | None) -> None:
+    typer.echo(f"{entry.name}  [{entry.size_text}]  {'here: ' + str(where) if where else 'not here'}")
+    typer.echo(f"    licence: {entry.licence}")
+    if entry.limits:
+        typer.echo(f"    limits: {entry.limits}")
+    typer.echo(f"    sha256: {entry.sha256 or entry.trust}")
+
+
+def _facts(entry: WeightFile, where: Path | None) -> dict[str, str | int | list[str] | None]:
+    return {
+        "name": entry.name,
+        "kind": entry.kind,
+        "size": entry.size,
+        "about": entry.about,
+        "licence": entry.licence,
+        "limits": entry.limits,
+        "sha256": entry.sha256,
+        "trust": entry.trust,
+        "sources": list(entry.sources),
+        "archive": entry.archive,
+        "groups": list(entry.groups),
+        "path": str(where) if where else None,
+    }

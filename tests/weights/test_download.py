@@ -1,0 +1,201 @@
+"""Downloads against a server with faults: a whole and right file arrives, or none and the error says why."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from mmbench.errors import MMBenchError, WeightsError
+from mmbench.weights.cache import cached_file, read_record
+from mmbench.weights.download import OfflineError, get
+from mmbench.weights.http import DownloadError, Limits, check_address
+from mmbench.weights.registry import WeightFile
+
+BODY = bytes(range(256)) * 4000
+QUICK = Limits(max_bytes=len(BODY), read_seconds=2, pause_seconds=0.01)
+
+
+def entry(url: str, **changes: object) -> WeightFile:
+    facts: dict[str, object] = {
+        "name": "net",
+        "kind": "torch",
+        "licence": "CC0-1.0",
+        "urls": (url,),
+        "size": len(BODY),
+        "sha256": hashlib.sha256(BODY).hexdigest(),
+    }
+    return WeightFile(**{**facts, **changes})  # type: ignore[arg-type]
+
+
+def leftovers(cache: Path) -> list[str]:
+    return sorted(path.name for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock")
+
+
+def test_good_file_arrives_with_its_origin(server, served, cache):
+    server.files["/net.pth"] = served(BODY)
+    seen: list[tuple[int, int, str]] = []
+    path = get(entry(f"{server.url}/net.pth"), lambda *step: seen.append(step))
+    assert path.read_bytes() == BODY
+    assert path == cache / "net.pth"
+    assert seen[-1] == (len(BODY), len(BODY), "net")
+    record = read_record(path)
+    assert record is not None
+    assert (record.trust, record.source) == ("published", f"{server.url}/net.pth")
+    assert leftovers(cache) == ["net.pth", "net.pth.origin.json"]
+
+
+def test_second_get_asks_nobody(server, served):
+    server.files["/net.pth"] = served(BODY)
+    get(entry(f"{server.url}/net.pth"))
+    get(entry(f"{server.url}/net.pth"))
+    assert len(server.requests) == 1
+
+
+def test_cut_transfer_resumes_where_it_stopped(server, served):
+    server.files["/net.pth"] = served(BODY, cut=300_000, cuts_left=2)
+    path = get(entry(f"{server.url}/net.pth"), limits=QUICK)
+    assert path.read_bytes() == BODY
+    first, second, third = (int(wanted.strip("bytes=-") or 0) for _, wanted in server.requests)
+    assert 0 == first < 200_000 < second < 500_000 < third
+
+
+def test_next_run_resumes_an_interrupted_one(server, served, cache):
+    server.files["/net.pth"] = served(BODY, cut=300_000, cuts_left=1)
+    once = Limits(max_bytes=len(BODY), attempts=1)
+    with pytest.raises(DownloadError, match="again to go on"):
+        get(entry(f"{server.url}/net.pth"), limits=once)
+    assert not (cache / "net.pth").exists()
+    assert get(entry(f"{server.url}/net.pth"), limits=once).read_bytes() == BODY
+    assert int(server.requests[-1][1].strip("bytes=-")) > 200_000
+
+
+def test_file_changed_between_attempts_starts_anew(server, served):
+    server.files["/net.pth"] = served(b"x" * len(BODY), cut=300_000, cuts_left=1, tag='"old"')
+    with pytest.raises(DownloadError):
+        get(entry(f"{server.url}/net.pth"), limits=Limits(max_bytes=len(BODY), attempts=1))
+    server.files["/net.pth"] = served(BODY, tag='"new"')
+    assert get(entry(f"{server.url}/net.pth")).read_bytes() == BODY
+
+
+@pytest.mark.parametrize("fault", [{"ranges": False}, {"tag": ""}])
+def test_server_without_resume_still_gives_the_whole_file(server, served, fault):
+    server.files["/net.pth"] = served(BODY, cut=300_000, cuts_left=1, **fault)
+    assert get(entry(f"{server.url}/net.pth"), limits=QUICK).read_bytes() == BODY
+
+
+def test_always_cut_fails_and_keeps_nothing_visible(server, served, cache):
+    server.files["/net.pth"] = served(BODY, cut=10, cuts_left=99, ranges=False)
+    with pytest.raises(DownloadError, match="failed 4 times"):
+        get(entry(f"{server.url}/net.pth"), limits=QUICK)
+    assert not (cache / "net.pth").exists()
+
+
+def test_wrong_digest_is_not_kept(server, served, cache):
+    server.files["/net.pth"] = served(BODY[::-1])
+    with pytest.raises(WeightsError, match="net"):
+        get(entry(f"{server.url}/net.pth"))
+    assert leftovers(cache) == []
+
+
+def test_wrong_prefix_is_not_kept(server, served, cache):
+    server.files["/net.pth"] = served(BODY)
+    with pytest.raises(WeightsError, match="00c0ffee"):
+        get(entry(f"{server.url}/net.pth", sha256="", sha256_prefix="00c0ffee"))
+    assert leftovers(cache) == []
+
+
+def test_unknown_digest_is_recorded_on_first_use(server, served):
+    server.files["/net.pth"] = served(BODY)
+    unknown = entry(f"{server.url}/net.pth", sha256="")
+    assert unknown.trust == "unknown: recorded on first download"
+    record = read_record(get(unknown))
+    assert record is not None
+    assert (record.trust, record.sha256) == ("first use", hashlib.sha256(BODY).hexdigest())
+
+
+@pytest.mark.parametrize("no_length", [False, True])
+def test_oversized_file_is_refused(server, served, cache, no_length):
+    server.files["/net.pth"] = served(BODY + b"more", no_length=no_length)
+    with pytest.raises(DownloadError, match="at most"):
+        get(entry(f"{server.url}/net.pth"))
+    assert leftovers(cache) == []
+
+
+def test_missing_address_names_status_and_mirror_option(server):
+    with pytest.raises(DownloadError, match=r"404.*MMBENCH_MIRROR"):
+        get(entry(f"{server.url}/net.pth"))
+
+
+def test_second_address_is_tried(server, served):
+    server.files["/b.pth"] = served(BODY)
+    both = entry("", urls=(f"{server.url}/a.pth", f"{server.url}/b.pth"))
+    assert get(both).read_bytes() == BODY
+
+
+def test_redirect_is_followed(server, served):
+    server.files["/net.pth"] = served(redirect="/elsewhere")
+    server.files["/elsewhere"] = served(BODY)
+    assert get(entry(f"{server.url}/net.pth")).read_bytes() == BODY
+
+
+@pytest.mark.parametrize("target", ["ftp://127.0.0.1/net.pth", "file:///etc/hostname", "http://example.org/net.pth"])
+def test_redirect_to_another_scheme_is_refused(server, served, target):
+    server.files["/net.pth"] = served(redirect=target)
+    with pytest.raises(DownloadError, match="only https"):
+        get(entry(f"{server.url}/net.pth"))
+
+
+def test_redirect_loop_ends(server, served):
+    server.files["/net.pth"] = served(redirect="/net.pth")
+    with pytest.raises(DownloadError, match="redirects"):
+        get(entry(f"{server.url}/net.pth"))
+
+
+def test_plain_http_only_to_loopback():
+    with pytest.raises(DownloadError, match="only https"):
+        check_address("http://example.org/x", Limits(1))
+    check_address("http://127.0.0.1/x", Limits(1))
+    check_address("https://example.org/x", Limits(1))
+    check_address("http://mirror.example/x", Limits(1, plain_http_hosts=frozenset({"mirror.example"})))
+
+
+def test_redirect_from_outside_to_inside_is_refused():
+    for inside in (
+        "https://127.0.0.1/x",
+        "https://169.254.169.254/x",
+        "https://10.0.0.1/x",
+        "https://localhost/x",
+    ):
+        with pytest.raises(DownloadError, match="internal"):
+            check_address(inside, Limits(1), before="https://example.org/x")
+
+
+def test_mirror_replaces_every_address(server, served, monkeypatch):
+    hub = entry("", urls=(), repo="Some/Model", path="unet/weights.bin")
+    monkeypatch.setenv("MMBENCH_MIRROR", f"{server.url}/mirror/")
+    server.files["/mirror/Some--Model/unet/weights.bin"] = served(BODY)
+    assert get(hub) == cached_file(hub)
+    assert server.requests == [("/mirror/Some--Model/unet/weights.bin", "")]
+
+
+def test_offline_forbids_downloads_but_not_local_files(server, served, monkeypatch):
+    server.files["/net.pth"] = served(BODY)
+    net = entry(f"{server.url}/net.pth")
+    monkeypatch.setenv("MMBENCH_OFFLINE", "1")
+    with pytest.raises(OfflineError, match="Copy the file to"):
+        get(net)
+    assert server.requests == []
+    monkeypatch.delenv("MMBENCH_OFFLINE")
+    path = get(net)
+    monkeypatch.setenv("MMBENCH_OFFLINE", "1")
+    assert get(net) == path
+
+
+def test_all_addresses_failing_lists_each(server):
+    both = entry("", urls=(f"{server.url}/a.pth", f"{server.url}/b.pth"))
+    with pytest.raises(MMBenchError) as caught:
+        get(both)
+    assert "/a.pth" in str(caught.value)
+    assert "/b.pth" in str(caught.value)
