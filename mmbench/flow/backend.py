@@ -26,6 +26,8 @@ class FlowBackend(Protocol):
     name: str
     min_side: int
     """Smallest padded height or width the method can take."""
+    border: float
+    """Scores within this share of the threshold are to be measured again by `exact`; 0 where it is exact."""
     provenance: Provenance
 
     @property

@@ -21,11 +21,12 @@ class DisFlow:
 
     name = "dis"
     min_side = 16
+    border = 0.0
 
     def __init__(self) -> None:
         import cv2
 
-        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self.provenance = Provenance("dis", versions={"opencv": cv2.__version__})
 
     @property
@@ -40,9 +41,7 @@ class DisFlow:
 
         left, right, top, bottom = pad_amounts(*frames[0].shape[:2])
         padded = [
-            cv2.copyMakeBorder(
-                cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), top, bottom, left, right, cv2.BORDER_REPLICATE
-            )
+            cv2.copyMakeBorder(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), top, bottom, left, right, cv2.BORDER_REPLICATE)
             for frame in frames
         ]
         return torch.from_numpy(np.stack(padded))
@@ -52,8 +51,7 @@ class DisFlow:
         import torch
 
         fields = [
-            self._dis.calc(now.numpy(), then.numpy(), None)
-            for now, then in zip(features, next_features, strict=True)
+            self._dis.calc(now.numpy(), then.numpy(), None) for now, then in zip(features, next_features, strict=True)
         ]
         return torch.from_numpy(np.stack(fields)).permute(0, 3, 1, 2)
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FlowMode = Literal["early", "full"]
-BORDER = 0.01
-"""Scores of a low-precision flow within this share of the threshold are measured again in full precision."""
 THUMBNAIL_SIDE = 120
 
 
@@ -196,9 +194,7 @@ class FlowPass:
                 new = {keys[pair]: pair for pair in reversed(pairs) if keys[pair] not in known}
                 todo = sorted(new.values())
                 if todo:
-                    known.update(
-                        zip((keys[pair] for pair in todo), self._score_pairs(todo, store), strict=True)
-                    )
+                    known.update(zip((keys[pair] for pair in todo), self._score_pairs(todo, store), strict=True))
                 self._repeated += len(pairs) - len(todo)
                 for pair in pairs:
                     self._scores[pair] = known[keys[pair]]
@@ -220,9 +216,7 @@ class FlowPass:
             torch.stack([features[pair] for pair in pairs]),
             torch.stack([features[pair + 1] for pair in pairs]),
         )
-        return [
-            self._score(flow, frames[pair], frames[pair + 1]) for flow, pair in zip(flows, pairs, strict=True)
-        ]
+        return [self._score(flow, frames[pair], frames[pair + 1]) for flow, pair in zip(flows, pairs, strict=True)]
 
     def _read(self, slot: int) -> Frame:
         return self._frames.read(slot).astype(np.uint8, copy=False)
@@ -239,9 +233,9 @@ class FlowPass:
         """The pair's score; measured again in full precision when a low-precision one is too close to
         call."""
         score = rule.pair_score(flow)
-        exact = self.backend.exact
-        if exact is self.backend or abs(score - self._threshold) > BORDER * self._threshold:
+        if abs(score - self._threshold) >= self.backend.border * self._threshold:
             return score
+        exact = self.backend.exact
         self._redone += 1
         features = exact.encode([first, second])
         return rule.pair_score(exact.flows([first], features[:1], features[1:])[0])

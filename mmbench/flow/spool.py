@@ -31,7 +31,7 @@ class Spool:
         """Store `array` in `slot`. Raises ValueError when shape or dtype differ from the spool's."""
         if array.shape != self.shape or array.dtype != self.dtype:
             raise ValueError(f"expected {self.dtype} {self.shape}, got {array.dtype} {array.shape}")
-        view = memoryview(np.ascontiguousarray(array)).cast("B")
+        view = np.ascontiguousarray(array).data.cast("B")
         offset = slot * self._bytes
         while view:
             written = os.pwrite(self._file.fileno(), view, offset)
@@ -43,7 +43,7 @@ class Spool:
         if slot not in self._held:
             raise KeyError(slot)
         array = np.empty(self.shape, self.dtype)
-        view = memoryview(array).cast("B")
+        view = array.data.cast("B")
         offset = slot * self._bytes
         while view:
             count = os.preadv(self._file.fileno(), [view], offset)

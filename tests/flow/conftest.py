@@ -14,9 +14,7 @@ def clip_info(frames: np.ndarray, fps: float = 8.0, is_folder: bool = False) -> 
     return ClipInfo(Path("clip.mp4"), n, width, height, fps, "container", fps, is_folder, "0" * 64)
 
 
-def run_flow_pass(
-    flow_pass: FlowPass, frames: np.ndarray, fps: float = 8.0, is_folder: bool = False
-) -> FlowResult:
+def run_flow_pass(flow_pass: FlowPass, frames: np.ndarray, fps: float = 8.0, is_folder: bool = False) -> FlowResult:
     flow_pass.start(clip_info(frames, fps, is_folder))
     for index, frame in enumerate(frames):
         flow_pass.feed(index, frame)
