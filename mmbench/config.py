@@ -44,18 +44,18 @@ class Settings(BaseModel):
 class FaceSettings(Settings):
     """One face pass for all face metrics. `frames`: "all" is needed by fm_inter_rate, "sampled" is faster."""
 
-    backend: Literal["dlib", "retinaface", "insightface", "tiny"] = "dlib"
+    backend: Literal["dlib", "retinaface", "insightface"] = "dlib"
     frames: Literal["all", "sampled"] = "all"
 
 
 class FlowSettings(Settings):
     """`backend` "raft" is VBench's network; "dis" needs no weights and is labelled as another measure.
-
-    `mode` "early" stops when the verdict of dynamic degree is certain; "full" computes every pair.
+    `mode` "full" computes every pair, which motion smoothness needs; "early" stops when the verdict of dynamic
+    degree is certain.
     """
 
-    backend: Literal["raft", "dis", "tiny"] = "raft"
-    mode: Literal["early", "full"] = "early"
+    backend: Literal["raft", "dis"] = "raft"
+    mode: Literal["early", "full"] = "full"
     weights: Path | None = None
 
 
@@ -78,8 +78,8 @@ class SuccessSettings(Settings):
 class EvaluateSettings(Settings):
     """Everything that can change a number. `metrics` empty means all installed ones.
 
-    `random_weights` replaces every network by its tiny untrained form: for testing the machinery only; rows are
-    marked and tables leave them out.
+    `random_weights` replaces every network whose weights must be downloaded by its tiny untrained form: for testing
+    the machinery only; rows are marked and tables leave them out.
     """
 
     metrics: tuple[str, ...] = ()

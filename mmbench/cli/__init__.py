@@ -1,1 +1,58 @@
-"""The command line: parse, call, print."""
+"""The command line: parse, call, print. Every command has a typed Python function behind it."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from mmbench import __version__
+from mmbench.errors import MMBenchError
+
+app = typer.Typer(
+    name="mmbench",
+    help="Magic Mirror in the open, and the benchmark for identity-preserved video generation.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    rich_markup_mode=None,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mmbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Magic Mirror in the open, and the benchmark for identity-preserved video generation."""
+
+
+def _register() -> None:
+    from mmbench.cli import evaluate, inspect
+
+    app.command("run")(evaluate.run)
+    app.command("evaluate")(evaluate.evaluate)
+    app.command("doctor")(inspect.doctor)
+    app.command("explain")(inspect.explain)
+
+
+_register()
+
+
+def main() -> None:
+    """Entry point of `mmbench`. User errors are one message and exit code 2; Ctrl-C is 130."""
+    try:
+        app(standalone_mode=True)
+    except MMBenchError as error:
+        typer.secho(f"error: {error.message}", fg="red", err=True)
+        if error.remedy:
+            typer.echo(f"remedy: {error.remedy}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. Everything finished is kept: run the same command again to continue.", err=True)
+        sys.exit(130)

@@ -1,0 +1,153 @@
+"""`mmbench evaluate` and `mmbench run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmbench.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from mmbench.config import EvaluateSettings
+    from mmbench.runs.evaluate import EvaluateResult
+
+
+def evaluate(
+    folder: Annotated[Path | None, typer.Argument(help="Folder of videos (any format, also frame folders).")] = None,
+    references: Annotated[
+        Path | None, typer.Option(help="Reference image, or a folder with <identity>.png or <identity>/*.png.")
+    ] = None,
+    prompts: Annotated[Path | None, typer.Option(help="CSV: video or identity, prompt[, prompt_long].")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="CSV instead of a folder: model, video, references, ...")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the run; give it again to continue.")] = Path("runs/evaluation"),
+    name: Annotated[str | None, typer.Option(help="Name of the model that made the folder's videos.")] = None,
+    metrics: Annotated[str, typer.Option(help="Comma-separated metrics; all by default.")] = "",
+    settings: Annotated[Path | None, typer.Option(help="YAML with evaluation settings.")] = None,
+    face_backend: Annotated[str | None, typer.Option(help="dlib, retinaface or insightface.")] = None,
+    flow_backend: Annotated[
+        str | None, typer.Option(help="raft (VBench's network) or dis (needs no weights; another measure).")
+    ] = None,
+    flow: Annotated[
+        str | None, typer.Option(help="early: stop when the verdict is certain; full: every pair.")
+    ] = None,
+    fm_version: Annotated[int | None, typer.Option(help="Unit of fm_inter: 2 (frame) or 1 (face).")] = None,
+    prompt_field: Annotated[str | None, typer.Option(help="Score text alignment against: short or long.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes; 0 means one a core.")] = 0,
+    retry: Annotated[bool, typer.Option("--retry", help="Measure again what failed or lacked something.")] = False,
+    random_weights: Annotated[
+        bool, typer.Option("--random-weights", help="Tiny untrained networks, to test the machinery.")
+    ] = False,
+) -> None:
+    """Measure videos: yours, or a model's. Rerun the same command to continue after an interruption."""
+    from mmbench.errors import ManifestError
+    from mmbench.runs.evaluate import default_workers
+    from mmbench.runs.evaluate import evaluate as run_evaluation
+    from mmbench.runs.items_in import read_folder, read_manifest
+
+    chosen = {
+        ("metrics",): tuple(n.strip() for n in metrics.split(",") if n.strip()) or None,
+        ("face", "backend"): face_backend,
+        ("flow", "backend"): flow_backend,
+        ("flow", "mode"): flow,
+        ("text", "prompt"): prompt_field,
+        ("fm_version",): fm_version,
+        ("device",): device,
+        ("random_weights",): random_weights or None,
+    }
+    options = _settings(settings, chosen)
+    if manifest is not None:
+        items = read_manifest(manifest)
+    elif folder is not None and references is not None:
+        items = read_folder(folder, references, prompts, name)
+    else:
+        raise ManifestError("Nothing to evaluate.", "Give FOLDER with --references, or --manifest CSV.")
+    with progress_bar() as progress:
+        result = run_evaluation(
+            items, out, options, workers=workers or default_workers(), retry=retry, progress=progress
+        )
+    print_result(result)
+    if not result.complete:
+        raise typer.Exit(1)
+
+
+def run(
+    settings: Annotated[Path, typer.Argument(help="YAML: testset or manifest, generate, evaluate, report.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; default: runs/<name of the file>.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Folder of the report; default: <out>/report.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes; 0 means one a core.")] = 0,
+    weights: Annotated[Path | None, typer.Option(help="Folder of the generators' weights.")] = None,
+) -> None:
+    """The whole way: generate, evaluate, report. Rerun the same command to continue."""
+    from mmbench.config import RunSettings
+    from mmbench.runs.evaluate import default_workers
+    from mmbench.runs.journey import run_all
+
+    with progress_bar() as progress:
+        done = run_all(
+            RunSettings.from_yaml(settings),
+            settings.resolve().parent,
+            out or Path("runs") / settings.stem,
+            report,
+            workers=workers or default_workers(),
+            weights_dir=weights,
+            progress=progress,
+        )
+    print_result(done.evaluation)
+    from mmbench.cli.report import print_leaderboard
+
+    print_leaderboard(done.report)
+    if not done.evaluation.complete:
+        raise typer.Exit(1)
+
+
+def print_result(result: EvaluateResult) -> None:
+    """Summary of a run: what was measured, what failed and why, what is missing and how to get it."""
+    from collections import Counter
+
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(highlight=False)
+    measured = len(result.rows) - len(result.failed)
+    console.print(f"{measured} of {len(result.rows)} clips measured ({result.measured_now} now), rows in {result.run}")
+    for row in result.failed[:20]:
+        assert row.error is not None
+        console.print(f"[red]failed[/red] {escape(row.item.id)}: {escape(row.error.message)} {escape(row.error.remedy)}")
+    if len(result.failed) > 20:
+        console.print(f"... and {len(result.failed) - 20} more: see the report")
+    for item, score in result.errors[:20]:
+        console.print(f"[red]error[/red] {escape(item)}, {score.metric}: {escape(score.reason)}")
+    missing: Counter[tuple[str, str]] = Counter()
+    metrics: dict[tuple[str, str], dict[str, None]] = {}
+    for row in (*result.rows, *result.sets):
+        for score in row.scores:
+            if score.status == "missing":
+                missing[score.reason, score.remedy] += 1
+                metrics.setdefault((score.reason, score.remedy), {})[score.metric] = None
+    for (reason, remedy), count in missing.most_common(12):
+        names = ", ".join(metrics[reason, remedy])
+        console.print(f"[yellow]missing[/yellow] {names} ({count}x): {escape(reason)} {escape(remedy)}")
+
+
+def _settings(path: Path | None, chosen: dict[tuple[str, ...], Any]) -> EvaluateSettings:
+    """Settings of the file, with the command's options on top."""
+    from pydantic import ValidationError
+
+    from mmbench.config import EvaluateSettings
+    from mmbench.errors import ManifestError
+
+    data = (EvaluateSettings.from_yaml(path) if path else EvaluateSettings()).model_dump()
+    for keys, value in chosen.items():
+        if value is not None:
+            level = data
+            for key in keys[:-1]:
+                level = level[key]
+            level[keys[-1]] = value
+    try:
+        return EvaluateSettings.model_validate(data)
+    except ValidationError as cause:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in cause.errors())
+        raise ManifestError(f"{wrong}.", "`mmbench evaluate --help` lists the choices.") from cause

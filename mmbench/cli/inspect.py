@@ -1,0 +1,57 @@
+"""`mmbench doctor` and `mmbench explain`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def doctor() -> None:
+    """What is installed, which weights are present, what each metric still needs: one line each."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from mmbench.runs.doctor import examine
+
+    console = Console(highlight=False, soft_wrap=True)
+    marks = {"ok": "[green]ok     [/green]", "missing": "[yellow]missing[/yellow]", "broken": "[red]broken [/red]"}
+    findings = examine()
+    for finding in findings:
+        console.print(f"{marks[finding.state]} {finding.kind:<8} {escape(finding.name)}: {escape(finding.text)}")
+    if any(finding.state == "broken" for finding in findings):
+        raise typer.Exit(1)
+
+
+def explain(metric: Annotated[str, typer.Argument(help="Name of a metric or companion; `all` lists them.")]) -> None:
+    """Definition, range, direction, source and caveats of a metric."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from mmbench.errors import MMBenchError
+    from mmbench.metrics.registry import facts_by_name, metric_classes
+
+    facts = facts_by_name()
+    console = Console(highlight=False)
+    if metric == "all":
+        for name, fact in facts.items():
+            console.print(f"{name:<24} {escape(fact.title)}: {escape(fact.definition)}", soft_wrap=True)
+        return
+    if metric not in facts:
+        raise MMBenchError(f"There is no metric {metric!r}.", f"Known: {', '.join(facts)}.")
+    fact = facts[metric]
+    owner = next(c for c in metric_classes().values() if fact in c.all_facts())
+    low, high = (("unbounded" if bound is None else f"{bound:g}") for bound in fact.range)
+    lines = {
+        "Definition": fact.definition,
+        "Range": f"{low} to {high}, {fact.unit}",
+        "Better": "higher" if fact.higher_is_better else "lower",
+        "Of": "a set of clips (one model)" if fact.scope == "set" else "each clip; tables show the mean",
+        "Needs": ", ".join(sorted(need.value for need in owner.needs)) or "other metrics of the clip",
+        "Source": fact.source,
+        "Caveats": fact.caveats or "none known",
+        "Companions": ", ".join(f.name for f in owner.all_facts() if f != fact) or "none",
+    }
+    console.print(f"[bold]{escape(fact.title)}[/bold] ({fact.name})")
+    for label, text in lines.items():
+        console.print(f"  {label + ':':<12}{escape(text)}", soft_wrap=True)

@@ -1,0 +1,91 @@
+"""What this installation can measure: packages, weight files, and what each metric still needs."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Literal
+
+from mmbench.config import EvaluateSettings
+from mmbench.metrics.base import DerivedMetric
+from mmbench.metrics.registry import metric_classes
+from mmbench.runs.gather import find_unmet
+from mmbench.runs.measure import make_metrics
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's: "missing" is mendable by the command in `text`, "broken" stops everything."""
+
+    state: Literal["ok", "missing", "broken"]
+    kind: Literal["package", "weights", "metric"]
+    name: str
+    text: str
+
+
+# Distribution, what it serves, and the extra that brings it ("" for the base installation).
+PACKAGES = (
+    ("av", "decoding and encoding", ""),
+    ("dlib-bin", "faces", ""),
+    ("face_recognition_models", "dlib's weights", ""),
+    ("opencv-python-headless", "DIS flow", ""),
+    ("torch", "networks", ""),
+    ("torchvision", "RAFT, Inception", ""),
+    ("open_clip_torch", "text alignment", ""),
+    ("diffusers", "generation", "generate"),
+    ("transformers", "generation", "generate"),
+    ("onnxruntime", "ArcFace column", "insightface"),
+    ("numba", "fast rendering of synthetic people", "synth"),
+)
+
+
+def examine(settings: EvaluateSettings | None = None) -> list[Finding]:
+    """Packages, weights and metrics of this installation, in that order. Loads the networks that are present."""
+    settings = settings or EvaluateSettings()
+    return [*_packages(), *_weights(), *_metrics(settings)]
+
+
+def _packages() -> list[Finding]:
+    found = [Finding("ok", "package", "python", platform.python_version())]
+    for name, purpose, extra in PACKAGES:
+        try:
+            found.append(Finding("ok", "package", name, f"{metadata.version(name)} ({purpose})"))
+        except metadata.PackageNotFoundError:
+            state: Literal["missing", "broken"] = "missing" if extra else "broken"
+            wanted = f"mmbench[{extra}]" if extra else "mmbench"
+            found.append(Finding(state, "package", name, f"not installed ({purpose}): pip install '{wanted}'"))
+    return found
+
+
+def _weights() -> list[Finding]:
+    from mmbench.weights import locate, registry
+
+    found = []
+    for entry in registry().values():
+        if entry.kind == "generator":
+            continue
+        path = locate(entry)
+        if path is None:
+            found.append(Finding("missing", "weights", entry.name, f"mmbench weights get {entry.name}"))
+        else:
+            found.append(Finding("ok", "weights", entry.name, str(path)))
+    return found
+
+
+def _metrics(settings: EvaluateSettings) -> list[Finding]:
+    metrics = make_metrics(settings)
+    unmet = find_unmet(settings, metrics)
+    found: list[Finding] = []
+    for name, metric in zip(metric_classes(), metrics, strict=True):
+        lacking = [unmet[need] for need in sorted(metric.needs) if need in unmet]
+        if lacking:
+            found.append(Finding("missing", "metric", name, f"{lacking[0].reason} {lacking[0].remedy}"))
+        elif isinstance(metric, DerivedMetric):
+            states = {f.name: f.state for f in found}
+            absent = [r for r in metric.requires if states.get(r, "ok") != "ok"]
+            text = f"needs {', '.join(absent)}" if absent else "ready"
+            found.append(Finding("missing" if absent else "ok", "metric", name, text))
+        else:
+            found.append(Finding("ok", "metric", name, "ready"))
+    return found

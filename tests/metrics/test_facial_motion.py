@@ -1,0 +1,132 @@
+"""FMref and FMinter against hand-made landmark tracks and the invariances they promise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from mmbench.metrics.fm_inter import align_similarity, fm_inter, fm_inter_rate
+from mmbench.metrics.fm_ref import fm_ref, in_box, in_pose_units
+
+FACE = np.array([[30.0, 40], [70, 40], [50, 60], [35, 80], [65, 80]])
+BOX = np.array([20.0, 20, 80, 100])
+
+
+def turned(points: NDArray[np.float64], degrees: float, zoom: float, shift: tuple[float, float]) -> NDArray[np.float64]:
+    a = np.deg2rad(degrees)
+    return zoom * points @ np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]]) + shift
+
+
+def test_one_moved_point_by_hand() -> None:
+    moved = FACE.copy()
+    moved[2] += [6, 8]  # 10 px; in the 60x80 box (0.1, 0.1)
+    result = fm_ref(in_box(moved[None], BOX[None]), in_box(FACE[None], BOX[None]))
+    assert result.mean == pytest.approx(np.sqrt(0.02))
+    pair = fm_inter(np.stack([FACE, moved, moved]), short_side=100)
+    assert pair is not None
+    assert pair.frame == pytest.approx(0.1)
+    assert pair.face == pytest.approx(10 / 40)
+
+
+def test_several_references_are_averaged() -> None:
+    other = FACE + [[0, 0], [0, 0], [60, 0], [0, 0], [0, 0]]
+    result = fm_ref(in_box(FACE[None], BOX[None]), in_box(np.stack([FACE, other]), np.stack([BOX, BOX])))
+    assert result.mean == pytest.approx(0.5)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(0.2, 5), st.floats(-200, 200), st.floats(-200, 200))
+def test_fm_ref_ignores_where_and_how_large_the_face_is(zoom: float, dx: float, dy: float) -> None:
+    points = turned(FACE, 0, zoom, (dx, dy))
+    box = np.concatenate([zoom * BOX[:2] + (dx, dy), zoom * BOX[2:] + (dx, dy)])
+    assert fm_ref(in_box(points[None], box[None]), in_box(FACE[None], BOX[None])).mean == pytest.approx(0, abs=1e-9)
+    assert fm_ref(in_pose_units(points[None]), in_pose_units(FACE[None])).mean == pytest.approx(0, abs=1e-9)
+
+
+def test_fm_ref_without_a_face_is_refused() -> None:
+    nothing = np.full((16, 5, 2), np.nan)
+    with pytest.raises(ValueError, match="no frame has a face"):
+        fm_ref(nothing, FACE[None])
+
+
+@pytest.mark.parametrize("shift", [(0.0, 0.0), (3.0, 4.0), (-30.0, 40.0)])
+def test_fm_inter_of_a_translation_is_five_times_its_length(shift: tuple[float, float]) -> None:
+    track = np.stack([FACE + k * np.array(shift) for k in range(4)])
+    result = fm_inter(track, short_side=200)
+    assert result is not None
+    assert result.frame == pytest.approx(5 * np.hypot(*shift) / 200)
+    assert result.local == pytest.approx(0, abs=1e-9)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(-60, 60), st.floats(0.5, 2), st.floats(-50, 50), st.floats(-50, 50))
+def test_camera_free_form_ignores_pan_zoom_and_roll(degrees: float, zoom: float, dx: float, dy: float) -> None:
+    track = np.stack([FACE, turned(FACE, degrees, zoom, (dx, dy)), FACE])
+    result = fm_inter(track, short_side=200)
+    assert result is not None
+    assert result.local == pytest.approx(0, abs=1e-6)
+
+
+def test_camera_free_form_still_sees_a_turning_head() -> None:
+    profile = FACE.copy()
+    profile[:, 0] = 50 + 0.6 * (profile[:, 0] - 50)  # yaw narrows the face
+    profile[2, 0] += 12  # and moves the nose
+    result = fm_inter(np.stack([FACE, profile, FACE]), short_side=200)
+    assert result is not None
+    assert result.local > 0.3
+
+
+def test_still_face_has_no_motion() -> None:
+    result = fm_inter(np.repeat(FACE[None], 4, axis=0), short_side=100)
+    assert result is not None
+    assert (result.frame, result.face) == (0, 0)
+    rate = fm_inter_rate(np.repeat(FACE[None], 24, axis=0), 100, 8)
+    assert rate is not None
+    assert (rate.rate, rate.floor) == (0, 0)
+
+
+def test_a_pair_needs_both_ends_and_two_pairs_are_needed() -> None:
+    track = np.repeat(FACE[None], 4, axis=0)
+    track[1] = np.nan
+    assert fm_inter(track, short_side=100) is None
+    track[1] = FACE
+    track[3] = np.nan
+    result = fm_inter(track, short_side=100)
+    assert result is not None
+    assert result.pairs == 2
+
+
+def test_largest_pair_counts() -> None:
+    track = np.stack([FACE, FACE + [1, 0], FACE + [11, 0], FACE + [12, 0]])
+    result = fm_inter(track, short_side=100)
+    assert result is not None
+    assert result.frame == pytest.approx(0.5)
+
+
+def test_rate_is_per_eighth_of_a_second() -> None:
+    track = np.stack([FACE + [k, 0] for k in range(24)])
+    for fps in (8.0, 16.0, 24.0):
+        rate = fm_inter_rate(track, 100, fps)
+        assert rate is not None
+        assert rate.rate == pytest.approx(5 / 100 * fps / 8)
+        assert rate.floor == pytest.approx(0, abs=1e-12)
+
+
+def test_noise_alone_stays_at_its_floor() -> None:
+    """Independent landmark noise must be recognised as such: the rate lies below the stated floor."""
+    noise = np.random.default_rng(0).normal(0, 0.5, (200, 5, 2))
+    rate = fm_inter_rate(FACE + noise, 256, 8)
+    assert rate is not None
+    radial = 0.5 * np.sqrt(2)
+    assert rate.floor == pytest.approx(1.8 * radial * 5 / 256, rel=0.05)
+    assert rate.rate < rate.floor
+
+
+def test_alignment_is_exact_for_similarities_only() -> None:
+    moved = turned(FACE, 25, 1.7, (5, -9))
+    assert align_similarity(moved, FACE) == pytest.approx(FACE)
+    sheared = FACE * [1.0, 0.7]
+    assert not np.allclose(align_similarity(sheared, FACE), FACE, atol=1.0)

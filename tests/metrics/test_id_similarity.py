@@ -1,0 +1,108 @@
+"""Identity measures against hand-made embeddings; reference: numpy written out in the test."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mmbench.metrics.id_similarity import IdSimilarity, compare_with_bank, id_similarity, reference_centroid
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def test_right_angles_by_hand() -> None:
+    references = np.array([[2.0, 0.0, 0.0]])
+    frames = np.array([[5.0, 0.0, 0.0], [0.0, 3.0, 0.0], [np.nan] * 3, [1.0, 1.0, 0.0]])
+    result = id_similarity(frames, references)
+    assert result.curve[[0, 1, 3]] == pytest.approx([1.0, 0.0, np.sqrt(0.5)])
+    assert np.isnan(result.curve[2])
+    assert result.value == pytest.approx((1 + 0 + np.sqrt(0.5)) / 3)
+
+
+def test_average_reference_weighs_references_equally_whatever_their_length() -> None:
+    centroid = reference_centroid(np.array([[10.0, 0.0], [0.0, 0.1]]))
+    assert centroid == pytest.approx([np.sqrt(0.5), np.sqrt(0.5)])
+
+
+def test_scale_of_embeddings_does_not_matter(rng: np.random.Generator) -> None:
+    frames, references = rng.normal(size=(16, 128)), rng.normal(size=(3, 128))
+    plain, scaled = id_similarity(frames, references), id_similarity(frames * 7, references * 0.3)
+    assert scaled.value == pytest.approx(plain.value, abs=1e-12)
+    assert scaled.pooled == pytest.approx(plain.pooled, abs=1e-12)
+
+
+def test_same_embedding_everywhere_scores_one(rng: np.random.Generator) -> None:
+    face = rng.normal(size=(1, 128))
+    result = id_similarity(np.repeat(face, 16, axis=0), face)
+    assert result.value == pytest.approx(1.0)
+    assert result.pooled == pytest.approx(1.0)
+    assert result.verified == 1.0
+
+
+def test_verified_uses_the_raw_distance() -> None:
+    references = np.array([[1.0, 0.0]])
+    frames = np.array([[1.0, 0.59], [1.0, 0.61], [1.0, 0.0], [3.0, 0.0]])
+    assert id_similarity(frames, references).verified == pytest.approx(0.5)
+
+
+def test_missing_slots_are_skipped_not_scored_zero(rng: np.random.Generator) -> None:
+    frames, references = rng.normal(size=(16, 8)), rng.normal(size=(2, 8))
+    gappy = frames.copy()
+    gappy[[3, 9]] = np.nan
+    expected = id_similarity(np.delete(frames, [3, 9], axis=0), references)
+    assert id_similarity(gappy, references).value == pytest.approx(expected.value)
+
+
+def test_no_face_at_all_is_refused() -> None:
+    with pytest.raises(ValueError, match="no slot has a face"):
+        id_similarity(np.full((16, 8), np.nan), np.ones((1, 8)))
+
+
+def test_bank_margin_and_rank_by_hand() -> None:
+    centroids = np.eye(3)
+    frames = np.array([[0.8, 0.6, 0.0]] * 4)
+    own = compare_with_bank(frames, "a", ("a", "b", "c"), centroids)
+    assert own is not None
+    assert own.margin == pytest.approx(0.8 - 0.3)
+    assert own.rank1
+    other = compare_with_bank(frames, "b", ("a", "b", "c"), centroids)
+    assert other is not None
+    assert not other.rank1
+    assert other.nearest == "a"
+
+
+def test_centring_removes_a_shared_offset(rng: np.random.Generator) -> None:
+    """dlib's embeddings share a large common part: centred similarity must not see it."""
+    shared = 5 * rng.normal(size=16)
+    own, others = rng.normal(size=16), rng.normal(size=(40, 16))
+    bank = np.concatenate([[own], others]) + shared
+    bank /= np.linalg.norm(bank, axis=1, keepdims=True)
+    names = tuple(f"p{i:02d}" for i in range(41))
+    right = compare_with_bank(np.repeat(bank[:1], 4, axis=0), "p00", names, bank)
+    wrong = compare_with_bank(np.repeat(bank[1:2], 4, axis=0), "p00", names, bank)
+    assert right is not None
+    assert wrong is not None
+    assert right.centred == pytest.approx(1.0)
+    assert abs(wrong.centred) < 0.6 < bank[0] @ bank[1]
+
+
+def test_one_identity_has_nobody_to_compare_with() -> None:
+    assert compare_with_bank(np.ones((4, 2)), "a", ("a",), np.ones((1, 2))) is None
+
+
+def test_merged_state_equals_one_pass(rng: np.random.Generator) -> None:
+    clips = [(rng.normal(size=(16, 8)), rng.normal(size=(1, 8))) for _ in range(5)]
+    whole, left, right = IdSimilarity(), IdSimilarity(), IdSimilarity()
+    for number, clip in enumerate(clips):
+        whole.update(*clip)
+        (left if number < 2 else right).update(*clip)
+    left.merge_state(right)
+    assert left.compute() == pytest.approx(whole.compute())
+
+
+def test_mean_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="no valid clip"):
+        IdSimilarity().compute()
