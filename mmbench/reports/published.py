@@ -14,6 +14,7 @@ from mmbench.reports.tables import Cell, Table, TableRow
 
 PACKAGE = "mmbench.published"
 DEFAULT = ("table1_v2",)
+ABOUT = "Published rows are quoted: measured on other clips by others, without intervals; never ranked."
 
 
 class PublishedColumn(BaseModel):

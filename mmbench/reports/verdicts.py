@@ -38,11 +38,11 @@ def judge(difference: Difference, name_a: str, name_b: str, tests: int) -> tuple
     if difference.smallest_p * tests > ALPHA:
         why = (
             f"{_count(estimate.n_clusters, 'identity', 'identities')} cannot reach p = {ALPHA} "
-            f"with {_count(tests, 'test')}, whatever the difference"
+            f"over {_count(tests, 'test')}, whatever the difference."
         )
     else:
-        why = "either may be better; this is no proof that they are equal"
-    return "undecided", f"{facts.title}: undecided, difference {estimate.mean:+.{digits}f}{interval}; {why}{tail}"
+        why = "Either may be better; this is no proof that they are equal."
+    return "undecided", f"{facts.title}: undecided, difference {estimate.mean:+.{digits}f}{interval}{tail} {why}"
 
 
 def summarise(differences: Sequence[Difference], name_a: str, name_b: str) -> str:
@@ -51,11 +51,8 @@ def summarise(differences: Sequence[Difference], name_a: str, name_b: str) -> st
     def titles(verdict: Verdict) -> str:
         return ", ".join(d.facts.title for d in differences if d.verdict == verdict)
 
-    parts = [
-        f"{name} is better in {found}"
-        for name, found in ((name_a, titles("a better")), (name_b, titles("b better")))
-        if found
-    ]
+    sides = ((name_a, titles("a better")), (name_b, titles("b better")))
+    parts = [f"{name} is better in {found}" for name, found in sides if found]
     if open_ones := titles("undecided"):
         parts.append(f"undecided: {open_ones}")
     if skipped := titles("not comparable"):
