@@ -31,7 +31,7 @@ def table_latex(table: Table, label: str = "tab:leaderboard") -> str:
         "% Needs \\usepackage{booktabs,graphicx}",
         r"\begin{table*}[t]",
         r"\centering",
-        rf"\caption{{{escape(table.title)}. Brackets: 95\,\% interval by identity; k/n: clips measured of clips given.}}",
+        rf"\caption{{{escape(table.title)}. Brackets: 95\,\% interval by identity; k/n: clips measured of given.}}",
         rf"\label{{{label}}}",
         r"\resizebox{\textwidth}{!}{%",
         rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",

@@ -37,7 +37,7 @@ def judge(difference: Difference, name_a: str, name_b: str, tests: int) -> tuple
         return verdict, f"{facts.title}: {winner} is {direction}, so better, than {loser} by {size}{interval}{tail}"
     if difference.smallest_p * tests > ALPHA:
         why = (
-            f"{_count(estimate.n_clusters, 'identity', 'identities')} cannot reach p = {ALPHA} "
+            f"{_count(estimate.n_clusters, 'identity', 'identities')} are too few to reach p = {ALPHA} "
             f"over {_count(tests, 'test')}, whatever the difference."
         )
     else:
