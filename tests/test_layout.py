@@ -56,8 +56,7 @@ def imported_parts(path: Path) -> Iterator[tuple[int, str]]:
         if id(node) in typing_only:
             continue
         names: list[str] = []
-        if isinstance(node, ast.ImportFrom) and node.module:
-            assert node.level == 0, f"{path}: relative import"
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names = [f"{node.module}.{alias.name}" if node.module == "mmbench" else node.module for alias in node.names]
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]

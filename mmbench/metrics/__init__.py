@@ -1,1 +1,19 @@
+"""Metrics: one file each, a pure function on arrays and a class with mergeable state, in the paper's order.
 
+`mmbench.metrics.IdSimilarity()` and the like are imported when first used; `registry` lists them by name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmbench.metrics.registry import BUILT_IN, facts_by_name, metric_class, metric_classes
+
+__all__ = ["facts_by_name", "metric_class", "metric_classes"]
+
+
+def __getattr__(name: str) -> Any:
+    for metric, target in BUILT_IN.items():
+        if target.endswith(f":{name}"):
+            return metric_class(metric)
+    raise AttributeError(f"module 'mmbench.metrics' has no attribute {name!r}")

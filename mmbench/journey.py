@@ -1,0 +1,74 @@
+"""The whole way of `mmbench run`: generate (or take videos), evaluate, report. Every step resumes by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmbench.config import RunSettings
+from mmbench.errors import ManifestError
+
+if TYPE_CHECKING:
+    from mmbench.items import Item
+    from mmbench.reports.build import ReportPaths
+    from mmbench.runs.evaluate import EvaluateResult, Progress
+
+
+@dataclass(frozen=True)
+class Journey:
+    """What a whole run leaves behind."""
+
+    evaluation: EvaluateResult
+    report: ReportPaths
+
+
+def default_settings() -> Path:
+    """The embedded settings: the bundled synthetic set and its control systems."""
+    import mmbench.testsets
+
+    return Path(mmbench.testsets.__path__[0]) / "synthetic50" / "leaderboard.yaml"
+
+
+def run_all(
+    settings: RunSettings,
+    base: Path,
+    out: Path,
+    report: Path | None = None,
+    *,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Journey:
+    """Generate, evaluate and report into `out`; paths in `settings` are relative to `base`.
+
+    Raises ManifestError when the settings name neither models nor videos; errors of the steps pass through.
+    """
+    from mmbench.reports.build import build_report
+    from mmbench.runs.evaluate import evaluate
+
+    items = generated_items(settings, out, progress) if settings.generate.models else given_items(settings, base)
+    done = evaluate(items, out / "evaluation", settings.evaluate, workers=workers, progress=progress)
+    return Journey(done, build_report(done.run, report or out / "report", settings.report))
+
+
+def given_items(settings: RunSettings, base: Path) -> list[Item]:
+    """Items of existing videos: the settings' manifest, or the clips bundled with the test set."""
+    from mmbench.runs.items_in import read_manifest
+
+    if settings.manifest is not None:
+        return read_manifest(base / settings.manifest)
+    if settings.testset is None:
+        raise ManifestError("The settings name no videos.", "Set `manifest`, or `testset`, or `generate.models`.")
+    from mmbench.testsets.load import load_testset
+
+    bundled = load_testset(settings.testset).root / "manifest.csv"
+    if not bundled.is_file():
+        raise ManifestError(
+            f"The test set {settings.testset} has no clips of its own.", "Name models to generate: `generate.models`."
+        )
+    return read_manifest(bundled)
+
+
+def generated_items(settings: RunSettings, out: Path, progress: Progress | None) -> list[Item]:
+    """Items of the videos the settings' models make (or made, in an interrupted run) of the test set."""
+    raise NotImplementedError

@@ -1,0 +1,80 @@
+"""The row store: round trips, torn lines, attempts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mmbench.errors import ManifestError
+from mmbench.items import Item
+from mmbench.runs.rows import ClipFacts, ItemRow, RowError, SetRow
+from mmbench.runs.store import RowWriter, next_attempt, read_rows
+from mmbench.score import Provenance, Score
+
+ITEM = Item("m/a_0", "m", "a", Path("/v/a_0.mp4"), (Path("/r/a.png"),), prompt='a "quoted", <b>prompt</b>\nline', seed=7)
+
+
+def row(item: Item = ITEM, value: float = 0.5) -> ItemRow:
+    provenance = Provenance("dlib", {"model.dat": "ab" * 32}, {"dlib-bin": "20"})
+    scores = (Score.ok("id_similarity", value, provenance, curve=[0.1, None]), Score.missing("fm_ref", "no face"))
+    return ItemRow(item, scores, ClipFacts(49, 720, 480, 8.0, "container", "cd" * 32, ("cadence",)), seconds=1.5)
+
+
+def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
+    failed = ItemRow(Item("m/b", "m", "b", Path("b.mp4")), error=RowError("MediaError", "b.mp4: empty.", "Again."))
+    sets = SetRow("m", 2, (Score.ok("inception_score", 7.5),))
+    with RowWriter(tmp_path, "0000-0") as writer:
+        for one in (row(), failed, sets):
+            writer.add(one)
+    assert read_rows(tmp_path) == ([row(), failed], [sets])
+
+
+def test_a_torn_last_line_is_not_a_row(tmp_path: Path) -> None:
+    with RowWriter(tmp_path, "0000-0") as writer:
+        writer.add(row())
+    whole = writer.path.read_bytes()
+    for cut in range(len(whole)):
+        writer.path.write_bytes(whole + whole[:cut])
+        assert read_rows(tmp_path)[0] == [row()]
+
+
+def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
+    with RowWriter(tmp_path, "0000-0") as writer:
+        writer.add(row())
+    writer.path.write_bytes(b'{"kind": \n' + writer.path.read_bytes())
+    with pytest.raises(ManifestError, match="line 1 is damaged"):
+        read_rows(tmp_path)
+
+
+def test_the_newest_attempt_wins_whatever_the_worker(tmp_path: Path) -> None:
+    for name, value in (("0000-1", 0.1), ("0010-0", 0.3), ("0009-2", 0.2)):
+        with RowWriter(tmp_path, name) as writer:
+            writer.add(row(value=value))
+    rows, _ = read_rows(tmp_path)
+    assert [r.scores[0].value for r in rows] == [0.3]
+    assert next_attempt(tmp_path) == 11
+
+
+def test_a_file_is_never_written_twice(tmp_path: Path) -> None:
+    with RowWriter(tmp_path, "0000-0") as writer:
+        writer.add(row())
+    with pytest.raises(FileExistsError):
+        RowWriter(tmp_path, "0000-0")
+
+
+def test_a_writer_without_rows_leaves_no_file(tmp_path: Path) -> None:
+    with RowWriter(tmp_path, "0000-0") as writer:
+        pass
+    assert not writer.path.exists()
+    assert next_attempt(tmp_path) == 0
+
+
+def test_nan_never_reaches_the_disk() -> None:
+    with pytest.raises(ValueError, match="does not fit"):
+        Score.ok("id_similarity", float("nan"))
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="not a run"):
+        read_rows(tmp_path)

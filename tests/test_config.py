@@ -1,0 +1,36 @@
+"""Settings: unknown keys refused, YAML round trip, stable hash."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mmbench.config import EvaluateSettings, FlowSettings, RunSettings
+from mmbench.errors import ManifestError
+
+
+def test_yaml_round_trip(tmp_path: Path) -> None:
+    settings = RunSettings(testset="synthetic50", evaluate=EvaluateSettings(flow=FlowSettings(backend="dis")))
+    path = tmp_path / "s.yaml"
+    path.write_text(settings.to_yaml())
+    assert RunSettings.from_yaml(path) == settings
+
+
+@pytest.mark.parametrize(
+    ("text", "named"), [("evaluat: {}", "evaluat"), ("evaluate: {flow: {backend: fast}}", "flow.backend"), ("a: [", "YAML")]
+)
+def test_wrong_files_are_named(tmp_path: Path, text: str, named: str) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(text)
+    with pytest.raises(ManifestError, match=named) as error:
+        RunSettings.from_yaml(path)
+    assert str(path) in error.value.message
+
+
+def test_hash_follows_values_not_order(tmp_path: Path) -> None:
+    a, b = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    a.write_text("device: cpu\nfm_version: 1\n")
+    b.write_text("# a comment\nfm_version: 1\ndevice: cpu\nmetrics: []\n")
+    assert EvaluateSettings.from_yaml(a).digest() == EvaluateSettings.from_yaml(b).digest()
+    assert EvaluateSettings.from_yaml(a).digest() != EvaluateSettings().digest()
