@@ -35,7 +35,8 @@ class ReferenceBank:
 def unit(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
     """Embeddings scaled to length 1 along the last axis; NaN rows stay NaN."""
     lengths = np.linalg.norm(embeddings.astype(np.float64), axis=-1, keepdims=True)
-    return (embeddings / lengths).astype(np.float32)
+    scaled: NDArray[np.float32] = (embeddings / lengths).astype(np.float32)
+    return scaled
 
 
 def centroid(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -30,7 +30,8 @@ class FaceTrack:
 
     `slots` are (16,) int64, round(linspace(0, n_frames - 1, 16)); `slot_frames` (16,) int64 the frame that
     stands in for each (the nearest usable one within half a slot) or -1; `embeddings` (16, D) float32, raw
-    (not normalised), are of those frames and NaN where missing.
+    (not normalised), are of those frames and NaN where missing; (16, 1) of NaN when no face was usable at
+    all.
     """
 
     n_frames: int

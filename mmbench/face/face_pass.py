@@ -1,0 +1,167 @@
+"""The face pass: every face metric's evidence from one look at the frames, in memory that does not grow with
+them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmbench.face.backend import Face, FaceBackend, TwoStageBackend
+from mmbench.face.select import Linker, Track, has_second_face, is_tiny
+from mmbench.face.track import SLOTS, FaceTrack
+from mmbench.video.clip import ClipInfo, Frame
+from mmbench.video.sample import half_slot, nearest_within, sample_indices
+
+Frames = Literal["all", "sampled"]
+
+# Frames handed to the detector at once. No result depends on it.
+BATCH = 8
+
+# Cuts kept for a slot, the heaviest tracks' first: bounds the memory of a crowd.
+CHIPS_PER_SLOT = 8
+
+
+@dataclass
+class _Chip:
+    """The cut of one track that lies nearest to one slot so far."""
+
+    frame: int
+    distance: int
+    pixels: NDArray[Any]
+
+
+class FacePass:
+    """A `FramePass` that ends in a `FaceTrack`.
+
+    `frames="all"` detects on every frame, "sampled" on the 16 slots alone (no per-frame motion, and no
+    neighbour to stand in for a slot without a face). A two-stage backend runs its slow detector only on slots
+    whose frame gave the fast one no face: at most 16 times a clip, whatever its length. Embeddings are
+    computed for the frames that stand in for the 16 slots, once each.
+    """
+
+    name = "face"
+
+    def __init__(self, backend: FaceBackend, frames: Frames = "all", *, batch: int = BATCH) -> None:
+        self.backend = backend
+        self.frames = frames
+        self.batch = batch
+
+    def start(self, clip: ClipInfo) -> None:
+        """Forget everything and prepare for `clip`."""
+        self._clip = clip
+        self._slots = sample_indices(clip.n_frames, SLOTS)
+        self._reach = half_slot(clip.n_frames, SLOTS)
+        self._slot_set = {int(slot) for slot in self._slots}
+        # A face may be out of sight for two slots before its track ends.
+        self._linker = Linker(max_gap=max(2.0, 4 * self._reach))
+        self._seen: list[int] = []
+        self._second: dict[int, list[Face]] = {}
+        self._chips: list[dict[int, _Chip]] = [{} for _ in range(SLOTS)]
+        self._waiting: list[tuple[int, Frame]] = []
+
+    def feed(self, index: int, frame: Frame) -> None:
+        """Take one frame; detection happens in batches."""
+        if self.frames == "sampled" and index not in self._slot_set:
+            return
+        self._waiting.append((index, frame))
+        if len(self._waiting) >= self.batch:
+            self._detect()
+
+    def finish(self) -> FaceTrack:
+        """Choose the main track, embed its slots."""
+        self._detect()
+        main = self._linker.main()
+        rows = len(self._seen)
+        frames = np.array(self._seen, dtype=np.int64)
+        box = np.full((rows, 4), np.nan, np.float32)
+        tight_box, score = box.copy(), np.full(rows, np.nan, np.float32)
+        points = np.full((rows, 5, 2), np.nan, np.float32)
+        points68: NDArray[np.float32] | None = None
+        tiny, multi = np.zeros(rows, bool), np.zeros(rows, bool)
+        for row, frame in enumerate(self._seen):
+            if main is None or (face := main.faces.get(frame)) is None:
+                continue
+            box[row], tight_box[row] = face.box, face.tight_box
+            score[row], points[row] = face.score, face.points
+            if face.points68 is not None:
+                if points68 is None:
+                    points68 = np.full((rows, 68, 2), np.nan, np.float32)
+                points68[row] = face.points68
+            tiny[row] = is_tiny(face.box, self._clip.width, self._clip.height)
+            multi[row] = has_second_face(face, self._second[frame])
+        usable = ~np.isnan(score) & ~tiny
+        slot_frames, embeddings = self._embed(main, frames[usable])
+        return FaceTrack(
+            n_frames=self._clip.n_frames,
+            width=self._clip.width,
+            height=self._clip.height,
+            fps=self._clip.fps,
+            frames=frames,
+            usable=usable,
+            tiny=tiny,
+            multi_face=multi,
+            box=box,
+            tight_box=tight_box,
+            score=score,
+            points=points,
+            points68=points68,
+            slots=self._slots,
+            slot_frames=slot_frames,
+            embeddings=embeddings,
+            provenance=self.backend.provenance,
+        )
+
+    def _detect(self) -> None:
+        if not self._waiting:
+            return
+        indices = [index for index, _ in self._waiting]
+        frames = [frame for _, frame in self._waiting]
+        self._waiting = []
+        if isinstance(self.backend, TwoStageBackend):
+            found = self.backend.detect_fast(frames)
+            for place, index in enumerate(indices):
+                if index in self._slot_set and not found[place]:
+                    found[place] = self.backend.detect_slow([frames[place]])[0]
+        else:
+            found = self.backend.detect(frames)
+        for index, frame, faces in zip(indices, frames, found, strict=True):
+            self._seen.append(index)
+            self._second[index] = faces
+            for face, track in zip(faces, self._linker.add(index, faces), strict=True):
+                self._keep_chip(index, frame, face, track)
+
+    def _keep_chip(self, index: int, frame: Frame, face: Face, track: Track) -> None:
+        if is_tiny(face.box, self._clip.width, self._clip.height):
+            return
+        pixels: NDArray[Any] | None = None
+        for slot in np.flatnonzero(np.abs(self._slots - index) <= self._reach).tolist():
+            kept = self._chips[slot]
+            distance = abs(int(self._slots[slot]) - index)
+            if track.number in kept and kept[track.number].distance <= distance:
+                continue
+            pixels = self.backend.chip(frame, face) if pixels is None else pixels
+            kept[track.number] = _Chip(index, distance, pixels)
+            if len(kept) > CHIPS_PER_SLOT:
+                del kept[min(kept, key=lambda number: (self._linker.tracks[number].weight, -number))]
+
+    def _embed(
+        self, main: Track | None, usable: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        slot_frames = np.full(SLOTS, -1, dtype=np.int64)
+        chips: dict[int, NDArray[Any]] = {}
+        for slot, row in enumerate(nearest_within(usable, self._slots, self._reach)):
+            chip = self._chips[slot].get(main.number) if main is not None and row >= 0 else None
+            if chip is not None and chip.frame == usable[row]:
+                slot_frames[slot] = chip.frame
+                chips[chip.frame] = chip.pixels
+        if not chips:
+            return slot_frames, np.full((SLOTS, 1), np.nan, np.float32)
+        order = sorted(chips)
+        vectors = self.backend.embed(np.stack([chips[frame] for frame in order]))
+        embeddings = np.full((SLOTS, vectors.shape[1]), np.nan, np.float32)
+        present = slot_frames >= 0
+        embeddings[present] = vectors[np.searchsorted(order, slot_frames[present])]
+        return slot_frames, embeddings
