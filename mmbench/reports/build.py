@@ -1,0 +1,129 @@
+"""A run's rows into everything a reader may want: Markdown, CSV, LaTeX, JSON and the page, in one folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mmbench.errors import ManifestError
+from mmbench.metrics.base import MetricFacts
+from mmbench.reports.clips import clip_views
+from mmbench.reports.comparison import Comparison, compare_all
+from mmbench.reports.media import MediaShelf
+from mmbench.reports.page import PageContent, page_html
+from mmbench.reports.plain_paths import PathShortener
+from mmbench.reports.published import DEFAULT, published_tables, with_published
+from mmbench.reports.render_data import table_csv, table_json
+from mmbench.reports.render_latex import table_latex
+from mmbench.reports.render_markdown import comparison_markdown, table_markdown
+from mmbench.reports.samples import gather
+from mmbench.reports.tables import Table, TableOptions, build_table
+from mmbench.runs.rows import ItemRow, SetRow
+
+MAX_COMPARED = 8
+"""Above so many models, the pairwise tests would drown each other in Holm's correction; use `compare` then."""
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """`published`: ids of published tables to quote below the measured rows. `clips`: put clips on the page."""
+
+    table: TableOptions = field(default_factory=TableOptions)
+    published: tuple[str, ...] = DEFAULT
+    clips: bool = True
+
+
+@dataclass(frozen=True)
+class ReportPaths:
+    """The files written, and the table and comparisons they hold."""
+
+    page: Path
+    markdown: Path
+    csv: Path
+    latex: Path
+    json: Path
+    table: Table
+    comparisons: tuple[Comparison, ...]
+
+
+def build_report(run: Path, out: Path | None = None, options: ReportOptions | None = None) -> ReportPaths:
+    """Read a run and write its report to `out` (default: RUN/report).
+
+    Raises ManifestError when `run` is not a run or has no rows.
+    """
+    from mmbench.metrics.registry import facts_by_name
+    from mmbench.runs.store import read_rows
+
+    rows, set_rows = read_rows(run)
+    if not rows:
+        raise ManifestError(f"{run}: the run has no rows yet.", "Let `mmbench evaluate` finish at least one clip.")
+    manifest = run / "manifest.json"
+    facts = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
+    return write_report(rows, set_rows, facts_by_name(), out or run / "report", options, manifest=facts, run=run)
+
+
+def write_report(
+    rows: Sequence[ItemRow],
+    set_rows: Sequence[SetRow],
+    facts: Mapping[str, MetricFacts],
+    out: Path,
+    options: ReportOptions | None = None,
+    *,
+    manifest: Mapping[str, Any] | None = None,
+    run: Path | None = None,
+) -> ReportPaths:
+    """Write leaderboard.{md,csv,tex,json}, comparisons.md, index.html and media/ to `out`.
+
+    Equal rows, in any order, give equal files. Texts name files relative to the clips' folder.
+    Relative paths in rows are taken from the working directory.
+    """
+    options = options or ReportOptions()
+    shortener = PathShortener(rows, run)
+    rows, set_rows = shortener.rows(rows), shortener.set_rows(set_rows)
+    measured = build_table(rows, set_rows, facts, options.table)
+    table = with_published(measured, options.published)
+    everything = build_table(rows, set_rows, facts, replace(options.table, companions=True, metrics=None))
+    compared = {column.facts.name: column.facts for column in table.columns if column.facts.scope == "clip"}
+    few = 2 <= len(table.rows) <= MAX_COMPARED
+    comparisons = compare_all(rows, compared, seed=options.table.seed) if few else ()
+    shelf = MediaShelf(out, keep=options.clips)
+    clips, scenes = clip_views(rows, facts, shelf)
+    names = ("leaderboard.md", "leaderboard.csv", "leaderboard.tex", "leaderboard.json")
+    content = PageContent(
+        table=table,
+        everything=everything,
+        comparisons=comparisons,
+        clips=clips,
+        scenes=scenes,
+        samples=gather(rows, set_rows),
+        published=tuple(published_tables().values()),
+        run=shortener.facts(manifest or {}),
+        downloads=names,
+    )
+    texts = {
+        "leaderboard.md": table_markdown(table),
+        "leaderboard.csv": table_csv(table),
+        "leaderboard.tex": table_latex(table),
+        "leaderboard.json": table_json(table, comparisons),
+        "index.html": page_html(content),
+    }
+    if comparisons:
+        texts["comparisons.md"] = comparison_markdown(comparisons)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        _write(out / name, text)
+    if not comparisons:
+        (out / "comparisons.md").unlink(missing_ok=True)
+    shelf.sweep()
+    return ReportPaths(out / "index.html", *(out / name for name in names), table=table, comparisons=comparisons)
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    unfinished.write_text(text, encoding="utf-8", newline="\n")
+    unfinished.replace(path)

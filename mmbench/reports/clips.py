@@ -1,0 +1,125 @@
+"""What the page shows of single clips: one view a row, and scenes that put models side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from mmbench.metrics.base import MetricFacts
+from mmbench.reports.curves import Curve, curves_of
+from mmbench.reports.media import Media, MediaShelf
+from mmbench.reports.samples import generator_is_random, sorted_rows
+from mmbench.runs.rows import ItemRow
+
+Status = Literal["measured", "partly", "error"]
+
+
+@dataclass(frozen=True)
+class ScoreView:
+    """One number of one clip, or why it is missing."""
+
+    value: float | None
+    reason: str = ""
+    remedy: str = ""
+    random_weights: bool = False
+
+
+@dataclass(frozen=True)
+class ClipView:
+    """One clip as the page shows it. `status`: all metrics measured, only a part, or the clip was unusable."""
+
+    id: str
+    model: str
+    identity: str
+    prompt: str
+    prompt_index: int | None
+    seed: int | None
+    file: str
+    geometry: str
+    status: Status
+    error: str
+    remedy: str
+    warnings: tuple[str, ...]
+    random_weights: bool
+    media: Media
+    scores: dict[str, ScoreView]
+    curves: tuple[Curve, ...]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Clips of one identity and one prompt, one or more a model, with the reference pictures.
+
+    `clips` are positions in the list of clip views.
+    """
+
+    identity: str
+    prompt: str
+    references: tuple[Media, ...]
+    condition: Media | None
+    clips: tuple[int, ...]
+
+
+def clip_views(
+    rows: Sequence[ItemRow], facts: Mapping[str, MetricFacts], shelf: MediaShelf
+) -> tuple[tuple[ClipView, ...], tuple[Scene, ...]]:
+    """Views of all rows in a fixed order, and the scenes they make. Places the media on `shelf`."""
+    ordered = sorted_rows(rows)
+    views = tuple(_view(row, facts, shelf) for row in ordered)
+    grouped: dict[tuple[str, int, str], list[int]] = {}
+    for position, row in enumerate(ordered):
+        item = row.item
+        key = (item.identity, -1 if item.prompt_index is None else item.prompt_index, item.prompt or "")
+        grouped.setdefault(key, []).append(position)
+    scenes = tuple(_scene([ordered[i] for i in grouped[key]], grouped[key], shelf) for key in sorted(grouped))
+    return views, scenes
+
+
+def _view(row: ItemRow, facts: Mapping[str, MetricFacts], shelf: MediaShelf) -> ClipView:
+    item, clip = row.item, row.clip
+    scores = {
+        score.metric: ScoreView(
+            score.value,
+            score.reason,
+            score.remedy,
+            score.provenance is not None and score.provenance.random_weights,
+        )
+        for score in row.scores
+    }
+    geometry = (
+        f"{clip.n_frames} frames, {clip.width}x{clip.height}, {clip.fps:g} fps ({clip.fps_source})" if clip else ""
+    )
+    shown = [facts[name] for name in scores if name in facts and facts[name].column]
+    partly = any(scores[fact.name].value is None for fact in shown)
+    return ClipView(
+        id=item.id,
+        model=item.model,
+        identity=item.identity,
+        prompt=item.prompt or "",
+        prompt_index=item.prompt_index,
+        seed=item.seed,
+        file=item.video.name,
+        geometry=geometry,
+        status="error" if row.error else "partly" if partly else "measured",
+        error=row.error.message if row.error else "",
+        remedy=row.error.remedy if row.error else "",
+        warnings=clip.warnings if clip else (),
+        random_weights=generator_is_random(item),
+        media=shelf.place(item.video, f"{item.model}-{item.video.stem}"),
+        scores=scores,
+        curves=curves_of(row, facts),
+    )
+
+
+def _scene(rows: Sequence[ItemRow], positions: Sequence[int], shelf: MediaShelf) -> Scene:
+    first = rows[0].item
+    references = dict.fromkeys(path for row in rows for path in row.item.references)
+    conditions = dict.fromkeys(row.item.condition for row in rows if row.item.condition)
+    return Scene(
+        identity=first.identity,
+        prompt=first.prompt or "",
+        references=tuple(shelf.place(path, f"reference-{path.stem}") for path in references),
+        condition=shelf.place(next(iter(conditions)), f"condition-{first.identity}") if conditions else None,
+        clips=tuple(positions),
+    )

@@ -1,0 +1,182 @@
+"""The page: one HTML file with its data, styles and scripts inside and its clips beside it; opens without a network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import resources
+from typing import Any
+
+from mmbench.metrics.base import MetricFacts
+from mmbench.reports.cell_text import cell_text
+from mmbench.reports.clips import ClipView, Scene
+from mmbench.reports.comparison import Comparison
+from mmbench.reports.plots import colours, distribution_svg
+from mmbench.reports.published import PublishedTable
+from mmbench.reports.samples import Samples
+from mmbench.reports.tables import Cell, Column, Table, TableRow
+
+SCRIPTS = ("dom.js", "sorting.js", "clips.js", "charts.js", "scenes.js", "start.js")
+STYLES = ("page.css",)
+
+
+@dataclass(frozen=True)
+class PageContent:
+    """Everything on the page. `everything` is the table with companions; `run` any nested facts of the run."""
+
+    table: Table
+    everything: Table
+    comparisons: tuple[Comparison, ...]
+    clips: tuple[ClipView, ...]
+    scenes: tuple[Scene, ...]
+    samples: Samples
+    published: tuple[PublishedTable, ...]
+    run: Mapping[str, Any]
+    downloads: tuple[str, ...] = ()
+
+
+def page_html(content: PageContent) -> str:
+    """The page as text. Every text of the run is escaped; only our own styles and scripts may run (CSP hashes)."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    style = "\n".join(_template(name) for name in STYLES)
+    script = "\n".join(_template(name) for name in SCRIPTS)
+    environment = Environment(
+        loader=PackageLoader("mmbench.reports", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    palette = colours([row.model for row in content.table.rows])
+    plots = [
+        (column, Markup(distribution_svg(values, column.facts, palette)))
+        for column in content.table.columns
+        for values in [_clip_values(column, content.table, content.samples)]
+        if any(values.values())
+    ]
+    return environment.get_template("page.html.jinja").render(
+        content=content,
+        table=content.table,
+        everything=content.everything,
+        palette=palette,
+        plots=plots,
+        style=Markup(style),
+        script=Markup(script),
+        policy=_policy(style, script),
+        data=Markup(_data(content, palette)),
+        run=list(_flat(content.run)),
+        text_of=cell_text,
+        bar_of=_bars(content.everything),
+        sort_key=_sort_key,
+    )
+
+
+@dataclass(frozen=True)
+class Bar:
+    """Where an interval lies in its column: left end, right end and mean, in percent of the column's span."""
+
+    low: float
+    high: float
+    mean: float
+
+
+def _bars(table: Table) -> Any:
+    """A function (cell, column) -> Bar or None over the span of all measured intervals of the column."""
+    spans: dict[str, tuple[float, float]] = {}
+    for index, column in enumerate(table.columns):
+        cells = [row.cells[index] for row in table.rows]
+        ends = [end for cell in cells for end in (cell.low, cell.high, cell.mean) if end is not None]
+        if ends and max(ends) > min(ends):
+            spans[column.facts.name] = (min(ends), max(ends))
+
+    def bar(cell: Cell, column: Column) -> Bar | None:
+        span = spans.get(column.facts.name)
+        if span is None or cell.mean is None or cell.low is None or cell.high is None:
+            return None
+        low, high = span
+        return Bar(*(round(100 * (end - low) / (high - low), 1) for end in (cell.low, cell.high, cell.mean)))
+
+    return bar
+
+
+def _sort_key(cell: Cell) -> str:
+    """Full precision for the page's sorting; empty (always last) where there is no number."""
+    return "" if cell.mean is None else repr(cell.mean)
+
+
+def _clip_values(column: Column, table: Table, samples: Samples) -> dict[str, tuple[float, ...]]:
+    """Values of the models whose cell is shown; a set statistic has none."""
+    index = table.columns.index(column)
+
+    def values(row: TableRow) -> tuple[float, ...]:
+        sample = samples.get((row.model, column.facts.name))
+        shown = sample is not None and not sample.set_size and row.cells[index].state == "value"
+        return sample.values if sample is not None and shown else ()
+
+    return {row.model: values(row) for row in table.rows}
+
+
+def _data(content: PageContent, palette: Mapping[str, str]) -> str:
+    """The page's data as JSON that cannot end the script element that holds it."""
+    shown = [column.facts for column in content.everything.columns if column.facts.scope == "clip"]
+    data = {
+        "models": [{"name": model, "colour": colour} for model, colour in palette.items()],
+        "metrics": [_metric(facts) for facts in shown],
+        "columns": [column.facts.name for column in content.table.columns if column.facts.scope == "clip"],
+        "clips": [asdict(clip) for clip in content.clips],
+        "scenes": [asdict(scene) for scene in content.scenes],
+    }
+    text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _metric(facts: MetricFacts) -> dict[str, Any]:
+    return {
+        "name": facts.name,
+        "title": facts.title,
+        "decimals": facts.decimals,
+        "higher": facts.higher_is_better,
+    }
+
+
+def _policy(style: str, script: str) -> str:
+    """Content security policy: nothing from any network, no script or style sheet but ours. Matplotlib's plots
+    carry style attributes, hence `style-src-attr`."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "img-src 'self' file: data:",
+            "media-src 'self' file:",
+            f"script-src '{_digest(script)}'",
+            f"style-src '{_digest(style)}'",
+            "style-src-attr 'unsafe-inline'",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _template(name: str) -> str:
+    return (resources.files("mmbench.reports") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _flat(facts: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """Nested facts as (dotted name, text) pairs in their own order."""
+    if isinstance(facts, Mapping):
+        return [
+            pair for key, value in facts.items() for pair in _flat(value, f"{prefix}.{key}" if prefix else str(key))
+        ]
+    if isinstance(facts, Sequence) and not isinstance(facts, str):
+        if all(not isinstance(value, Mapping | list | tuple) for value in facts):
+            return [(prefix, " ".join(map(str, facts)))]
+        return [pair for index, value in enumerate(facts, 1) for pair in _flat(value, f"{prefix}.{index}")]
+    return [(prefix, "" if facts is None else str(facts))]

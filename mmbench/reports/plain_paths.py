@@ -1,0 +1,62 @@
+"""Reports are shared, so their texts name files relative to the clips' folder, not by one machine's paths."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mmbench.runs.rows import ItemRow, SetRow
+from mmbench.score import Score
+
+
+class PathShortener:
+    """Cuts the folders that hold the clips, the references and the run out of texts."""
+
+    def __init__(self, rows: Sequence[ItemRow], run: Path | None = None) -> None:
+        folders = {row.item.video.absolute().parent for row in rows}
+        folders |= {path.absolute().parent for row in rows for path in row.item.references}
+        roots = {Path(os.path.commonpath(folders))} if folders else set()
+        roots |= {run.absolute()} if run is not None else set()
+        # The root of the file system is a part of every path, and of every fraction.
+        prefixes = {f"{root}{os.sep}" for root in roots if root != Path(root.anchor)}
+        self._prefixes = sorted(prefixes, key=lambda prefix: (-len(prefix), prefix))
+
+    def text(self, text: str) -> str:
+        """`text` without the folders."""
+        for prefix in self._prefixes:
+            text = text.replace(prefix, "")
+        return text
+
+    def rows(self, rows: Sequence[ItemRow]) -> list[ItemRow]:
+        """The same rows with short paths in errors, reasons and remedies (files stay where they are)."""
+        return [self._row(row) for row in rows]
+
+    def set_rows(self, rows: Sequence[SetRow]) -> list[SetRow]:
+        """As `rows`, for set rows."""
+        return [replace(row, scores=tuple(self._score(score) for score in row.scores)) for row in rows]
+
+    def facts(self, value: Any) -> Any:
+        """A manifest with short paths: `items` becomes their number, any other absolute path its name."""
+        if isinstance(value, Mapping):
+            return {
+                str(key): len(inner) if key == "items" and isinstance(inner, list) else self.facts(inner)
+                for key, inner in value.items()
+            }
+        if isinstance(value, list | tuple):
+            return [self.facts(inner) for inner in value]
+        if isinstance(value, str):
+            short = self.text(value)
+            return Path(short).name if short.startswith(os.sep) else short
+        return value
+
+    def _row(self, row: ItemRow) -> ItemRow:
+        error = row.error
+        if error is not None:
+            error = replace(error, message=self.text(error.message), remedy=self.text(error.remedy))
+        return replace(row, error=error, scores=tuple(self._score(score) for score in row.scores))
+
+    def _score(self, score: Score) -> Score:
+        return replace(score, reason=self.text(score.reason), remedy=self.text(score.remedy))
