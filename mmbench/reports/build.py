@@ -92,7 +92,6 @@ def write_report(
     comparisons = compare_all(rows, compared, seed=options.table.seed) if few else ()
     shelf = MediaShelf(out, keep=options.clips)
     clips, scenes = clip_views(rows, facts, shelf)
-    names = ("leaderboard.md", "leaderboard.csv", "leaderboard.tex", "leaderboard.json")
     content = PageContent(
         table=table,
         everything=everything,
@@ -102,7 +101,7 @@ def write_report(
         samples=gather(rows, set_rows),
         published=tuple(published_tables().values()),
         run=shortener.facts(manifest or {}),
-        downloads=names,
+        downloads=("leaderboard.md", "leaderboard.csv", "leaderboard.tex", "leaderboard.json"),
     )
     texts = {
         "leaderboard.md": table_markdown(table),
@@ -119,7 +118,15 @@ def write_report(
     if not comparisons:
         (out / "comparisons.md").unlink(missing_ok=True)
     shelf.sweep()
-    return ReportPaths(out / "index.html", *(out / name for name in names), table=table, comparisons=comparisons)
+    return ReportPaths(
+        page=out / "index.html",
+        markdown=out / "leaderboard.md",
+        csv=out / "leaderboard.csv",
+        latex=out / "leaderboard.tex",
+        json=out / "leaderboard.json",
+        table=table,
+        comparisons=comparisons,
+    )
 
 
 def _write(path: Path, text: str) -> None:

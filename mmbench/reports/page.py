@@ -11,13 +11,14 @@ from importlib import resources
 from typing import Any
 
 from mmbench.metrics.base import MetricFacts
-from mmbench.reports.cell_text import cell_text
+from mmbench.reports.cell_text import cell_text, interval_text, number
 from mmbench.reports.clips import ClipView, Scene
 from mmbench.reports.comparison import Comparison
 from mmbench.reports.plots import colours, distribution_svg
 from mmbench.reports.published import PublishedTable
 from mmbench.reports.samples import Samples
 from mmbench.reports.tables import Cell, Column, Table, TableRow
+from mmbench.reports.verdicts import format_p
 
 SCRIPTS = ("dom.js", "sorting.js", "clips.js", "charts.js", "scenes.js", "start.js")
 STYLES = ("page.css",)
@@ -73,6 +74,9 @@ def page_html(content: PageContent) -> str:
         text_of=cell_text,
         bar_of=_bars(content.everything),
         sort_key=_sort_key,
+        fixed=_fixed,
+        interval=interval_text,
+        format_p=format_p,
     )
 
 
@@ -107,6 +111,10 @@ def _bars(table: Table) -> Any:
 def _sort_key(cell: Cell) -> str:
     """Full precision for the page's sorting; empty (always last) where there is no number."""
     return "" if cell.mean is None else repr(cell.mean)
+
+
+def _fixed(value: float | None, decimals: int) -> str:
+    return "" if value is None else number(value, decimals)
 
 
 def _clip_values(column: Column, table: Table, samples: Samples) -> dict[str, tuple[float, ...]]:

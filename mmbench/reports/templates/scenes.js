@@ -1,0 +1,98 @@
+// Side by side: one scene (identity and prompt) in the document at a time, so a thousand clips cost nothing.
+let currentScene = 0;
+
+function mediaNode(media, alt) {
+  if (media.kind === "video") {
+    const video = make("video", { src: media.src, controls: "", preload: "metadata", "aria-label": alt });
+    Object.assign(video, { muted: true, loop: true, playsInline: true });
+    return video;
+  }
+  if (media.kind === "image") return make("img", { src: media.src, alt, loading: "lazy" });
+  return make("div", { class: "nothing" }, media.note);
+}
+
+function scoreList(clip) {
+  return make("table", { class: "mini" }, make("tbody", {}, ...clipColumns.map((metric) =>
+    make("tr", {}, make("th", { scope: "row" }, metric.title),
+      make("td", {}, scoreNode(clip.scores[metric.name], metric))))));
+}
+
+function clipFigure(clip) {
+  const name = make("figcaption", {}, dot(clip.model), make("b", {}, clip.model));
+  if (clip.seed !== null) name.append(make("span", { class: "muted" }, ` seed ${clip.seed}`));
+  if (clip.random_weights) name.append(make("span", { class: "tag" }, "made by untrained weights"));
+  const media = mediaNode(clip.media, `${clip.model}: ${clip.identity}`);
+  const figure = make("figure", {}, media, name);
+  if (clip.media.note && clip.media.kind !== "none") figure.append(make("div", { class: "muted" }, clip.media.note));
+  if (clip.error) figure.append(make("div", { class: "nothing" }, `${clip.error} ${clip.remedy}`));
+  else figure.append(scoreList(clip));
+  return figure;
+}
+
+function referenceFigure(media, caption) {
+  return make("figure", {}, mediaNode(media, caption), make("figcaption", { class: "muted" }, caption));
+}
+
+// The playhead follows whichever video played last.
+function follow(figure, clip, charts) {
+  const video = figure.querySelector("video");
+  const frames = Number(clip.geometry.split(" ")[0]);
+  if (!video || !frames) return;
+  const update = () => {
+    if (!video.duration) return;
+    for (const chart of charts) chart.seek((video.currentTime / video.duration) * (frames - 1));
+    if (!video.paused && video.isConnected) requestAnimationFrame(update);
+  };
+  video.addEventListener("play", update);
+  video.addEventListener("seeked", update);
+}
+
+function sceneCharts(clips) {
+  const kinds = new Map();
+  for (const clip of clips) {
+    for (const curve of clip.curves) {
+      const title = `${curve.title}: ${curve.quantity} by frame`;
+      if (!kinds.has(title)) kinds.set(title, []);
+      kinds.get(title).push({ model: clip.model, curve });
+    }
+  }
+  return [...kinds].map(([title, lines]) => lineChart(title, lines));
+}
+
+function showScene(index) {
+  currentScene = (index + data.scenes.length) % data.scenes.length;
+  const scene = data.scenes[currentScene];
+  const clips = scene.clips.map((position) => data.clips[position]);
+  const charts = sceneCharts(clips);
+  const figures = clips.map(clipFigure);
+  figures.forEach((figure, position) => follow(figure, clips[position], charts));
+  const references = scene.references.map((media) => referenceFigure(media, "reference"));
+  if (scene.condition) references.push(referenceFigure(scene.condition, "first frame given to image-to-video models"));
+  byId("scene").replaceChildren(
+    ...(scene.prompt ? [make("p", { class: "prompt" }, scene.prompt)] : []),
+    make("div", { class: "stage" },
+      make("div", { class: "references" }, make("b", {}, scene.identity), ...references),
+      make("div", { class: "cast" }, ...figures)),
+    make("div", { class: "charts" }, ...charts.map((chart) => chart.figure)),
+  );
+  byId("scene-select").value = String(currentScene);
+}
+
+function playAll() {
+  const videos = [...byId("scene").querySelectorAll("video")];
+  const playing = videos.some((video) => !video.paused);
+  for (const video of videos) {
+    if (playing) video.pause();
+    else { video.currentTime = 0; video.play(); }
+  }
+}
+
+function startScenes() {
+  const label = (scene) => (scene.prompt ? `${scene.identity}: ${scene.prompt}` : scene.identity);
+  fillSelect(byId("scene-select"), data.scenes.map((scene, index) => [String(index), label(scene).slice(0, 90)]));
+  byId("scene-select").addEventListener("input", (event) => showScene(Number(event.target.value)));
+  byId("scene-previous").addEventListener("click", () => showScene(currentScene - 1));
+  byId("scene-next").addEventListener("click", () => showScene(currentScene + 1));
+  byId("scene-play").addEventListener("click", playAll);
+  if (data.scenes.length) showScene(0);
+}

@@ -1,0 +1,3 @@
+document.querySelectorAll("table.sortable").forEach(makeSortable);
+startClips();
+startScenes();
