@@ -1,0 +1,164 @@
+"""Open, probe and decode a clip: one streamed decode feeds every pass, in memory that does not grow with the
+clip."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mmbench.errors import ManifestError, MediaError
+from mmbench.video.clip import ClipInfo, FpsSource, Frame, FramePass
+from mmbench.video.folder import frame_files
+from mmbench.video.limits import DEFAULT_LIMITS, MediaLimits
+from mmbench.video.source import CONVERT, Scan, Source, open_source
+
+ASSUMED_FPS = 8.0
+"""Frames per second of a clip that does not say: the rate of the models under test, and VBench's nominal
+one."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """An opened clip: `info` is known, frames come on demand, each call of `frames` is one decode."""
+
+    info: ClipInfo
+    source: Source
+    limits: MediaLimits = DEFAULT_LIMITS
+
+    def frames(self) -> Iterator[Frame]:
+        """Every frame in order, (H, W, 3) uint8 RGB, read-only. Raises MediaError on damage or past the time
+        limit."""
+        return stream_frames(self.source, self.info.path, self.limits)
+
+    def decode(self, passes: Sequence[FramePass[Any]]) -> ClipInfo:
+        """Feed all passes from one decode; the caller calls their `finish`. See
+        `mmbench.video.read.decode`."""
+        count = _feed(self, self.info, passes)
+        if count == self.info.n_frames:
+            return self.info
+        self.limits.check_frames(str(self.info.path), count)
+        note = f"frame_count: the container announces {self.info.n_frames} frames, {count} can be decoded."
+        info = replace(
+            self.info, n_frames=count, times=self.info.times[:count], warnings=(*self.info.warnings, note)
+        )
+        if _feed(self, info, passes) != count:
+            raise MediaError(f"{info.path}: two decodes give different numbers of frames.", CONVERT)
+        return info
+
+
+def open_clip(path: Path | str, fps: float | None = None, limits: MediaLimits = DEFAULT_LIMITS) -> Clip:
+    """Recognise, measure and hash a clip: a file (mp4, mov, webm, mkv, avi, gif, webp) or a folder of
+    pictures.
+
+    `fps` is what the manifest says; it overrides the container, which overrides the assumed 8. Raises
+    MediaError naming the file, the cause and the remedy, ManifestError for an `fps` that is not a positive
+    number.
+    """
+    file = Path(path)
+    if fps is not None and not (math.isfinite(fps) and fps > 0):
+        raise ManifestError(
+            f"{file}: fps must be a positive number, got {fps}.", "Correct it in the manifest."
+        )
+    source = open_source(file, limits)
+    scan = source.scan()
+    rate, origin = choose_rate(fps, scan.fps)
+    info = ClipInfo(
+        path=file,
+        n_frames=scan.n_frames,
+        width=scan.width,
+        height=scan.height,
+        fps=rate,
+        fps_source=origin,
+        container_fps=scan.fps,
+        is_folder=scan.is_folder,
+        sha256=content_digest(file),
+        times=scan.times,
+        warnings=_warnings(scan, origin),
+    )
+    return Clip(info, source, limits)
+
+
+def probe(path: Path | str, fps: float | None = None, limits: MediaLimits = DEFAULT_LIMITS) -> ClipInfo:
+    """Facts of a clip without decoding more than its first frame; raises as `open_clip`."""
+    return open_clip(path, fps, limits).info
+
+
+def decode(
+    path: Path | str,
+    passes: Sequence[FramePass[Any]],
+    fps: float | None = None,
+    limits: MediaLimits = DEFAULT_LIMITS,
+) -> ClipInfo:
+    """Start all passes and feed them every frame of a clip from one decode; the caller calls their `finish`.
+
+    The frame count given to `start` comes from counting packets. Should the decoder disagree, the passes are
+    started again with the count it gave, and the returned facts carry that count and a `frame_count` warning.
+    Raises as `open_clip`.
+    """
+    return open_clip(path, fps, limits).decode(passes)
+
+
+def stream_frames(source: Source, path: Path, limits: MediaLimits) -> Iterator[Frame]:
+    """One decode, its own time limited: what the passes take between two frames does not count."""
+    spent = 0.0
+    frames = source.frames()
+    while True:
+        start = time.monotonic()
+        frame = next(frames, None)
+        spent += time.monotonic() - start
+        if frame is None:
+            return
+        if spent > limits.seconds:
+            raise MediaError(
+                f"{path}: decoding takes more than {limits.seconds:g} s.",
+                "Cut or scale the clip, or raise the limit.",
+            )
+        yield frame
+
+
+def choose_rate(manifest: float | None, container: float) -> tuple[float, FpsSource]:
+    """Frames per second and who said so: the manifest, else the container, else the assumed 8."""
+    if manifest is not None:
+        return float(manifest), "manifest"
+    if container > 0:
+        return container, "container"
+    return ASSUMED_FPS, "assumed"
+
+
+def content_digest(path: Path | str) -> str:
+    """sha256 of a file's bytes; of a folder, of the names and bytes of its pictures in clip order."""
+    file = Path(path)
+    if not file.is_dir():
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for picture in frame_files(file):
+        with picture.open("rb") as stream:
+            inner = hashlib.file_digest(stream, "sha256").digest()
+        digest.update(picture.name.encode("utf-8", "surrogateescape") + b"\0" + inner)
+    return digest.hexdigest()
+
+
+def _feed(clip: Clip, info: ClipInfo, passes: Sequence[FramePass[Any]]) -> int:
+    """Number of frames the decoder gives; the passes see at most the announced ones."""
+    for each in passes:
+        each.start(info)
+    count = 0
+    for frame in clip.frames():
+        if count < info.n_frames:
+            for each in passes:
+                each.feed(count, frame)
+        count += 1
+    return count
+
+
+def _warnings(scan: Scan, origin: FpsSource) -> tuple[str, ...]:
+    if origin != "assumed":
+        return scan.warnings
+    note = f"assumed_fps: the clip does not say its frame rate; {ASSUMED_FPS:g} is assumed. Name it in the manifest."
+    return (*scan.warnings, note)
