@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from mmbench.errors import WeightsError
 
 if TYPE_CHECKING:
-    import torch
+    from torch import Tensor
 
-    State = dict[str, torch.Tensor]
+    State = dict[str, Tensor]
 
 
 def read_tensors(path: Path) -> dict[str, object]:
@@ -78,32 +78,6 @@ def refuse_rest(state: Mapping[str, object], path: Path) -> None:
             f"{path} has {len(state)} keys that this version does not know: {listing(state)}.",
             "The file is of another release than the one this loader was written for.",
         )
-
-
-def load_strict(module: torch.nn.Module, state: State, source: Path | str) -> None:
-    """Load `state` into `module`, every key and shape; WeightsError lists what is missing, unknown or misshapen.
-
-    Position-id buffers, which old transformers versions stored and new ones compute, are not weights.
-    """
-    state = {key: value for key, value in state.items() if not key.endswith("position_ids")}
-    own = {key: value for key, value in module.state_dict().items() if not key.endswith("position_ids")}
-    problems = []
-    if missing := [key for key in own if key not in state]:
-        problems.append(f"lacks {len(missing)} ({listing(missing)})")
-    if unknown := [key for key in state if key not in own]:
-        problems.append(f"has {len(unknown)} unknown ({listing(unknown)})")
-    if wrong := [
-        f"{key}: {tuple(state[key].shape)} for {tuple(own[key].shape)}"
-        for key in own
-        if key in state and state[key].shape != own[key].shape
-    ]:
-        problems.append(f"has {len(wrong)} of the wrong shape ({listing(wrong)})")
-    if problems:
-        raise WeightsError(
-            f"{source} does not fit {type(module).__name__}: it " + ", ".join(problems) + ".",
-            "The file is of another release than the one this loader was written for.",
-        )
-    module.load_state_dict(state, strict=False)
 
 
 def listing(names: Iterable[str], most: int = 5) -> str:

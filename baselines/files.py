@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,43 +12,73 @@ if TYPE_CHECKING:
     from mmbench.weights import WeightFile
 
 
-def registered(*repos: str, under: str = "") -> tuple[WeightFile, ...]:
-    """Entries of the shared registry that belong to the hub repositories `repos`, below the folder `under`."""
-    from mmbench.weights.registry import registry
+def registered(*repos: str, names: tuple[str, ...] = ()) -> tuple[WeightFile, ...]:
+    """Entries of the shared registry that belong to the hub repositories `repos`, then those called `names`."""
+    from mmbench.weights import find, registry
 
-    return tuple(
-        entry for repo in repos for entry in registry().values() if entry.repo == repo and entry.path.startswith(under)
-    )
+    of_repos = (entry for repo in repos for entry in registry().values() if entry.repo == repo)
+    return (*of_repos, *(find(name) for name in names))
 
 
 def repo_folder(weights_dir: Path, repo: str, files: tuple[WeightFile, ...]) -> Path:
-    """Folder of a hub repository below `weights_dir`, once all of `files` are there.
+    """Folder of a hub repository below `weights_dir`, once all of `files` are there and have the known digests.
 
-    `files` are the registered ones; tiny weights have none, and then only the folder must exist. Raises MissingWeights.
+    `files` are the registered ones; tiny weights have none, and then only the folder must exist. Raises
+    MissingWeights, WeightsError.
     """
     require(weights_dir, files)
     folder = weights_dir / repo.replace("/", "--")
     if not folder.is_dir():
         raise MissingWeights(
-            f"There is no folder {folder}.", "Run `mmbench weights list` for its files, or `make_tiny` for tiny ones."
+            f"There is no folder {folder}.",
+            "`mmbench weights list` shows a model's files; `make_tiny` makes tiny ones.",
         )
+    require_shards(folder)
     return folder
 
 
 def require(weights_dir: Path, files: tuple[WeightFile, ...]) -> None:
-    """Raise MissingWeights naming every absent file with repository, size, licence, limits and the command."""
-    absent = [entry for entry in files if not (weights_dir / entry.location).is_file()]
-    if not absent:
-        return
-    lines = [
-        f"  {entry.repo or entry.package} {entry.path}: {entry.size_text}, {entry.licence}"
-        + (f" [{entry.limits}]" if entry.limits else "")
-        for entry in absent
-    ]
-    raise MissingWeights(
-        f"{len(absent)} of {len(files)} weight files are not in {weights_dir}:\n" + "\n".join(lines) + "\n",
-        "Get them with: mmbench weights get " + " ".join(entry.name for entry in absent),
-    )
+    """Check that every file is there, with its published size and digest.
+
+    Raises MissingWeights naming every absent file with repository, size, licence, limits and the command that gets
+    it; WeightsError for a file of another size or digest.
+    """
+    from mmbench.weights.cache import verify
+
+    absent = [entry for entry in files if not place_of(entry, weights_dir).is_file()]
+    if absent:
+        lines = "\n".join(
+            f"  {entry.repo or entry.name} {entry.path}: {entry.size_text}, {entry.licence}"
+            + (f" [{entry.limits}]" if entry.limits else "")
+            for entry in absent
+        )
+        raise MissingWeights(
+            f"{len(absent)} of {len(files)} weight files are not in {weights_dir}:\n{lines}\n",
+            "Get them: mmbench weights get " + " ".join(entry.name for entry in absent),
+        )
+    for entry in files:
+        if entry.size is not None or entry.sha256 or entry.sha256_prefix:
+            verify(place_of(entry, weights_dir), entry, quick=True)
+
+
+def place_of(entry: WeightFile, weights_dir: Path) -> Path:
+    """Where a registered file is: below `weights_dir`; in the cache, also the user's own or an archive's member."""
+    from mmbench.weights import locate
+    from mmbench.weights.cache import cache_dir
+
+    path = weights_dir / entry.location
+    if not path.is_file() and weights_dir == cache_dir():
+        return locate(entry) or path
+    return path
+
+
+def file_of(name: str, weights_dir: Path) -> Path:
+    """The registered file `name`, present and checked. Raises MissingWeights, WeightsError."""
+    from mmbench.weights import find
+
+    entry = find(name)
+    require(weights_dir, (entry,))
+    return place_of(entry, weights_dir)
 
 
 def require_file(path: Path) -> Path:
@@ -55,3 +86,14 @@ def require_file(path: Path) -> Path:
     if not path.is_file():
         raise MissingWeights(f"There is no file {path}.", "`mmbench weights list` shows where it comes from.")
     return path
+
+
+def require_shards(folder: Path) -> None:
+    """Raise MissingWeights when an index of a sharded network names a file that is not there."""
+    for index in sorted(folder.glob("*/*.safetensors.index.json")):
+        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        if lost := sorted(name for name in shards if not (index.parent / name).is_file()):
+            raise MissingWeights(
+                f"{index.parent} lacks {', '.join(lost)}, which {index.name} names.",
+                "`mmbench weights list` shows the model's files.",
+            )
