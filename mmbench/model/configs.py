@@ -1,0 +1,92 @@
+"""The sizes: full ("5b", on CogVideoX-5B) and the CPU sizes "nano" and "smoke" of the same classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from mmbench.errors import RequestError
+
+
+@dataclass(frozen=True)
+class ModelSize:
+    """Constructor arguments of every part, and the default clip.
+
+    transformer and face_encoder hold what differs from the classes' defaults. codec is the PatchPCA codec's
+    (patch, components) or None for CogVideoX's VAE; text_dim_heads the tiny T5's (layers, heads) or None for
+    T5-XXL; height, width, frames of the default clip.
+    """
+
+    name: str
+    height: int
+    width: int
+    frames: int
+    steps: int
+    transformer: dict[str, Any] = field(default_factory=dict)
+    face_encoder: dict[str, Any] = field(default_factory=dict)
+    codec: tuple[int, int] | None = None
+    text_layers_heads: tuple[int, int] | None = None
+
+
+def _small(
+    name: str,
+    heads: int,
+    head_dim: int,
+    layers: int,
+    time_dim: int,
+    text_dim: int,
+    num_text: int,
+    num_face: int,
+    face_dim: int,
+    depth: int,
+    side: int,
+    codec: tuple[int, int],
+) -> ModelSize:
+    latent_side = side // codec[0]
+    transformer = dict(
+        num_attention_heads=heads,
+        attention_head_dim=head_dim,
+        num_layers=layers,
+        in_channels=codec[1],
+        out_channels=codec[1],
+        time_embed_dim=time_dim,
+        text_embed_dim=text_dim,
+        max_text_seq_length=num_text,
+        sample_width=latent_side,
+        sample_height=latent_side,
+        sample_frames=9,
+        face_dim=face_dim,
+        num_face_tokens=num_face,
+        id_proj_dim=time_dim,
+        can_hidden_dim=time_dim,
+    )
+    face_encoder = dict(
+        vision_dim=face_dim,
+        vision_layers=2,
+        vision_heads=2,
+        vision_mlp_dim=2 * face_dim,
+        image_size=32,
+        patch_size=8,
+        embedding_dim=32,
+        face_dim=face_dim,
+        head_dim=16,
+        tau_id_depth=depth,
+        tau_face_depth=depth,
+        num_face_tokens=num_face,
+        text_dim=text_dim,
+    )
+    return ModelSize(name, side, side, 9, 4, transformer, face_encoder, codec, (1, 2))
+
+
+SIZES: dict[str, ModelSize] = {
+    "5b": ModelSize("5b", 480, 720, 49, 50),
+    "nano": _small("nano", 4, 32, 6, 64, 64, 16, 8, 64, 2, 64, (8, 64)),
+    "smoke": _small("smoke", 4, 16, 2, 32, 32, 12, 4, 32, 1, 32, (8, 16)),
+}
+
+
+def size_named(name: str) -> ModelSize:
+    """The size of that name; RequestError names the known ones."""
+    if name not in SIZES:
+        raise RequestError(f"No model size is called '{name}'.", f"Use one of: {', '.join(SIZES)}.")
+    return SIZES[name]

@@ -1,0 +1,361 @@
+"""`MagicMirrorTransformer3DModel`: CogVideoX's transformer with identity adapters in every other layer.
+
+The keys of the base model are unchanged, so base, LoRA and quantised checkpoints load. Without a face, or with
+`identity_scale=0`, the forward pass is the base's own, bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from diffusers.configuration_utils import register_to_config
+from diffusers.models.modeling_outputs import Transformer2DModelOutput
+from diffusers.models.modeling_utils import ModelMixin  # noqa: F401  # pipelines look the name up in this module
+from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTransformer3DModel
+from diffusers.utils import apply_lora_scale
+from torch import Tensor, nn
+
+from mmbench.errors import RequestError, WeightsError
+from mmbench.model.adapter import (
+    ConditionedAdaptiveNorm,
+    FaceKeyValue,
+    FaceModulation,
+    FaceProjection,
+    LayerAdapter,
+)
+from mmbench.model.face_embeds import FaceEmbeds
+from mmbench.model.joint_block import JointAttnProcessor, JointLayerNormZero, LayerContext, ProjectedIdentity
+
+if TYPE_CHECKING:
+    from mmbench.model.fast import FastPlan
+
+FaceRows = Literal["carry", "reinject", "visible"]
+ADAPTER_PREFIXES = ("face_proj.", "id_proj.", "adapters.", "null_face")
+"""Every parameter that the base model does not have starts with one of these."""
+
+
+class MagicMirrorTransformer3DModel(CogVideoXTransformer3DModel):  # type: ignore[misc]  # diffusers is untyped
+    """CogVideoX's transformer plus the identity adapter; defaults of the base arguments are CogVideoX-5B's.
+
+    identity_fusion, face_tokens, face_cross_attention, face_modulation, conditioned_norm: the switches of the
+    ablations (`mmbench.model.variants`); `identity_fusion` has no parameters here, the pipeline reads it.
+    face_dim: width of x_id and x_face. num_id_tokens, num_face_tokens: their counts. id_proj_dim: c1.
+    can_hidden_dim: CAN's hidden width. adapter_every: layers l with l % adapter_every == 0 are adapted.
+    face_rows: what face rows do in the other layers: "carry" (pass by unchanged), "reinject" (start anew from
+    the projected tokens in each adapted layer), "visible" (join as if they were text).
+    """
+
+    _skip_layerwise_casting_patterns = ["patch_embed", "norm", "phi_face", "can"]  # noqa: RUF012
+    _no_split_modules = ["CogVideoXBlock", "CogVideoXPatchEmbed", "LayerAdapter"]  # noqa: RUF012
+    _supports_gradient_checkpointing = True
+
+    # Every parent argument is spelt out: with **kwargs the registered config could not be saved.
+    @register_to_config  # type: ignore[untyped-decorator]
+    def __init__(
+        self,
+        num_attention_heads: int = 48,
+        attention_head_dim: int = 64,
+        in_channels: int = 16,
+        out_channels: int | None = 16,
+        flip_sin_to_cos: bool = True,
+        freq_shift: int = 0,
+        time_embed_dim: int = 512,
+        ofs_embed_dim: int | None = None,
+        text_embed_dim: int = 4096,
+        num_layers: int = 42,
+        dropout: float = 0.0,
+        attention_bias: bool = True,
+        sample_width: int = 90,
+        sample_height: int = 60,
+        sample_frames: int = 49,
+        patch_size: int = 2,
+        patch_size_t: int | None = None,
+        temporal_compression_ratio: int = 4,
+        max_text_seq_length: int = 226,
+        activation_fn: str = "gelu-approximate",
+        timestep_activation_fn: str = "silu",
+        norm_elementwise_affine: bool = True,
+        norm_eps: float = 1e-5,
+        spatial_interpolation_scale: float = 1.875,
+        temporal_interpolation_scale: float = 1.0,
+        use_rotary_positional_embeddings: bool = True,
+        use_learned_positional_embeddings: bool = False,
+        patch_bias: bool = True,
+        identity_fusion: bool = True,
+        face_tokens: bool = True,
+        face_cross_attention: bool = True,
+        face_modulation: bool = True,
+        conditioned_norm: bool = True,
+        face_dim: int = 2048,
+        num_id_tokens: int = 2,
+        num_face_tokens: int = 32,
+        id_proj_dim: int = 512,
+        can_hidden_dim: int = 512,
+        adapter_every: int = 2,
+        face_rows: FaceRows = "carry",
+    ) -> None:
+        super().__init__(
+            num_attention_heads=num_attention_heads,
+            attention_head_dim=attention_head_dim,
+            in_channels=in_channels,
+            out_channels=out_channels,
+            flip_sin_to_cos=flip_sin_to_cos,
+            freq_shift=freq_shift,
+            time_embed_dim=time_embed_dim,
+            ofs_embed_dim=ofs_embed_dim,
+            text_embed_dim=text_embed_dim,
+            num_layers=num_layers,
+            dropout=dropout,
+            attention_bias=attention_bias,
+            sample_width=sample_width,
+            sample_height=sample_height,
+            sample_frames=sample_frames,
+            patch_size=patch_size,
+            patch_size_t=patch_size_t,
+            temporal_compression_ratio=temporal_compression_ratio,
+            max_text_seq_length=max_text_seq_length,
+            activation_fn=activation_fn,
+            timestep_activation_fn=timestep_activation_fn,
+            norm_elementwise_affine=norm_elementwise_affine,
+            norm_eps=norm_eps,
+            spatial_interpolation_scale=spatial_interpolation_scale,
+            temporal_interpolation_scale=temporal_interpolation_scale,
+            use_rotary_positional_embeddings=use_rotary_positional_embeddings,
+            use_learned_positional_embeddings=use_learned_positional_embeddings,
+            patch_bias=patch_bias,
+        )
+        if face_modulation and not face_tokens:
+            raise ValueError("face_modulation modulates face rows: it needs face_tokens=True")
+        dim, time_dim = num_attention_heads * attention_head_dim, time_embed_dim
+        has_face, has_layer_parts = (
+            face_tokens or face_cross_attention,
+            face_cross_attention or conditioned_norm,
+        )
+        self.face_proj = FaceProjection(face_dim, dim) if has_face else None
+        self.id_proj = nn.Linear(num_id_tokens * face_dim, id_proj_dim) if conditioned_norm else None
+        self.null_face = nn.Parameter(torch.empty(1, num_face_tokens, dim)) if face_tokens else None
+        self.adapters = nn.ModuleDict()
+        adapted = range(0, num_layers, adapter_every) if has_face or has_layer_parts else ()
+        for layer in adapted:
+            self.adapters[str(layer)] = LayerAdapter(
+                ConditionedAdaptiveNorm(id_proj_dim, time_dim, dim, can_hidden_dim)
+                if conditioned_norm
+                else None,
+                FaceModulation(time_dim, dim) if face_modulation else None,
+                FaceKeyValue(dim, num_attention_heads) if face_cross_attention else None,
+            )
+            block = self.transformer_blocks[layer]
+            block.norm1, block.norm2 = (
+                JointLayerNormZero(time_dim, dim, norm_elementwise_affine, norm_eps, position)
+                for position in (0, 1)
+            )
+        for block in self.transformer_blocks:
+            block.attn1.set_processor(JointAttnProcessor())
+        self.reset_identity_parameters()
+
+    def reset_identity_parameters(self) -> None:
+        """Initialise everything that the base does not have; K2 starts from the layer's present key weights."""
+        for part in (self.face_proj, self.id_proj):
+            if part is not None:
+                part.reset_parameters()
+        if self.null_face is not None:
+            nn.init.normal_(self.null_face, std=0.02)
+        for name, adapter in self.adapters.items():
+            if adapter.can is not None:
+                adapter.can.reset_parameters()
+            if adapter.phi_face is not None:
+                adapter.phi_face.reset_parameters()
+            if adapter.kv is not None:
+                attention = self.transformer_blocks[int(name)].attn1
+                adapter.kv.reset_parameters(attention.to_k.weight, attention.norm_k)
+
+    def identity_parameter_names(self) -> list[str]:
+        """Names of all parameters that the base model does not have."""
+        return [name for name, _ in self.named_parameters() if name.startswith(ADAPTER_PREFIXES)]
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str, **kwargs: Any) -> Any:
+        """diffusers' loader, which also accepts a base CogVideoX checkpoint.
+
+        All identity parameters missing: they are initialised (diffusers would leave them on the meta device).
+        Only some of them, or any base parameter, missing: WeightsError.
+        """
+        want_info = kwargs.pop("output_loading_info", False)
+        model, info = super().from_pretrained(
+            pretrained_model_name_or_path, output_loading_info=True, **kwargs
+        )
+        missing, ours = set(info["missing_keys"]), set(model.identity_parameter_names())
+        if missing - ours or (missing and missing != ours):
+            names = sorted(missing - ours or missing)
+            raise WeightsError(
+                f"{pretrained_model_name_or_path}: {len(names)} parameters are missing, {names[:3]} among them.",
+                "The checkpoint is neither a CogVideoX transformer nor a complete Magic Mirror one.",
+            )
+        if missing:
+            like = model.proj_out.weight
+            _materialise(model, ours, like.device, like.dtype)
+            model.reset_identity_parameters()
+        return (model, info) if want_info else model
+
+    @classmethod
+    def from_transformer(cls, base: CogVideoXTransformer3DModel, **identity_config: Any) -> Any:
+        """A model that takes over the weights of `base` without copying them, adapters newly initialised.
+
+        `identity_config`: the constructor's identity arguments, for example `**variant.transformer_config()`.
+        """
+        fields = {k: v for k, v in base.config.items() if not k.startswith("_")}
+        with torch.device("meta"):
+            model = cls.from_config({**fields, **identity_config})
+        model.load_state_dict(base.state_dict(), strict=False, assign=True)
+        _materialise(model, model.identity_parameter_names(), base.device, base.dtype)
+        if hasattr(base.patch_embed, "pos_embedding"):
+            model.patch_embed.pos_embedding = base.patch_embed.pos_embedding
+        model.reset_identity_parameters()
+        return model.train(base.training)
+
+    def fuse_qkv_projections(self) -> None:
+        """Fuse Q, K, V weights; our attention processor, unlike the stock one, serves both forms."""
+        for block in self.transformer_blocks:
+            block.attn1.fuse_projections(fuse=True)
+
+    def unfuse_qkv_projections(self) -> None:
+        """Undo `fuse_qkv_projections`."""
+        for block in self.transformer_blocks:
+            block.attn1.fused_projections = False
+
+    def project_identity(
+        self, face: FaceEmbeds, identity_scale: float = 1.0, present: Tensor | None = None
+    ) -> ProjectedIdentity:
+        """p_id, h_face0 and weights of a batch; `present` bool [B] is False where the identity is dropped.
+
+        A dropped sample gets the learned null rows and weight 0 (no CAN, no decoupled attention).
+        """
+        tokens = face.tokens.to(self.dtype)
+        rows = None if self.face_proj is None else self.face_proj(tokens)
+        p_id = None if self.id_proj is None else self.id_proj(face.identity.to(self.dtype).flatten(1))
+        weight = torch.full((tokens.shape[0], 1, 1), identity_scale, device=tokens.device, dtype=self.dtype)
+        if present is not None:
+            keep = present[:, None, None]
+            weight = weight * keep
+            if rows is not None and self.null_face is not None:
+                rows = torch.where(keep, rows, self.null_face)
+        return ProjectedIdentity(p_id, rows, weight)
+
+    @apply_lora_scale("attention_kwargs")  # type: ignore[untyped-decorator]
+    def forward(
+        self,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor,
+        timestep: int | float | Tensor,
+        timestep_cond: Tensor | None = None,
+        ofs: Tensor | None = None,
+        image_rotary_emb: tuple[Tensor, Tensor] | None = None,
+        attention_kwargs: dict[str, Any] | None = None,
+        return_dict: bool = True,
+        face: FaceEmbeds | None = None,
+        identity_scale: float = 1.0,
+        identity_present: Tensor | None = None,
+        plan: FastPlan | None = None,
+        step: int = 0,
+    ) -> tuple[Tensor] | Transformer2DModelOutput:
+        """The base's forward pass, with an identity.
+
+        hidden_states [B, T', C, H/8, W/8], encoder_hidden_states [B, N_t, text_dim] (already fused), timestep
+        [B]. face: embeddings of B samples; None, or identity_scale 0, is the base itself. identity_present bool
+        [B]: False drops a sample's identity. plan, step: take the tabulated path (`mmbench.model.fast`) at that
+        index of the plan's schedule; face, identity_scale and identity_present are then in the plan.
+        """
+        if plan is not None:
+            sample = plan.forward(self, hidden_states, encoder_hidden_states, step, image_rotary_emb)
+        elif face is None or identity_scale == 0.0 or not len(self.adapters):
+            # the undecorated base method: the LoRA scale is already applied here
+            out: tuple[Tensor] | Transformer2DModelOutput = CogVideoXTransformer3DModel.forward(
+                self,
+                hidden_states,
+                encoder_hidden_states,
+                timestep,
+                timestep_cond,
+                ofs,
+                image_rotary_emb,
+                attention_kwargs,
+                return_dict,
+            )
+            return out
+        else:
+            if ofs is not None:
+                raise RequestError("The identity adapter is made for CogVideoX 1.0, which has no ofs input.")
+            identity = self.project_identity(face, identity_scale, identity_present)
+            sample = self._identity_forward(
+                hidden_states,
+                encoder_hidden_states,
+                timestep,
+                timestep_cond,
+                image_rotary_emb,
+                attention_kwargs,
+                identity,
+            )
+        return Transformer2DModelOutput(sample=sample) if return_dict else (sample,)
+
+    def _identity_forward(
+        self,
+        latents: Tensor,
+        text: Tensor,
+        timestep: Tensor,
+        timestep_cond: Tensor | None,
+        rotary: tuple[Tensor, Tensor] | None,
+        attention_kwargs: dict[str, Any] | None,
+        identity: ProjectedIdentity,
+    ) -> Tensor:
+        """The direct path: everything computed in this call. Returns the prediction, shaped like `latents`."""
+        temb = self.time_embedding(self.time_proj(timestep).to(latents.dtype), timestep_cond)
+        rows = self.embedding_dropout(self.patch_embed(text, latents))
+        num_text = text.shape[1]
+        encoder, video = rows[:, :num_text], rows[:, num_text:]
+        face = identity.face if self.config.face_tokens else None
+        num_face = 0 if face is None else face.shape[1]
+        for index, block in enumerate(self.transformer_blocks):
+            adapter = self.adapters[str(index)] if str(index) in self.adapters else None
+            joins = face is not None and (adapter is not None or self.config.face_rows == "visible")
+            if joins:
+                encoder = torch.cat([encoder, face], dim=1)
+            kwargs = dict(attention_kwargs or {})
+            condition: Tensor | LayerContext = temb
+            if adapter is not None:
+                condition = LayerContext(temb, adapter, identity, num_face)
+                kwargs["identity"] = condition
+            if torch.is_grad_enabled() and self.gradient_checkpointing:
+                video, encoder = self._gradient_checkpointing_func(
+                    block, video, encoder, condition, rotary, kwargs
+                )
+            else:
+                video, encoder = block(
+                    hidden_states=video,
+                    encoder_hidden_states=encoder,
+                    temb=condition,
+                    image_rotary_emb=rotary,
+                    attention_kwargs=kwargs,
+                )
+            if joins:
+                encoder, face = encoder[:, :num_text], encoder[:, num_text:]
+                if self.config.face_rows == "reinject":
+                    face = identity.face
+        video = self.norm_out(self.norm_final(video), temb=temb)
+        return self.unpatchify(self.proj_out(video), latents.shape)
+
+    def unpatchify(self, rows: Tensor, shape: Iterable[int]) -> Tensor:
+        """Output rows [B, N_v, p * p * C] of CogVideoX 1.0 -> [B, T', C, H', W'], `shape` being the latents'."""
+        batch, frames, _, height, width = shape
+        p = self.config.patch_size
+        grid = rows.reshape(batch, frames, height // p, width // p, -1, p, p)
+        return grid.permute(0, 1, 4, 2, 5, 3, 6).flatten(5, 6).flatten(3, 4)
+
+
+def _materialise(model: nn.Module, names: Iterable[str], device: torch.device, dtype: torch.dtype) -> None:
+    """Replace parameters (on meta) by uninitialised ones on a device; the caller initialises them."""
+    for name in names:
+        owner_name, _, leaf = name.rpartition(".")
+        owner = model.get_submodule(owner_name)
+        shape = getattr(owner, leaf).shape
+        setattr(owner, leaf, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
