@@ -51,7 +51,8 @@ class DisFlow:
         import torch
 
         fields = [
-            self._dis.calc(now.numpy(), then.numpy(), None) for now, then in zip(features, next_features, strict=True)
+            self._dis.calc(now.numpy(), then.numpy(), None)  # type: ignore[call-overload]
+            for now, then in zip(features, next_features, strict=True)
         ]
         return torch.from_numpy(np.stack(fields)).permute(0, 3, 1, 2)
 

@@ -133,7 +133,8 @@ class RaftFlow:
         import torch
         import torch.nn.functional as F
 
-        pixels = torch.from_numpy(np.stack(frames)).to(self.device).permute(0, 3, 1, 2).float()
+        # contiguous: convolutions of another memory layout add in another order (1e-5 px against VBench)
+        pixels = torch.from_numpy(np.stack(frames)).to(self.device).permute(0, 3, 1, 2).contiguous().float()
         padded = F.pad(pixels, pad_amounts(*pixels.shape[-2:]), mode="replicate")
         return 2 * (padded / 255.0) - 1.0
 

@@ -60,7 +60,7 @@ def frames_of(height: int, width: int, n: int, seed: int = 0) -> list[np.ndarray
 
 def stock_flow(network, first: np.ndarray, second: np.ndarray) -> torch.Tensor:
     """torchvision's forward on frames padded and scaled as VBench does it."""
-    pair = torch.from_numpy(np.stack([first, second])).permute(0, 3, 1, 2).float()
+    pair = torch.from_numpy(np.stack([first, second])).permute(0, 3, 1, 2).contiguous().float()
     pair = torch.nn.functional.pad(pair, rule.pad_amounts(*pair.shape[-2:]), mode="replicate")
     pair = 2 * (pair / 255) - 1
     with torch.inference_mode():
