@@ -1,0 +1,63 @@
+"""From a staged frame to pixels: wall, lit surfaces, lashes on top, supersampled in linear light, tone curve, grain."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmbench.synth.algebra import GAMMA, linear
+from mmbench.synth.backdrop import paint_wall
+from mmbench.synth.materials import surface
+from mmbench.synth.person import Person
+from mmbench.synth.raster import rasterise
+from mmbench.synth.scene import Scene, State
+from mmbench.synth.shade import key_light, shade
+from mmbench.synth.stage import Staged, stage
+
+F32 = NDArray[np.float32]
+Picture = NDArray[np.uint8]
+
+
+def render(person: Person, scene: Scene, state: State | None = None, seed: int = 0) -> Picture:
+    """One picture, uint8 RGB (H, W, 3). `seed` draws the sensor grain and nothing else."""
+    return develop(stage(person, scene, state or State(), scene.samples), np.random.default_rng([seed, 5]))
+
+
+def develop(staged: Staged, rng: np.random.Generator) -> Picture:
+    """Shade a frame staged at the scene's supersampling."""
+    scene, samples = staged.scene, staged.scene.samples
+    seen, hit = surface(staged)
+    image = paint_wall(scene.backdrop, staged.view)
+    image[hit] = shade(scene.light, seen, key_light(staged, seen))
+    _lashes(image, staged)
+    if samples > 1:
+        corners = [image[j::samples, i::samples] for j in range(samples) for i in range(samples)]
+        image = np.add.reduce(corners) / np.float32(len(corners))
+    image = image / (1 + 0.12 * image) * np.float32(1.12)
+    display = np.clip(image, 0, 1) ** np.float32(1 / GAMMA)
+    if scene.grain:
+        display += rng.standard_normal(display.shape, np.float32) * np.float32(scene.grain)
+    return np.asarray(np.clip(display, 0, 1) * 255 + 0.5, np.uint8)
+
+
+def _lashes(image: F32, staged: Staged) -> None:
+    """Lashes as a translucent dark strip, denser at the lid, parted into hairs only where pixels can show them."""
+    person, made = staged.person, staged.person.body
+    tri = made.tri[made.lashes]
+    key = (-1 / np.maximum(staged.depth, 0.1)).astype(np.float32)
+    strip = rasterise(staged.pixels, key, tri, staged.view.height, staged.view.width)
+    over = strip.tri >= 0
+    if not over.any():
+        return
+    near = -1 / strip.depth[over]
+    corners = tri[strip.tri[over]]
+    reach = (strip.bary[over] * made.lash_reach[corners]).sum(1)
+    alpha = person.identity.look.lashes * 0.62 * np.clip(1 - reach, 0, 1) ** 0.8
+    size = np.linalg.norm(staged.pixels[person.kit.landmark_index[36, 0]] - staged.pixels[person.kit.landmark_index[45, 0]])
+    parted = np.clip((size / staged.scene.samples - 60) / 120, 0, 1)
+    if parted > 0:
+        x = (strip.bary[over] * made.canonical[corners][..., 0]).sum(1)
+        alpha *= 1 - parted * np.float32(0.5) * (1 + np.sin(x * 420)) * np.clip(reach * 2, 0, 1)
+    alpha = np.where(near < staged.buffer.depth[over] + 0.01, alpha, 0).astype(np.float32)[:, None]
+    dark = linear(np.array(person.identity.look.brow) * 0.35)
+    image[over] += (dark - image[over]) * alpha
