@@ -1,0 +1,130 @@
+"""Face passes kept on disk: scoring a clip again, with other metrics or definitions, detects nothing
+twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+import zlib
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmbench.face.backend import FaceBackend
+from mmbench.face.face_pass import Frames
+from mmbench.face.track import FaceTrack
+from mmbench.score import Provenance
+from mmbench.video.clip import ClipInfo
+
+VERSION = 1
+"""Part of every key. Raise it with any change to detection, selection or embedding that changes a number."""
+
+ARRAYS = (
+    "frames",
+    "usable",
+    "tiny",
+    "multi_face",
+    "box",
+    "tight_box",
+    "score",
+    "points",
+    "slots",
+    "slot_frames",
+    "embeddings",
+)
+
+
+# What the zip, array and JSON readers raise on bytes that are not theirs.
+UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    NotImplementedError,
+)
+
+
+class FaceCache:
+    """One backend's tracks in a folder, one .npz a clip.
+
+    A file is named by the clip's content, the backend with the digests of its weights and its library's
+    version, the frames it looked at and `VERSION`; where one of them changes, another file is meant. Arrays
+    only, never pickled objects. A file that is damaged counts as absent and is written anew.
+    """
+
+    def __init__(self, folder: Path | str, backend: FaceBackend, frames: Frames = "all") -> None:
+        self.folder = Path(folder)
+        self._maker = {
+            "version": VERSION,
+            "backend": backend.name,
+            "provenance": asdict(backend.provenance),
+            "frames": frames,
+        }
+
+    def path(self, clip: ClipInfo) -> Path:
+        """Where the track of a clip is, or would be."""
+        key = json.dumps({**self._maker, "content": clip.sha256, "n_frames": clip.n_frames}, sort_keys=True)
+        name = hashlib.sha256(key.encode()).hexdigest()
+        return self.folder / name[:2] / f"{name}.npz"
+
+    def get(self, clip: ClipInfo) -> FaceTrack | None:
+        """The clip's track with the clip's frame rate, or None where it is not kept."""
+        try:
+            track = read_track(self.path(clip))
+        except (FileNotFoundError, DamagedTrack):
+            return None
+        return replace(track, fps=clip.fps)
+
+    def put(self, clip: ClipInfo, track: FaceTrack) -> None:
+        """Keep a track; the file appears when it is complete, whoever else writes the same one."""
+        write_track(self.path(clip), track)
+
+
+class DamagedTrack(ValueError):
+    """A file that does not hold a track."""
+
+
+def write_track(path: Path, track: FaceTrack) -> None:
+    """Write a track as .npz in one step."""
+    facts = {"n_frames": track.n_frames, "width": track.width, "height": track.height, "fps": track.fps}
+    arrays: dict[str, Any] = {name: getattr(track, name) for name in ARRAYS}
+    if track.points68 is not None:
+        arrays["points68"] = track.points68
+    header = json.dumps({**facts, "provenance": asdict(track.provenance)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with unfinished.open("wb") as stream:
+            np.savez(stream, header=np.array(header), **arrays)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def read_track(path: Path) -> FaceTrack:
+    """Inverse of `write_track`. Raises FileNotFoundError, or DamagedTrack for anything but a whole track."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            header = json.loads(str(data["header"]))
+            arrays = {name: data[name] for name in ARRAYS}
+            points68 = data["points68"] if "points68" in data.files else None
+        provenance = Provenance(**header.pop("provenance"))
+        track = FaceTrack(**header, **arrays, points68=points68, provenance=provenance)
+    except FileNotFoundError:
+        raise
+    except UNREADABLE as error:
+        raise DamagedTrack(f"{path}: {error}") from error
+    rows = len(track.frames)
+    if any(len(getattr(track, name)) != rows for name in ARRAYS[:8]) or len(track.slots) != len(
+        track.embeddings
+    ):
+        raise DamagedTrack(f"{path}: its arrays do not fit together")
+    return track
