@@ -157,6 +157,7 @@ def download(url: str, target: Path, limits: Limits, progress: Progress | None =
     large.
     """
     import requests
+    import urllib3
 
     part = target.with_name(target.name + ".part")
     part.parent.mkdir(parents=True, exist_ok=True)
@@ -168,7 +169,7 @@ def download(url: str, target: Path, limits: Limits, progress: Progress | None =
             time.sleep(limits.pause_seconds * 2 ** (attempt - 1))
         try:
             _continue_part(job)
-        except (requests.RequestException, _Cut) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, _Cut) as error:
             failure = f"{type(error).__name__.lstrip('_')}: {error}"
         else:
             job.tag_path.unlink(missing_ok=True)
@@ -203,7 +204,8 @@ def _continue_part(job: _Job) -> None:
 
 def _copy(job: _Job, response: Response, done: int, total: int) -> None:
     with job.part.open("ab" if done else "wb") as stream:
-        for block in response.iter_content(_BLOCK):
+        # read1 returns what has arrived, so a server that trickles bytes cannot outlast the deadline
+        while block := response.raw.read1(_BLOCK, decode_content=False):
             done += len(block)
             job.check_size(done)
             if time.monotonic() > job.deadline:

@@ -1,0 +1,80 @@
+"""`mmbench testset`: build, check and show test sets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Test sets: build PubFig-50 from its sources, check a set, show it as a contact sheet.")
+
+Set = Annotated[str, typer.Argument(help="synthetic50, pubfig50, or the folder of a set.")]
+
+
+@app.command()
+def build(
+    name: Annotated[str, typer.Argument(help="pubfig50")],
+    lists: Annotated[list[Path] | None, typer.Option("--list", help="PubFig's dev_urls.txt, eval_urls.txt.")] = None,
+    download_lists: Annotated[bool, typer.Option(help="Download both lists from PubFig's site.")] = False,
+    own: Annotated[Path | None, typer.Option(help="CSV of your own pictures: identity, file[, box, licence].")] = None,
+    prompts: Annotated[Path | None, typer.Option(help="Folder with VBench's four prompt files.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the set; the cache by default.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=32, help="Pictures fetched at once.")] = 8,
+    partial: Annotated[bool, typer.Option(help="End with status 0 although identities lack pictures.")] = False,
+) -> None:
+    """Build PubFig-50: fetch pictures, replace dead links, choose prompts, report the coverage."""
+    from mmbench.cli.progress import progress_bar
+    from mmbench.errors import ManifestError
+    from mmbench.testsets.build import build_pubfig50, describe, fetch_lists, read_plan
+    from mmbench.testsets.load import testsets_dir
+
+    if name != "pubfig50":
+        raise ManifestError(f"{name} is not built.", "Only pubfig50 is; synthetic50 is part of the package.")
+    folder = out or testsets_dir() / name
+    typer.echo(f"PubFig-50: {read_plan().licence}")
+    with progress_bar() as progress:
+        given = [*(lists or ()), *(fetch_lists(folder / "lists", progress) if download_lists else ())]
+        coverage = build_pubfig50(folder, given, own, prompts, workers=workers, progress=progress)
+    for line in describe(coverage):
+        typer.echo(line)
+    typer.echo(f"Written to {folder}; every reason is in {folder / 'coverage.json'}.")
+    if (coverage.lacking or coverage.short) and not partial:
+        raise typer.Exit(1)
+
+
+@app.command()
+def check(testset: Set) -> None:
+    """Read a set and say what is wrong with it. Ends with status 1 when something is."""
+    from mmbench.testsets.check import check_testset
+
+    found, problems = check_testset(testset)
+    groups = Counter(identity.group for identity in found.identities)
+    typer.echo(f"{found.name}: {len(found.identities)} identities, {found.size} prompts, in {found.folder}")
+    typer.echo("  " + ", ".join(f"{count} {group}" for group, count in groups.items()))
+    if found.licence:
+        typer.echo(f"  licence: {found.licence}")
+    for problem in problems:
+        typer.echo(f"  problem: {problem}")
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def show(
+    testset: Set,
+    out: Annotated[Path, typer.Option(help="The contact sheet, a PNG.")] = Path("contact_sheet.png"),
+    prompts: Annotated[bool, typer.Option("--prompts", help="Print the prompts of every identity.")] = False,
+    long: Annotated[bool, typer.Option("--long", help="With --prompts: the long ones.")] = False,
+) -> None:
+    """Write a contact sheet of a set, and print its prompts."""
+    from mmbench.testsets.load import load_testset
+    from mmbench.testsets.sheet import write_contact_sheet
+
+    found = load_testset(testset)
+    if prompts:
+        for identity in found.identities:
+            for prompt in identity.prompts:
+                typer.echo(f"{identity.id}\t{prompt.index}\t{prompt.long if long else prompt.short}")
+    typer.echo(str(write_contact_sheet(found, out)))

@@ -1,0 +1,117 @@
+"""The choice of VBench's prompts and the standardised subjects."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from mmbench.errors import ManifestError
+from mmbench.testsets.build import read_plan
+from mmbench.testsets.prompts import (
+    Template,
+    assign,
+    baby_templates,
+    fetch_sources,
+    read_templates,
+    rules,
+    sources,
+)
+from mmbench.testsets.types import GROUPS
+
+
+def test_the_sets_have_the_papers_sizes():
+    assert sum(rule.main for rule in rules()) == 77
+    assert Counter(rule.file for rule in rules()) == {"human": 40, "action": 40}
+    assert len({rule.id for rule in rules()}) == 80
+    assert all(1 <= rule.line <= 100 for rule in rules())
+    assert len(baby_templates()) == 4
+
+
+def test_sources_are_pinned():
+    for source in sources().values():
+        assert "/45e79ec14e69a2187202c675d2dbce1a71843d53/" in source.url
+        assert re.fullmatch("[0-9a-f]{64}", source.sha256)
+
+
+def test_every_group_has_prompts_enough():
+    counts = Counter(group for rule in rules() if rule.main for group in rule.groups)
+    assert all(counts[group] >= 25 for group in GROUPS if group != "baby")
+    assert set(counts) == set(GROUPS) - {"baby"}
+
+
+def test_the_plan_is_the_papers():
+    slots = read_plan().slots
+    assert Counter(slot.group for slot in slots) == {
+        "man": 8, "woman": 8, "elderly man": 7, "elderly woman": 7,
+        "boy": 7, "girl": 7, "baby": 6,
+    }
+    assert all(1 <= slot.references <= 4 for slot in slots)
+    assert all(bool(slot.person) != (slot.group in ("boy", "girl", "baby")) for slot in slots)
+    people = [slot.person for slot in slots if slot.person]
+    assert len(set(people)) == len(people)
+
+
+def test_every_rule_fits_vbench(vbench_prompts: Path):
+    folder = vbench_prompts
+    for main_only, file, count in ((True, None, 77), (False, "human", 40), (False, "action", 40)):
+        templates = read_templates(folder, main_only=main_only, file=file)
+        assert len(templates) == count
+        for template in templates:
+            for group in template.groups:
+                for text in template.fill(group):
+                    assert len(re.findall(rf"\b{group} img\b", text)) == 1, text
+                    assert text.count("img") == 1
+                    assert "{" not in text
+                    assert not re.search(r"\b[Aa] (?=[aeiou])elderly", text), text
+                    assert ",," not in text
+
+
+def test_all_77_prompts_are_dealt(vbench_prompts: Path):
+    people = [(slot.id, slot.group) for slot in read_plan().slots if slot.group != "baby"]
+    dealt = assign(people, read_templates(vbench_prompts))
+    used = Counter(template.id for chosen in dealt.values() for template in chosen)
+    assert len(used) == 77
+    assert max(used.values()) <= 4
+    for identity, group in people:
+        assert len({template.id for template in dealt[identity]}) == 4
+        assert all(group in template.groups for template in dealt[identity])
+    assert dealt == assign(people, read_templates(vbench_prompts))
+
+
+def test_articles_fit_the_group():
+    template = Template("x:1", ("man",), "{a_subject} waves", "A tall {subject} is here; {A_subject} waves")
+    assert template.fill("elderly man") == (
+        "an elderly man img waves",
+        "A tall elderly man img is here; An elderly man img waves",
+    )
+    assert template.fill("boy")[0] == "a boy img waves"
+
+
+def test_baby_prompts_name_one_baby():
+    for template in baby_templates():
+        short, long = template.fill("baby")
+        for text in (short, long):
+            assert text.count("baby img") == 1
+        assert 40 <= len(long.split()) <= 110
+
+
+def test_too_few_prompts_is_an_error():
+    with pytest.raises(ManifestError, match="boy"):
+        assign([("a", "boy")], (Template("x:1", ("boy",), "s", "l"),))
+
+
+def test_given_prompt_files_are_checked(tmp_path: Path, vbench_prompts: Path):
+    copy = tmp_path / "given"
+    copy.mkdir()
+    for source in sources().values():
+        (copy / source.name).write_bytes((vbench_prompts / source.name).read_bytes())
+    fetch_sources(tmp_path / "ok", given=copy)
+    (copy / "human.txt").write_text("people carving a pumpkin\n")
+    with pytest.raises(ManifestError, match="sha256"):
+        fetch_sources(tmp_path / "bad", given=copy)
+    (copy / "human.txt").unlink()
+    with pytest.raises(ManifestError, match=r"raw\.githubusercontent\.com"):
+        fetch_sources(tmp_path / "none", given=copy)

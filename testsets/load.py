@@ -1,0 +1,130 @@
+"""Read a test set: bundled, built, or any folder in the same layout.
+
+Layout: `identities.json` (an object with `name`, `licence` and `identities`, each with `id`, `group`,
+`class_word` and `references`, paths relative to the folder) and `prompts.csv` (columns `identity`,
+`prompt_index`, `prompt`, `prompt_long`, optionally `prompt_id`; both texts carry the trigger word after the
+class word).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from mmbench.errors import ManifestError
+from mmbench.testsets.types import GROUPS, TRIGGER, Identity, Prompt, TestSet
+
+BUNDLED = ("synthetic50",)
+BUILT = ("pubfig50",)
+
+
+def testsets_dir() -> Path:
+    """Where built sets lie: `MMBENCH_TESTSETS`, else the platform's cache folder for mmbench."""
+    if chosen := os.environ.get("MMBENCH_TESTSETS"):
+        return Path(chosen).expanduser()
+    import pooch
+
+    return Path(pooch.os_cache("mmbench")) / "testsets"
+
+
+def find_testset(name_or_path: str | Path) -> Path:
+    """Folder of a set: a bundled name, the name of a set built before, or a path. Raises ManifestError."""
+    name = str(name_or_path)
+    if name in BUNDLED:
+        return Path(__file__).parent / name
+    if name in BUILT and not Path(name, "identities.json").is_file():
+        folder = testsets_dir() / name
+        if not (folder / "identities.json").is_file():
+            raise ManifestError(
+                f"The test set {name} is not built: its pictures may not be shipped.",
+                f"Build it: mmbench testset build {name} (see testsets/README.md), or use synthetic50.",
+            )
+        return folder
+    folder = Path(name_or_path)
+    if not (folder / "identities.json").is_file():
+        raise ManifestError(
+            f"{name} is no test set: neither one of {', '.join(BUNDLED + BUILT)} nor a folder with identities.json.",
+            "`mmbench testset check FOLDER` says what a folder lacks.",
+        )
+    return folder
+
+
+def load_testset(name_or_path: str | Path) -> TestSet:
+    """The identities of a test set with their references and prompts, in the files' order.
+
+    Raises ManifestError naming file and entry: unknown group, missing picture, a prompt of an unknown
+    identity, an identity without picture or prompt, a class word that does not stand before the trigger.
+    """
+    folder = find_testset(name_or_path)
+    document = _read_json(folder / "identities.json")
+    prompts = _read_prompts(folder / "prompts.csv")
+    identities = tuple(_identity(folder, row, prompts) for row in document["identities"])
+    names = [identity.id for identity in identities]
+    if len(set(names)) < len(names):
+        raise ManifestError(f"{folder / 'identities.json'}: two identities share a name.", "Rename one.")
+    if unknown := sorted(prompts.keys() - set(names)):
+        raise ManifestError(
+            f"{folder / 'prompts.csv'}: unknown identities {unknown[:5]}.", "Add them or drop the lines."
+        )
+    return TestSet(str(document.get("name", folder.name)), folder, str(document.get("licence", "")), identities)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as cause:
+        raise ManifestError(f"{path}: cannot be read: {cause}.", "Build the set again.") from cause
+    if not isinstance(document, dict) or not isinstance(document.get("identities"), list):
+        raise ManifestError(f"{path}: needs an object with a list `identities`.", "See testsets/README.md.")
+    return document
+
+
+def _read_prompts(path: Path) -> dict[str, list[Prompt]]:
+    try:
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
+    except (OSError, UnicodeDecodeError) as cause:
+        raise ManifestError(f"{path}: cannot be read: {cause}.", "Give a CSV file in UTF-8.") from cause
+    if not rows or not {"identity", "prompt_index", "prompt", "prompt_long"} <= set(rows[0]):
+        raise ManifestError(f"{path}: needs identity, prompt_index, prompt and prompt_long.", "See testsets/README.md.")
+    found: dict[str, list[Prompt]] = {}
+    for number, row in enumerate(rows, start=2):
+        if not row["prompt_index"].strip().isdigit() or not row["prompt"] or not row["prompt_long"]:
+            raise ManifestError(f"{path}, line {number}: an empty text, or no whole prompt_index.", "Mend the line.")
+        index = int(row["prompt_index"])
+        name = row.get("prompt_id") or f"{index}"
+        found.setdefault(row["identity"], []).append(Prompt(name, index, row["prompt"], row["prompt_long"]))
+    return found
+
+
+def _identity(folder: Path, row: dict[str, Any], prompts: dict[str, list[Prompt]]) -> Identity:
+    where = folder / "identities.json"
+    try:
+        name, group, class_word = str(row["id"]), str(row["group"]), str(row["class_word"])
+        references = tuple(folder / str(path) for path in row["references"])
+    except (KeyError, TypeError) as cause:
+        raise ManifestError(f"{where}: {row} lacks {cause}.", "See testsets/README.md.") from cause
+    own = tuple(sorted(prompts.get(name, ()), key=lambda prompt: prompt.index))
+    if group not in GROUPS:
+        raise ManifestError(f"{where}: {name} is of the unknown group {group!r}.", f"Use one of: {', '.join(GROUPS)}.")
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+        raise ManifestError(f"{where}: {name!r} cannot be part of a file name.", "Use letters, digits, '-' and '_'.")
+    if not references or not own:
+        raise ManifestError(f"{where}: {name} has no {'prompt' if references else 'picture'}.", "Add one or drop it.")
+    if len({prompt.index for prompt in own}) < len(own):
+        raise ManifestError(f"{folder / 'prompts.csv'}: {name} has two prompts with one index.", "Number them apart.")
+    for path in references:
+        if not path.is_file():
+            raise ManifestError(f"{where}: {name}'s picture {path} is missing.", "Build the set again.")
+    for prompt in own:
+        for text in (prompt.short, prompt.long):
+            if len(re.findall(rf"\b{re.escape(class_word)} {TRIGGER}\b", text)) != 1:
+                raise ManifestError(
+                    f"{folder / 'prompts.csv'}: prompt {prompt.index} of {name} does not hold "
+                    f"'{class_word} {TRIGGER}' once: {text[:60]!r}.",
+                    "Write the trigger word after the class word, once in each text.",
+                )
+    return Identity(name, group, class_word, references, own)

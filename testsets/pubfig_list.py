@@ -1,0 +1,83 @@
+"""PubFig's own lists of pictures: tab-separated person, image number, address, face box, md5."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmbench.errors import ManifestError
+
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom in pixels of the picture."""
+
+_MAX_BYTES = 50_000_000
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a list."""
+
+    person: str
+    image: int
+    url: str
+    box: Box
+    md5: str
+
+    @property
+    def face(self) -> int:
+        """Shorter side of the face box, pixels."""
+        left, top, right, bottom = self.box
+        return min(right - left, bottom - top)
+
+
+def read_list(path: Path) -> tuple[list[Entry], list[str]]:
+    """Entries of `dev_urls.txt` or `eval_urls.txt` (v1.2), and a note for each line that cannot be used.
+
+    Raises ManifestError when the file is no such list: nothing usable in it, binary, or larger than 50 MB.
+    """
+    if not path.is_file() or path.stat().st_size > _MAX_BYTES:
+        raise ManifestError(
+            f"{path}: no such file, or larger than 50 MB.", "Give PubFig's dev_urls.txt or eval_urls.txt."
+        )
+    entries, notes = [], []
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        entry = _entry(line)
+        if entry is None:
+            notes.append(f"{path.name}, line {number}: not person, image number, url, box, md5")
+        else:
+            entries.append(entry)
+    if not entries:
+        raise ManifestError(f"{path}: no line is person, image number, url, box, md5.", "Give PubFig's list, v1.2.")
+    return entries, notes
+
+
+def _entry(line: str) -> Entry | None:
+    cells = line.rstrip("\r\n").split("\t")
+    if len(cells) != 5:
+        return None
+    person, image, url, box, md5 = (cell.strip() for cell in cells)
+    numbers = re.fullmatch(r"(-?\d{1,6}),(-?\d{1,6}),(-?\d{1,6}),(-?\d{1,6})", box)
+    if not (image.isdigit() and numbers and re.fullmatch(r"[0-9a-f]{32}", md5) and re.match(r"https?://", url)):
+        return None
+    left, top, right, bottom = (int(value) for value in numbers.groups())
+    return Entry(person, int(image), url, (left, top, right, bottom), md5) if left < right and top < bottom else None
+
+
+def candidates(entries: list[Entry], person: str, min_face: int, max_tries: int) -> list[Entry]:
+    """A person's pictures in the order they are tried: by image number, faces of `min_face` pixels and more.
+
+    Names are compared without case and punctuation. Of two entries with one image number the first counts.
+    """
+    wanted = _plain(person)
+    fitting: dict[int, Entry] = {}
+    for entry in entries:
+        if _plain(entry.person) == wanted and entry.face >= min_face:
+            fitting.setdefault(entry.image, entry)
+    return [fitting[number] for number in sorted(fitting)][:max_tries]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z]", "", name.lower())

@@ -1,0 +1,175 @@
+"""Get an identity's reference pictures: PubFig's by address, with dead ones replaced by the next, or the user's own."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmbench.errors import ManifestError, MediaError, MMBenchError
+from mmbench.testsets.pictures import crop_face, decode, fit, save_png
+from mmbench.testsets.pubfig_list import Box, Entry
+from mmbench.weights.http import Limits, download
+
+COLUMNS = ("identity", "file", "person", "image", "url", "md5", "sha256", "box", "source", "licence")
+"""Columns of `references.csv`, and of a user's manifest of own pictures (identity and file are required there)."""
+
+PICTURE = Limits(max_bytes=8_000_000, plain_http=True, total_seconds=30, connect_seconds=8, read_seconds=10, attempts=1)
+"""PubFig's addresses are plain http; md5 and the decoder guard the content."""
+
+
+@dataclass(frozen=True)
+class CropRule:
+    """`min_face`, `max_tries`, `margin`, `min_crop` as `identities.yaml` explains them."""
+
+    min_face: int
+    max_tries: int
+    margin: float
+    min_crop: int
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One line of `references.csv`: where a committed crop comes from."""
+
+    identity: str
+    file: str
+    person: str = ""
+    image: str = ""
+    url: str = ""
+    md5: str = ""
+    sha256: str = ""
+    box: str = ""
+    source: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One picture tried: its PubFig number, and "" or the reason it was not used."""
+
+    identity: str
+    image: int
+    url: str
+    failure: str
+
+
+def fetch_references(
+    identity: str, entries: Sequence[Entry], wanted: int, rule: CropRule, folder: Path, limits: Limits = PICTURE
+) -> tuple[list[Reference], list[Attempt]]:
+    """Up to `wanted` crops of one person in `folder/references`, trying `entries` in order until there are
+    enough.
+
+    A picture that is dead, slow, too large, changed (md5), no picture, or does not hold its face box is noted
+    and the next one takes its place, so the choice depends only on which addresses live. Downloaded pictures
+    stay in `folder/originals` by md5: a second build fetches only what is missing.
+    """
+    found: list[Reference] = []
+    attempts: list[Attempt] = []
+    for entry in entries:
+        if len(found) == wanted:
+            break
+        try:
+            data = _original(entry, folder / "originals", limits)
+            crop = crop_face(decode(data, entry.url), entry.box, rule.margin, rule.min_crop, entry.url)
+        except MMBenchError as error:
+            attempts.append(Attempt(identity, entry.image, entry.url, error.message))
+            continue
+        attempts.append(Attempt(identity, entry.image, entry.url, ""))
+        name = f"references/{identity}_{len(found) + 1}.png"
+        save_png(crop, folder / name)
+        found.append(_pubfig_reference(identity, name, entry, folder))
+    return found, attempts
+
+
+def _pubfig_reference(identity: str, name: str, entry: Entry, folder: Path) -> Reference:
+    return Reference(
+        identity=identity,
+        file=name,
+        person=entry.person,
+        image=str(entry.image),
+        url=entry.url,
+        md5=entry.md5,
+        sha256=_sha256(folder / name),
+        box=",".join(map(str, entry.box)),
+        source="PubFig v1.2",
+        licence="non-commercial use; the picture belongs to its owner",
+    )
+
+
+def _original(entry: Entry, folder: Path, limits: Limits) -> bytes:
+    kept = folder / entry.md5
+    if not kept.is_file():
+        download(entry.url, kept, limits)
+    data = kept.read_bytes()
+    digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    if digest != entry.md5:
+        kept.unlink()
+        raise MediaError(f"{entry.url}: changed (md5 {digest}, PubFig says {entry.md5}).", "Nothing: the next is used.")
+    return data
+
+
+def read_own(path: Path) -> dict[str, list[Reference]]:
+    """A user's manifest of own pictures by identity: CSV with `identity` and `file` (relative to the
+    manifest), optionally `box` (left,top,right,bottom of the face), `source` and `licence`.
+
+    Raises ManifestError for a missing column, an empty cell or a missing file.
+    """
+    try:
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
+    except (OSError, UnicodeDecodeError) as cause:
+        raise ManifestError(f"{path}: cannot be read: {cause}.", "Give a CSV file in UTF-8.") from cause
+    if not rows or not {"identity", "file"} <= set(rows[0]):
+        raise ManifestError(f"{path}: needs the columns identity and file.", f"Known: {', '.join(COLUMNS)}.")
+    if unknown := set(rows[0]) - set(COLUMNS):
+        raise ManifestError(f"{path}: unknown columns {sorted(map(str, unknown))}.", f"Known: {', '.join(COLUMNS)}.")
+    own: dict[str, list[Reference]] = {}
+    for number, row in enumerate(rows, start=2):
+        cells = {key: (value or "").strip() for key, value in row.items()}
+        if not cells["identity"] or not (path.parent / cells["file"]).is_file():
+            raise ManifestError(f"{path}, line {number}: no identity, or no file {cells['file']!r}.", "Mend the line.")
+        cells["file"] = str(path.parent / cells["file"])
+        own.setdefault(cells["identity"], []).append(Reference(**cells))
+    return own
+
+
+def take_own(identity: str, own: Sequence[Reference], wanted: int, rule: CropRule, folder: Path) -> list[Reference]:
+    """Copy up to `wanted` of the user's pictures into the set, cropped where a box is given.
+
+    Raises MediaError for a file that is no usable picture, ManifestError for a box that is no box.
+    """
+    taken = []
+    for number, reference in enumerate(own[:wanted], start=1):
+        source = Path(reference.file)
+        image = decode(source.read_bytes(), reference.file)
+        if reference.box:
+            crop = crop_face(image, _box(reference), rule.margin, rule.min_crop, reference.file)
+        else:
+            crop = fit(image, rule.min_crop, reference.file)
+        name = f"references/{identity}_{number}.png"
+        save_png(crop, folder / name)
+        taken.append(
+            Reference(
+                identity=identity,
+                file=name,
+                sha256=_sha256(folder / name),
+                box=reference.box,
+                source=reference.source or source.name,
+                licence=reference.licence,
+            )
+        )
+    return taken
+
+
+def _box(reference: Reference) -> Box:
+    numbers = reference.box.split(",")
+    if len(numbers) != 4 or not all(number.strip().isdigit() for number in numbers):
+        raise ManifestError(f"{reference.file}: {reference.box!r} is no box.", "Write left,top,right,bottom in pixels.")
+    left, top, right, bottom = (int(number) for number in numbers)
+    return (left, top, right, bottom)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

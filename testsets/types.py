@@ -1,0 +1,57 @@
+"""What a test set is: identities with their references and prompts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+Group = Literal["man", "woman", "elderly man", "elderly woman", "boy", "girl", "baby"]
+GROUPS: tuple[Group, ...] = get_args(Group)
+"""The paper's seven groups (section 4.1)."""
+
+TRIGGER = "img"
+"""The word after the class word that marks the identity, as PhotoMaker and Magic Mirror expect it."""
+
+PROMPTS_PER_IDENTITY = 4
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One prompt of one identity, both texts with the trigger after the class word.
+
+    `id` is unique within the set and enters the seed; `index` counts an identity's prompts from 0.
+    """
+
+    id: str
+    index: int
+    short: str
+    long: str
+
+
+@dataclass(frozen=True)
+class Identity:
+    """One person: group, the class word before the trigger ("man" in "elderly man img"), 1-4 pictures, prompts."""
+
+    id: str
+    group: str
+    class_word: str
+    references: tuple[Path, ...]
+    prompts: tuple[Prompt, ...]
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Identities in a fixed order. `licence` says what may be done with the pictures."""
+
+    __test__ = False  # not a pytest class
+
+    name: str
+    folder: Path
+    licence: str
+    identities: tuple[Identity, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of videos one model makes for this set."""
+        return sum(len(identity.prompts) for identity in self.identities)
