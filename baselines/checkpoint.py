@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mmbench.errors import WeightsError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     State = dict[str, Tensor]
 
@@ -84,3 +84,40 @@ def listing(names: Iterable[str], most: int = 5) -> str:
     """The first few names, and how many more there are."""
     names = list(names)
     return ", ".join(names[:most]) + (f", ... {len(names) - most} more" if len(names) > most else "")
+
+
+def drop_schedule(state: State) -> None:
+    """Drop the noise schedule's tables, which the scheduler computes."""
+    tables = ("betas", "alphas_cumprod", "alphas_cumprod_prev", "model_ema.decay", "model_ema.num_updates")
+    drop(state, [*tables, *(key for key in state if key.startswith(("sqrt_", "log_one_", "posterior_")))])
+
+
+def compare_keys(state: Mapping[str, Tensor], wanted: set[str], path: Path) -> None:
+    """WeightsError unless `state` has exactly the keys `wanted`."""
+    missing, unknown = sorted(wanted - set(state)), sorted(set(state) - wanted)
+    if missing or unknown:
+        raise WeightsError(
+            f"{path}: {len(missing)} keys are missing {missing[:4]}, {len(unknown)} are unknown {unknown[:4]}.",
+            "The file is of another release than the one this loader was written for.",
+        )
+
+
+def refuse_lost(given: Mapping[str, Tensor], converted: Mapping[str, Tensor], source: Path) -> None:
+    """WeightsError when a converter of diffusers left tensors out: it picks the keys it knows and says nothing."""
+    kept = {tensor.data_ptr() for tensor in converted.values()}
+    if lost := [key for key, tensor in given.items() if tensor.numel() and tensor.data_ptr() not in kept]:
+        raise WeightsError(
+            f"{source} has {len(lost)} keys that this version does not know: {lost[:5]}.",
+            "The file is of another release than the one this loader was written for.",
+        )
+
+
+def count_layers(state: Mapping[str, object], prefix: str) -> int:
+    """How many numbered layers the keys of `state` under `prefix` have."""
+    return len({key.removeprefix(prefix).split(".")[0] for key in state if key.startswith(prefix)})
+
+
+def with_buffers(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`state` with the position-id buffers of `module`, which some versions save and which are not weights."""
+    own = {key: value for key, value in module.state_dict().items() if key.endswith("position_ids")}
+    return {**own, **{key: value for key, value in state.items() if not key.endswith("position_ids")}}

@@ -6,14 +6,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mmbench.errors import WeightsError
 from mmbench.model.perceiver import resampler_keys
 from mmbench.weights import load_strict
 
-from .checkpoint import drop, read_tensors, refuse_rest, take, tensors_only
+from .checkpoint import (
+    compare_keys,
+    drop,
+    drop_schedule,
+    read_tensors,
+    refuse_lost,
+    refuse_rest,
+    take,
+    tensors_only,
+)
 from .diffusers_folder import read_config
 from .lora import Half, merge
 
@@ -53,12 +61,6 @@ def build_pipeline(sd: Path, image_layers: Path, motion: Path, adapter: Path) ->
     )
     load_face_adapter(pipe, adapter)
     return pipe
-
-
-def drop_schedule(state: State) -> None:
-    """Drop the noise schedule's tables, which the scheduler computes."""
-    tables = ("betas", "alphas_cumprod", "alphas_cumprod_prev", "model_ema.decay", "model_ema.num_updates")
-    drop(state, [*tables, *(key for key in state if key.startswith(("sqrt_", "log_one_", "posterior_")))])
 
 
 def read_unet(state: State, folder: Path, source: Path) -> UNet2DConditionModel:
@@ -173,23 +175,3 @@ def unwrap(found: Mapping[str, object], path: Path) -> State:
     if not isinstance(inner, Mapping):
         raise WeightsError(f"{path}: its state_dict is a {type(inner).__name__}.", "Fetch the file again.")
     return {key.removeprefix("module."): value for key, value in tensors_only(inner, path).items()}
-
-
-def compare_keys(state: Mapping[str, Tensor], wanted: set[str], path: Path) -> None:
-    """WeightsError unless `state` has exactly the keys `wanted`."""
-    missing, unknown = sorted(wanted - set(state)), sorted(set(state) - wanted)
-    if missing or unknown:
-        raise WeightsError(
-            f"{path}: {len(missing)} keys are missing {missing[:4]}, {len(unknown)} are unknown {unknown[:4]}.",
-            "The file is of another release than the one this loader was written for.",
-        )
-
-
-def refuse_lost(given: Mapping[str, Tensor], converted: Mapping[str, Tensor], source: Path) -> None:
-    """WeightsError when a converter of diffusers left tensors out: it picks the keys it knows and says nothing."""
-    kept = {tensor.data_ptr() for tensor in converted.values() if isinstance(tensor, torch.Tensor)}
-    if lost := [key for key, tensor in given.items() if tensor.numel() and tensor.data_ptr() not in kept]:
-        raise WeightsError(
-            f"{source} has {len(lost)} keys that this version does not know: {lost[:5]}.",
-            "The file is of another release than the one this loader was written for.",
-        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,8 @@ from mmbench.model.fusion import FusionMLP
 from mmbench.model.perceiver import IdentityPerceiver
 from mmbench.model.photomaker import split_state, vision_state_for
 from mmbench.weights import load_strict
+
+from .checkpoint import count_layers, with_buffers
 
 if TYPE_CHECKING:
     from transformers import CLIPVisionConfig
@@ -81,17 +83,6 @@ def build_encoder(state: Mapping[str, Tensor], source: Path) -> IdentityEncoder:
     load_strict(tau_id, parts.tau_id, str(source))
     load_strict(fusion, parts.fusion, str(source))
     return encoder.eval()
-
-
-def count_layers(state: Mapping[str, Any], prefix: str) -> int:
-    """How many numbered layers the keys of `state` under `prefix` have."""
-    return len({key.removeprefix(prefix).split(".")[0] for key in state if key.startswith(prefix)})
-
-
-def with_buffers(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`state` with the position-id buffers of `module`, which some versions save and which are not weights."""
-    own = {key: value for key, value in module.state_dict().items() if key.endswith("position_ids")}
-    return {**own, **{key: value for key, value in state.items() if not key.endswith("position_ids")}}
 
 
 def vision_config(state: Mapping[str, Tensor], source: Path) -> CLIPVisionConfig:

@@ -21,6 +21,7 @@ RESNET = {
     "conv_shortcut": "skip_connection",
 }
 OUTSIDE = {
+    "transformer_in.": "init_attn.0.",
     "conv_in.": "input_blocks.0.0.",
     "time_embedding.linear_1.": "time_embed.0.",
     "time_embedding.linear_2.": "time_embed.2.",
