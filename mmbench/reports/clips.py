@@ -27,7 +27,10 @@ class ScoreView:
 
 @dataclass(frozen=True)
 class ClipView:
-    """One clip as the page shows it. `status`: all metrics measured, only a part, or the clip was unusable."""
+    """One clip as the page shows it. `status`: all metrics measured, only a part, or the clip was unusable.
+
+    `frames`, `width` and `height` (pixels) are 0 for an unusable clip.
+    """
 
     id: str
     model: str
@@ -37,6 +40,9 @@ class ClipView:
     seed: int | None
     file: str
     geometry: str
+    frames: int
+    width: int
+    height: int
     status: Status
     error: str
     remedy: str
@@ -101,6 +107,9 @@ def _view(row: ItemRow, facts: Mapping[str, MetricFacts], shelf: MediaShelf) -> 
         seed=item.seed,
         file=item.video.name,
         geometry=geometry,
+        frames=clip.n_frames if clip else 0,
+        width=clip.width if clip else 0,
+        height=clip.height if clip else 0,
         status="error" if row.error else "partly" if partly else "measured",
         error=row.error.message if row.error else "",
         remedy=row.error.remedy if row.error else "",

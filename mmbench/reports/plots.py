@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INK = "#010203"  # replaced by the page's text colour, so that plots follow light and dark
-PALETTE = ("#2563a8", "#c9571a", "#25855a", "#a23b72", "#7a5cc4", "#b08300", "#3b8ea5", "#8c4a3b")
+PALETTE = ("#3b7ccc", "#d9652b", "#2f9a69", "#c04f8a", "#8d72d6", "#b98a10", "#3a9ab5", "#a5634f")
+"""Readable on light and dark paper."""
 MAX_DOTS = 400
 
 
@@ -51,8 +52,10 @@ def distribution_svg(values: Mapping[str, Sequence[float]], facts: MetricFacts, 
         figure = Figure(figsize=(5.4, 0.75 + 0.42 * len(models)), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
+        yes_or_no = all(value in (0.0, 1.0) for model in models for value in values[model])
+        draw = _draw_share if yes_or_no else _draw_clips
         for line, model in enumerate(reversed(models)):
-            _draw(axes, np.asarray(values[model], dtype=np.float64), line, palette[model])
+            draw(axes, np.asarray(values[model], dtype=np.float64), line, palette[model])
         axes.set_yticks(range(len(models)), [_short(model) for model in reversed(models)])
         axes.set_ylim(-0.6, len(models) - 0.4)
         axes.set_xlabel(facts.unit)
@@ -65,7 +68,14 @@ def distribution_svg(values: Mapping[str, Sequence[float]], facts: MetricFacts, 
     return _inline(out.getvalue(), facts)
 
 
-def _draw(axes: Axes, values: Floats, line: int, colour: str) -> None:
+def _draw_share(axes: Axes, values: Floats, line: int, colour: str) -> None:
+    """Yes/no values: a dot for each clip would only show two heaps, so the share is drawn as a bar."""
+    axes.barh(line, 1.0, height=0.44, color=colour, alpha=0.14, linewidth=0)
+    axes.barh(line, values.mean(), height=0.44, color=colour, alpha=0.8, linewidth=0)
+    axes.annotate(f"{int(values.sum())} of {len(values)}", (1.0, line), (6, 0), textcoords="offset points", va="center")
+
+
+def _draw_clips(axes: Axes, values: Floats, line: int, colour: str) -> None:
     if len(values) <= MAX_DOTS:
         spread = np.random.default_rng(0).uniform(-0.16, 0.16, len(values))
         axes.scatter(values, line + spread, s=9, color=colour, alpha=0.55, linewidths=0)

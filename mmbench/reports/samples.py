@@ -15,11 +15,12 @@ NOT_ASKED = "not measured in this run"
 
 @dataclass(frozen=True, order=True)
 class Gap:
-    """Why `count` clips of a model have no value of a metric."""
+    """Why `count` clips of a model have no value of a metric; `unusable`: the clip itself could not be read."""
 
     reason: str
     remedy: str
     count: int
+    unusable: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,17 +102,17 @@ def generator_is_random(item: Item) -> bool:
 
 def _clip_sample(model: str, metric: str, rows: Sequence[ItemRow]) -> Sample:
     valid: list[tuple[ItemRow, Score]] = []
-    gaps: Counter[tuple[str, str]] = Counter()
+    gaps: Counter[tuple[str, str, bool]] = Counter()
     for row in rows:
         score = row.score(metric)
         if row.error is not None:
-            gaps[row.error.message, row.error.remedy] += 1
+            gaps[row.error.message, row.error.remedy, True] += 1
         elif score is None:
-            gaps[NOT_ASKED, f"Evaluate again with the metric {metric}."] += 1
+            gaps[NOT_ASKED, f"Evaluate again with the metric {metric}.", False] += 1
         elif score.status == "ok":
             valid.append((row, score))
         else:
-            gaps[score.reason or f"{score.status} without a stated reason", score.remedy] += 1
+            gaps[score.reason or f"{score.status} without a stated reason", score.remedy, False] += 1
     return Sample(
         model=model,
         metric=metric,
@@ -161,7 +162,7 @@ def _is_random(score: Score) -> bool:
     return score.provenance is not None and score.provenance.random_weights
 
 
-def _ordered(gaps: Counter[tuple[str, str]]) -> tuple[Gap, ...]:
+def _ordered(gaps: Counter[tuple[str, str, bool]]) -> tuple[Gap, ...]:
     """Most frequent first, then by text: the order never depends on the rows' order."""
-    found = [Gap(reason, remedy, count) for (reason, remedy), count in gaps.items()]
+    found = [Gap(reason, remedy, count, unusable) for (reason, remedy, unusable), count in gaps.items()]
     return tuple(sorted(found, key=lambda gap: (-gap.count, gap.reason, gap.remedy)))

@@ -8,7 +8,7 @@ from typing import Literal
 
 from mmbench.metrics.base import MetricFacts
 from mmbench.reports.cautions import cautions, column_is_mixed
-from mmbench.reports.samples import NOT_ASKED, Sample, Samples, gather, models_of
+from mmbench.reports.samples import NOT_ASKED, Gap, Sample, Samples, gather, models_of
 from mmbench.reports.stats import cluster_mean
 from mmbench.runs.rows import ItemRow, SetRow
 
@@ -18,6 +18,8 @@ RandomWeights = Literal["hide", "show", "rank"]
 MIN_COVERAGE = 0.5
 """A mean over less than half of a model's clips is shown but not ranked: it could win by failing."""
 
+MAX_REASONS = 3
+UNUSABLE = "clips that could not be used at all; their rows say why"
 OF_A_SET = "set statistic: one value for all clips, no interval"
 
 
@@ -43,7 +45,7 @@ class Cell:
     reason: str = ""
     remedy: str = ""
     note: str = ""
-    gaps: tuple[str, ...] = ()
+    gaps: tuple[Gap, ...] = ()
 
     @property
     def coverage(self) -> float:
@@ -55,7 +57,11 @@ class Cell:
         """What the cell itself has no room for."""
         if self.state == "missing":
             return (f"missing: {self.reason}. {self.remedy}".replace("..", ".").strip(),)
-        return (*((self.note,) if self.note else ()), *self.gaps)
+        lost = [UNUSABLE if gap.unusable else f"clips without a value: {gap.reason}" for gap in self.gaps]
+        distinct = list(dict.fromkeys(lost))
+        if len(distinct) > MAX_REASONS:
+            distinct = [*distinct[:MAX_REASONS], "clips without a value for further reasons; their rows say why"]
+        return (*((self.note,) if self.note else ()), *distinct)
 
 
 @dataclass(frozen=True)
@@ -204,10 +210,6 @@ def _cell(sample: Sample | None, facts: MetricFacts, options: TableOptions) -> C
         reason, remedy = _why(sample)
         return Cell("missing", n_total=sample.n_total, reason=reason, remedy=remedy)
     label = " + ".join(sample.labels)
-    gaps = tuple(
-        f"{sample.model}, {facts.name}: {gap.count} of {sample.n_total} clips without a value: {gap.reason}"
-        for gap in sample.gaps
-    )
     if sample.set_size:
         return Cell(
             "value",
@@ -231,7 +233,7 @@ def _cell(sample: Sample | None, facts: MetricFacts, options: TableOptions) -> C
         label=label,
         random_weights=sample.random_weights,
         note=estimate.note if estimate.low is None else "",
-        gaps=gaps,
+        gaps=sample.gaps,
     )
 
 

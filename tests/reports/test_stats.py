@@ -161,9 +161,7 @@ def test_false_alarms_stay_at_the_level() -> None:
     rng = np.random.default_rng(6)
     clusters = [index // 2 for index in range(20)]
     alarms = sum(
-        paired_test(
-            (rng.normal(size=(10, 1)) + rng.normal(size=(10, 2))).ravel().tolist(), clusters, resamples=50
-        ).p
+        paired_test((rng.normal(size=(10, 1)) + rng.normal(size=(10, 2))).ravel().tolist(), clusters, resamples=50).p
         <= 0.05
         for _ in range(1000)
     )

@@ -1,13 +1,14 @@
 // Side by side: one scene (identity and prompt) in the document at a time, so a thousand clips cost nothing.
 let currentScene = 0;
 
-function mediaNode(media, alt) {
+// `size` (pixels, may be empty) keeps the place of a picture that is not loaded yet.
+function mediaNode(media, alt, size = {}) {
   if (media.kind === "video") {
-    const video = make("video", { src: media.src, controls: "", preload: "metadata", "aria-label": alt });
+    const video = make("video", { src: media.src, controls: "", preload: "metadata", "aria-label": alt, ...size });
     Object.assign(video, { muted: true, loop: true, playsInline: true });
     return video;
   }
-  if (media.kind === "image") return make("img", { src: media.src, alt, loading: "lazy" });
+  if (media.kind === "image") return make("img", { src: media.src, alt, loading: "lazy", ...size });
   return make("div", { class: "nothing" }, media.note);
 }
 
@@ -21,7 +22,8 @@ function clipFigure(clip) {
   const name = make("figcaption", {}, dot(clip.model), make("b", {}, clip.model));
   if (clip.seed !== null) name.append(make("span", { class: "muted" }, ` seed ${clip.seed}`));
   if (clip.random_weights) name.append(make("span", { class: "tag" }, "made by untrained weights"));
-  const media = mediaNode(clip.media, `${clip.model}: ${clip.identity}`);
+  const size = clip.width ? { width: clip.width, height: clip.height } : {};
+  const media = mediaNode(clip.media, `${clip.model}: ${clip.identity}`, size);
   const figure = make("figure", {}, media, name);
   if (clip.media.note && clip.media.kind !== "none") figure.append(make("div", { class: "muted" }, clip.media.note));
   if (clip.error) figure.append(make("div", { class: "nothing" }, `${clip.error} ${clip.remedy}`));
@@ -36,11 +38,10 @@ function referenceFigure(media, caption) {
 // The playhead follows whichever video played last.
 function follow(figure, clip, charts) {
   const video = figure.querySelector("video");
-  const frames = Number(clip.geometry.split(" ")[0]);
-  if (!video || !frames) return;
+  if (!video || !clip.frames) return;
   const update = () => {
     if (!video.duration) return;
-    for (const chart of charts) chart.seek((video.currentTime / video.duration) * (frames - 1));
+    for (const chart of charts) chart.seek((video.currentTime / video.duration) * (clip.frames - 1));
     if (!video.paused && video.isConnected) requestAnimationFrame(update);
   };
   video.addEventListener("play", update);

@@ -1,0 +1,180 @@
+"""`mmbench report` and `mmbench compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mmbench.reports.comparison import Comparison
+    from mmbench.reports.tables import Table
+    from mmbench.runs.rows import ItemRow
+
+RandomWeights = Literal["hide", "show", "rank"]
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder that `mmbench evaluate` wrote.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the report; default: RUN/report.")] = None,
+    companions: Annotated[
+        bool, typer.Option("--companions", help="All numbers, not only the paper's columns.")
+    ] = False,
+    metric: Annotated[list[str] | None, typer.Option(help="Exactly this column; repeat for several.")] = None,
+    published: Annotated[
+        list[str] | None, typer.Option(help="Published table to quote below; `none` for none. Default: table1_v2.")
+    ] = None,
+    clips: Annotated[bool, typer.Option("--clips/--no-clips", help="Put the clips on the page.")] = True,
+    random_weights: Annotated[
+        RandomWeights, typer.Option(help="Numbers made by untrained networks: leave out, show unranked, or rank.")
+    ] = "hide",
+    title: Annotated[str, typer.Option(help="Heading of the report.")] = "Leaderboard",
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+) -> None:
+    """Leaderboard of a run with intervals and coverage, as a page and as Markdown, CSV, LaTeX and JSON."""
+    from rich.console import Console
+
+    from mmbench.reports.build import ReportOptions, build_report
+    from mmbench.reports.published import DEFAULT
+    from mmbench.reports.tables import TableOptions
+
+    quoted = tuple(name for name in published if name != "none") if published is not None else DEFAULT
+    table = TableOptions(
+        title=title,
+        companions=companions,
+        metrics=tuple(metric) if metric else None,
+        random_weights=random_weights,
+        seed=seed,
+    )
+    paths = build_report(run, out, ReportOptions(table=table, published=quoted, clips=clips))
+    console = Console(highlight=False)
+    print_table(paths.table, console)
+    console.print(f"Page: {paths.page}", soft_wrap=True, markup=False)
+
+
+def compare(
+    a: Annotated[str, typer.Argument(help="A run, or RUN:MODEL where the run holds several models.")],
+    b: Annotated[str, typer.Argument(help="The other run, or RUN:MODEL.")],
+    out: Annotated[Path | None, typer.Option(help="Also write the comparison to this file (.md or .json).")] = None,
+    companions: Annotated[bool, typer.Option("--companions", help="Test all numbers, not only the columns.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap and the test.")] = 0,
+) -> None:
+    """Is A better than B? Paired differences with intervals, Holm-adjusted, and what may be concluded."""
+    from rich.console import Console
+
+    from mmbench.metrics.registry import facts_by_name
+    from mmbench.reports.comparison import compare as compare_rows
+
+    facts = {
+        name: fact for name, fact in facts_by_name().items() if fact.scope == "clip" and (companions or fact.column)
+    }
+    comparison = compare_rows(_side(a), _side(b), facts, name_a=_short(a, b), name_b=_short(b, a), seed=seed)
+    print_comparison(comparison, Console(highlight=False))
+    if out is not None:
+        _write(comparison, out)
+
+
+def print_table(table: Table, console: Console) -> None:
+    """The leaderboard in the terminal: best in bold, second best underlined, missing cells with their reasons."""
+    from rich.markup import escape
+    from rich.table import Table as Grid
+
+    from mmbench.reports.cell_text import cell_text
+
+    styles = {"best": "bold green", "second": "underline", "": ""}
+    grid = Grid(title=escape(table.title), title_justify="left", show_lines=False)
+    grid.add_column("Model", overflow="fold")
+    for column in table.columns:
+        grid.add_column(escape(column.heading), justify="right")
+    for row in (*table.rows, *table.published):
+        cells = []
+        for cell, column in zip(row.cells, table.columns, strict=True):
+            text = cell_text(cell, column, table)
+            style = "dim" if row.kind == "published" else "yellow" if cell.state == "missing" else styles[cell.mark]
+            refs = f" ({','.join(map(str, text.refs))})" if text.refs else ""
+            value = f"[{style}]{text.value}[/{style}]" if style else text.value
+            small = [part for part in (text.interval, text.coverage) if part]
+            cells.append("\n".join([value + refs, *(f"[dim]{escape(part)}[/dim]" for part in small)]))
+        name = escape(row.model)
+        grid.add_row(f"[dim]{name} (published)[/dim]" if row.kind == "published" else name, *cells)
+        if row is table.rows[-1]:
+            grid.add_section()
+    console.print(grid)
+    for index, note in enumerate(table.footnotes, 1):
+        console.print(f"({index}) {escape(note)}", soft_wrap=True)
+    for text in table.warnings:
+        console.print(f"[yellow]warning:[/yellow] {escape(text)}", soft_wrap=True)
+    for text in table.notes:
+        console.print(f"[dim]{escape(text)}[/dim]", soft_wrap=True)
+
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Paired differences in the terminal, then one sentence a metric."""
+    from rich.markup import escape
+    from rich.table import Table as Grid
+
+    from mmbench.reports.cell_text import interval_text, number
+    from mmbench.reports.tables import Column
+    from mmbench.reports.verdicts import format_p
+
+    grid = Grid(title=escape(f"{comparison.name_a} against {comparison.name_b}"), title_justify="left")
+    for title in ("Metric", comparison.name_a, comparison.name_b, "A - B", "95 % interval", "pairs", "p", "p (Holm)"):
+        grid.add_column(escape(title), justify="left" if title == "Metric" else "right")
+    for row in comparison.differences:
+        digits, estimate = row.facts.decimals, row.difference
+        style = {"a better": "green", "b better": "red"}.get(row.verdict, "")
+        grid.add_row(
+            escape(Column(row.facts).heading),
+            "" if row.mean_a is None else number(row.mean_a, digits),
+            "" if row.mean_b is None else number(row.mean_b, digits),
+            number(estimate.mean, digits) if estimate else "",
+            escape(interval_text(estimate.low, estimate.high, digits)) if estimate else "",
+            str(estimate.n) if estimate else "",
+            "" if row.p is None else format_p(row.p),
+            "" if row.p_holm is None else format_p(row.p_holm),
+            style=style,
+        )
+    console.print(grid)
+    for text in (comparison.summary, *(row.sentence for row in comparison.differences), *comparison.notes):
+        console.print(escape(text), soft_wrap=True)
+
+
+def _side(spec: str) -> list[ItemRow]:
+    """Rows of RUN or RUN:MODEL."""
+    from mmbench.errors import ManifestError
+    from mmbench.runs.store import read_rows
+
+    folder, _, model = spec.rpartition(":")
+    if Path(spec).is_dir() or not folder:
+        return read_rows(Path(spec))[0]
+    rows = read_rows(Path(folder))[0]
+    chosen = [row for row in rows if row.item.model == model]
+    if not chosen:
+        known = ", ".join(sorted({row.item.model for row in rows})) or "none"
+        raise ManifestError(f"{folder}: no rows of the model {model!r}.", f"Models there: {known}.")
+    return chosen
+
+
+def _short(spec: str, other: str) -> str | None:
+    """A name that tells the sides apart: the model's, or with the run's name where both have the same model."""
+    folder, _, model = spec.rpartition(":")
+    if Path(spec).is_dir() or not folder:
+        return None if spec == other else Path(spec).resolve().name
+    return f"{model} ({Path(folder).resolve().name})" if other.rpartition(":")[2] == model else model
+
+
+def _write(comparison: Comparison, out: Path) -> None:
+    import json
+    from dataclasses import asdict
+
+    from mmbench.errors import ManifestError
+    from mmbench.reports.render_markdown import comparison_markdown
+
+    if out.suffix not in (".md", ".json"):
+        raise ManifestError(f"{out}: unknown ending {out.suffix!r}.", "Use .md or .json.")
+    text = comparison_markdown([comparison]) if out.suffix == ".md" else json.dumps(asdict(comparison), indent=1)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text, encoding="utf-8")
