@@ -1,0 +1,99 @@
+"""Class probabilities of every frame, for the Inception Score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmbench.score import Provenance
+from mmbench.video.clip import ClipInfo, Frame
+
+if TYPE_CHECKING:
+    from mmbench.encode.inception_net import FidInception
+
+REGISTERED = "inception-2015-12-05"
+SEED = 0
+
+
+@dataclass(frozen=True)
+class InceptionResult:
+    """`log_probs` float32 (n_frames, 1008): natural logarithms of the class probabilities of each frame."""
+
+    log_probs: NDArray[np.float32]
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
+class Inception:
+    """The network on its device, and where its weights come from."""
+
+    network: FidInception
+    provenance: Provenance
+    device: str
+
+
+def make_inception(device: str = "cpu", weights: str | Path | None = None, tiny: bool = False) -> Inception:
+    """The FID Inception network in evaluation mode.
+
+    `weights` None takes the registered file; a path takes that file; "random" draws weights with a fixed seed.
+    `tiny` is a random network of an eighth of the width. Raises MissingWeights or WeightsError.
+    """
+    import torch
+    import torchvision
+
+    from mmbench.encode.inception_net import FidInception
+    from mmbench.weights import load, load_file, load_strict
+
+    versions = {"torch": torch.__version__, "torchvision": torchvision.__version__, "device": device}
+    provenance = Provenance("inception", versions=versions)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        network = FidInception(divide=8 if tiny else 1)
+    if tiny or weights == "random":
+        provenance = replace(provenance, random_weights=True)
+    else:
+        name = REGISTERED if weights is None else Path(weights).name
+        loaded = load(REGISTERED) if weights is None else load_file(Path(weights))
+        load_strict(network, loaded.state, str(loaded.path))
+        provenance = replace(provenance, weights={name: loaded.sha256})
+    return Inception(network.to(device).eval().requires_grad_(False), provenance, device)
+
+
+class InceptionPass:
+    """Runs every frame of a clip through the network, a few at a time."""
+
+    name = "inception"
+
+    def __init__(self, inception: Inception, batch: int | None = None) -> None:
+        self.inception = inception
+        self.batch = batch or (8 if inception.device == "cpu" else 64)
+
+    def start(self, clip: ClipInfo) -> None:
+        """Prepare for the frames of `clip`."""
+        self._waiting: list[Frame] = []
+        self._done: list[NDArray[np.float32]] = []
+
+    def feed(self, index: int, frame: Frame) -> None:
+        """Take every frame."""
+        self._waiting.append(frame)
+        if len(self._waiting) == self.batch:
+            self._run()
+
+    def finish(self) -> InceptionResult:
+        """Log-probabilities of all frames in time order."""
+        if self._waiting:
+            self._run()
+        return InceptionResult(np.concatenate(self._done), self.inception.provenance)
+
+    def _run(self) -> None:
+        import torch
+
+        pictures = torch.from_numpy(np.stack(self._waiting)).to(self.inception.device)
+        with torch.inference_mode():
+            logits = self.inception.network(pictures.permute(0, 3, 1, 2).contiguous())
+            self._done.append(torch.log_softmax(logits, dim=1).cpu().numpy())
+        self._waiting = []
