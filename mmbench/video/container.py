@@ -17,6 +17,7 @@ from mmbench.video.source import CONVERT, Scan
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
     from av.video.reformatter import VideoReformatter
     from av.video.stream import VideoStream
@@ -92,7 +93,9 @@ class Container:
                 if not container.streams.video:
                     raise MediaError(f"{self.path}: it holds no video stream.", CONVERT)
                 stream = container.streams.video[0]
-                context = stream.codec_context
+                context: VideoCodecContext | None = stream.codec_context
+                if context is None:
+                    raise MediaError(f"{self.path}: FFmpeg knows no decoder for its video stream.", CONVERT)
                 self.limits.check_size(str(self.path), context.width, context.height)
                 context.thread_count = 1
                 context.options = {"max_pixels": options["max_pixels"], "err_detect": "explode"}
