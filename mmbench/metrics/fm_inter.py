@@ -42,7 +42,9 @@ class RateResult:
 
 def point_distance(a: Floats, b: Floats) -> NDArray[np.float64]:
     """Sum over the five points of their distance, (..., 5, 2) px twice -> (...) px."""
-    return np.asarray(np.linalg.norm(np.asarray(b, np.float64) - np.asarray(a, np.float64), axis=-1).sum(axis=-1))
+    return np.asarray(
+        np.linalg.norm(np.asarray(b, np.float64) - np.asarray(a, np.float64), axis=-1).sum(axis=-1)
+    )
 
 
 def eye_distance(points: Floats) -> NDArray[np.float64]:
@@ -212,7 +214,7 @@ class FMInter(ClipMetric):
             rate.rate,
             track.provenance,
             floor=round(rate.floor, 6),
-            above_floor=rate.rate > rate.floor,
+            above_floor=bool(rate.rate > rate.floor),
             frames=list(range(1, track.n_frames)),
             distance=[round(float(d), 5) if np.isfinite(d) else None for d in steps],
         )

@@ -59,10 +59,14 @@ def slot_rows(track: FaceTrack, values: Floats) -> NDArray[np.float64]:
     return picked
 
 
-def measure_against(track: FaceTrack, references: ReferenceFaces) -> tuple[FMRefResult, FMRefResult, FMRefResult]:
+def measure_against(
+    track: FaceTrack, references: ReferenceFaces
+) -> tuple[FMRefResult, FMRefResult, FMRefResult]:
     """The three forms for one clip: in the tight landmark box, in the detector's box, in pose units."""
     points = slot_rows(track, track.points)
-    tight = fm_ref(in_box(points, slot_rows(track, track.tight_box)), in_box(references.points, references.tight_box))
+    tight = fm_ref(
+        in_box(points, slot_rows(track, track.tight_box)), in_box(references.points, references.tight_box)
+    )
     loose = fm_ref(in_box(points, slot_rows(track, track.box)), in_box(references.points, references.box))
     pose = fm_ref(in_pose_units(points), in_pose_units(references.points))
     return tight, loose, pose
@@ -89,7 +93,9 @@ class FMRef(ClipMetric):
         column=True,
     )
     companions: ClassVar[tuple[MetricFacts, ...]] = (
-        _companion("fm_ref_max", "FM ref, maximum", "Maximum over the frames, in the detector's box.", "face boxes"),
+        _companion(
+            "fm_ref_max", "FM ref, maximum", "Maximum over the frames, in the detector's box.", "face boxes"
+        ),
         _companion(
             "fm_ref_pose",
             "FM ref, box-free",
@@ -117,7 +123,10 @@ class FMRef(ClipMetric):
         if track is None or references is None:
             raise ValueError("fm_ref needs a face track and references")
         if missing := too_few_faces("fm_ref", track):
-            return [missing, *(Score.missing(f.name, missing.reason, missing.remedy) for f in self.companions)]
+            return [
+                missing,
+                *(Score.missing(f.name, missing.reason, missing.remedy) for f in self.companions),
+            ]
         tight, loose, pose = measure_against(track, references)
         scores = [
             Score.ok(
@@ -133,4 +142,7 @@ class FMRef(ClipMetric):
         if evidence.condition is None:
             reason = "The item names no conditioning image."
             return [*scores, Score.missing("fm_ref_cond", reason)]
-        return [*scores, Score.ok("fm_ref_cond", measure_against(track, evidence.condition)[0].mean, track.provenance)]
+        return [
+            *scores,
+            Score.ok("fm_ref_cond", measure_against(track, evidence.condition)[0].mean, track.provenance),
+        ]

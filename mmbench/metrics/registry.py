@@ -41,6 +41,8 @@ def metric_classes() -> dict[str, type[Metric]]:
 
 def metric_class(name: str) -> type[Metric]:
     """The class of one metric. Raises MMBenchError for an unknown name, listing the known ones."""
+    if name in BUILT_IN:
+        return _load(BUILT_IN[name])
     classes = metric_classes()
     if name not in classes:
         raise MMBenchError(f"There is no metric {name!r}.", f"Known metrics: {', '.join(classes)}.")

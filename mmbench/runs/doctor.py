@@ -10,7 +10,7 @@ from typing import Literal
 from mmbench.config import EvaluateSettings
 from mmbench.metrics.base import DerivedMetric
 from mmbench.metrics.registry import metric_classes
-from mmbench.runs.gather import find_unmet
+from mmbench.runs.gather import prepare_passes
 from mmbench.runs.measure import make_metrics
 
 
@@ -63,7 +63,7 @@ def _weights() -> list[Finding]:
 
     found = []
     for entry in registry().values():
-        if entry.kind == "generator":
+        if not (entry.package or "metrics" in entry.groups):
             continue
         path = locate(entry)
         if path is None:
@@ -75,7 +75,7 @@ def _weights() -> list[Finding]:
 
 def _metrics(settings: EvaluateSettings) -> list[Finding]:
     metrics = make_metrics(settings)
-    unmet = find_unmet(settings, metrics)
+    unmet = prepare_passes(settings, metrics)[1]
     found: list[Finding] = []
     for name, metric in zip(metric_classes(), metrics, strict=True):
         lacking = [unmet[need] for need in sorted(metric.needs) if need in unmet]

@@ -16,6 +16,7 @@ from mmbench.config import EvaluateSettings
 from mmbench.errors import MMBenchError
 from mmbench.items import Item
 from mmbench.runs.gather import Gatherer
+from mmbench.runs.manifest import RunManifest
 from mmbench.runs.measure import make_metrics, measure_item
 from mmbench.runs.rows import ItemRow
 from mmbench.runs.store import RowWriter
@@ -43,9 +44,9 @@ def work(
 
 
 def measured(run: Path, items: Iterator[Item], settings: EvaluateSettings) -> Iterator[ItemRow]:
-    """Rows of items, networks loaded once."""
+    """Rows of items, networks loaded once. The reference bank is of all the run's items, not only of these."""
     metrics = make_metrics(settings)
-    gatherer = Gatherer(settings, metrics, run)
+    gatherer = Gatherer(settings, metrics, RunManifest.load(run).items, run)
     for item in items:
         yield measure_item(item, metrics, gatherer)
 

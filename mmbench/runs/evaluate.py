@@ -13,6 +13,7 @@ from mmbench.items import Item
 from mmbench.metrics.base import SetMetric
 from mmbench.runs.engine import work
 from mmbench.runs.features import read_features
+from mmbench.runs.gather import prepare_passes, prepare_references
 from mmbench.runs.manifest import MANIFEST, RunManifest, attempt_facts
 from mmbench.runs.measure import make_metrics, unmet_scores
 from mmbench.runs.rows import ItemRow, SetRow
@@ -69,8 +70,6 @@ def evaluate(
     settings = settings or EvaluateSettings()
     tell = progress or _silent
     manifest = _open_run(run, items, settings)
-    from mmbench.runs.gather import prepare_references
-
     prepare_references(items, settings, make_metrics(settings), run, tell)
     rows = {row.item.id: row for row in read_rows(run)[0]} if (run / ROWS).is_dir() else {}
     todo = [item for item in items if needs_measuring(item, rows.get(item.id), retry)]
@@ -112,9 +111,7 @@ def score_sets(run: Path, rows: Sequence[ItemRow], settings: EvaluateSettings) -
     metrics = [metric for metric in make_metrics(settings) if isinstance(metric, SetMetric)]
     if not metrics:
         return []
-    from mmbench.runs.gather import find_unmet
-
-    unmet = find_unmet(settings, metrics)
+    unmet = prepare_passes(settings, metrics)[1]
     sets = []
     for model in dict.fromkeys(row.item.model for row in rows):
         features = read_features(run, [row.item for row in rows if row.item.model == model and not row.error])

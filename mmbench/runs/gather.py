@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench.config import EvaluateSettings
-from mmbench.errors import MissingDependency, MissingWeights, MMBenchError, WeightsError
+from mmbench.errors import MissingDependency, MissingWeights, WeightsError
 from mmbench.items import Item
 from mmbench.metrics.base import Evidence, Metric, Need
 from mmbench.runs.features import write_features
@@ -16,9 +16,10 @@ from mmbench.runs.references import load, lookup, prepare
 
 if TYPE_CHECKING:
     from mmbench.face.backend import FaceBackend
-    from mmbench.face.bank import ReferenceBank
     from mmbench.face.track import ReferenceFaces
     from mmbench.video.clip import FramePass
+
+    MakePass = Callable[[], FramePass[Any]]
 
 
 @dataclass(frozen=True)
@@ -29,17 +30,34 @@ class Unmet:
     remedy: str
 
 
-MakePass = Callable[[], "FramePass[Any]"]
-
-
-def wanted_needs(metrics: Sequence[Metric]) -> set[Need]:
+def wanted_needs(metrics: Iterable[Metric]) -> set[Need]:
     """Union of what the metrics need."""
     return {need for metric in metrics for need in metric.needs}
 
 
-def find_unmet(settings: EvaluateSettings, metrics: Sequence[Metric]) -> dict[Need, Unmet]:
-    """Which needs cannot be met: loads the networks to find out."""
-    return _prepare_passes(settings, metrics)[1]
+def prepare_passes(
+    settings: EvaluateSettings, metrics: Sequence[Metric]
+) -> tuple[dict[Need, MakePass], dict[Need, Unmet]]:
+    """Load the networks the metrics need, once. Returns how to make each pass, and the needs that cannot be met."""
+    needs = wanted_needs(metrics)
+    smoothness = any(metric.facts.name == "motion_smoothness" for metric in metrics)
+    builders: dict[Need, Callable[[], MakePass]] = {
+        Need.FACES: lambda: _face_pass(face_backend(settings.face.backend, settings), settings.face.frames),
+        Need.ARCFACE: lambda: _face_pass(face_backend("insightface", settings), "sampled"),
+        Need.FLOW: lambda: _flow_pass(settings, smoothness),
+        Need.VIDEO_TEXT: lambda: _video_text_pass(settings),
+        Need.INCEPTION: lambda: _inception_pass(settings),
+    }
+    passes: dict[Need, MakePass] = {}
+    unmet: dict[Need, Unmet] = {}
+    for need in sorted(needs & set(builders)):
+        try:
+            passes[need] = builders[need]()
+        except (MissingWeights, MissingDependency, WeightsError) as cause:
+            unmet[need] = Unmet(cause.message, cause.remedy)
+    if Need.FACES in unmet:
+        unmet[Need.REFERENCES] = unmet[Need.FACES]
+    return passes, unmet
 
 
 def prepare_references(
@@ -54,33 +72,101 @@ def prepare_references(
     for need, name in ((Need.REFERENCES, settings.face.backend), (Need.ARCFACE, "insightface")):
         if need in needs:
             try:
-                backend = _face_backend(name, settings)
+                backend = face_backend(name, settings)
             except (MissingWeights, MissingDependency, WeightsError):
-                continue  # the metrics concerned say so, clip by clip
-            prepare(items, backend, _references_path(run, need), progress)
+                continue  # every row of the metrics concerned says so
+            prepare(items, backend, references_path(run, need), progress)
+
+
+def references_path(run: Path, need: Need) -> Path:
+    """Where a run keeps the reference faces of one face network."""
+    return run / "references" / f"{need.value}.npz"
 
 
 class Gatherer:
     """Networks loaded once a process; `gather` opens a clip once and feeds every pass from that decode."""
 
-    def __init__(self, settings: EvaluateSettings, metrics: Sequence[Metric], run: Path) -> None:
-        self._settings, self._run = settings, run
-        self._passes, self.unmet = _prepare_passes(settings, metrics)
-        self._references: dict[Need, Mapping[str, ReferenceFaces]] = {}
-        for need in (Need.REFERENCES, Need.ARCFACE):
-            if (path := _references_path(run, need)).exists():
-                self._references[need] = load(path)
-        self._bank: ReferenceBank | None = None
+    def __init__(self, settings: EvaluateSettings, metrics: Sequence[Metric], items: Sequence[Item], run: Path) -> None:
+        from mmbench.face.bank import build_bank
+
+        self._run = run
+        self._passes, self.unmet = prepare_passes(settings, metrics)
+        self._references: dict[Need, Mapping[str, ReferenceFaces]] = {
+            need: load(path)
+            for need in (Need.REFERENCES, Need.ARCFACE)
+            if (path := references_path(run, need)).exists()
+        }
+        people = {item.identity: self._lookup(Need.REFERENCES, item.references) for item in items}
+        known = {identity: faces for identity, faces in people.items() if faces is not None}
+        self._bank = build_bank(known) if known else None
 
     def gather(self, item: Item) -> Evidence:
         """Everything the metrics need of one clip. Raises MediaError when the clip cannot be used."""
-        from mmbench.video.cadence import CadencePass
-        from mmbench.video.read import decode, probe
+        from dataclasses import replace
 
-        info = probe(item.video, fps=item.fps)
+        from mmbench.video.cadence import CadencePass
+        from mmbench.video.read import open_clip
+
+        clip = open_clip(item.video, fps=item.fps)
         passes = {need: make() for need, make in self._passes.items()}
-        cached = self._cached_faces(info.sha256, passes)
         cadence = CadencePass()
-        info = decode(item.video, [cadence, *passes.values()], fps=item.fps)
-        results = {need: made.finish() for need, made in passes.items()} | cached
-        raise NotImplementedError
+        info = clip.decode([cadence, *passes.values()])
+        found: dict[Need, Any] = {need: made.finish() for need, made in passes.items()}
+        return Evidence(
+            item,
+            replace(info, warnings=(*info.warnings, *cadence.finish())),
+            faces=found.get(Need.FACES),
+            references=self._lookup(Need.REFERENCES, item.references),
+            condition=self._lookup(Need.REFERENCES, (item.condition,)) if item.condition else None,
+            bank=self._bank,
+            flow=found.get(Need.FLOW),
+            video_text=found.get(Need.VIDEO_TEXT),
+            inception=found.get(Need.INCEPTION),
+            arcface=found.get(Need.ARCFACE),
+            arcface_references=self._lookup(Need.ARCFACE, item.references),
+        )
+
+    def keep_features(self, item: Item, evidence: Evidence) -> None:
+        """Store what set metrics need of this clip."""
+        if evidence.inception is not None:
+            write_features(self._run, item, evidence.inception.log_probs)
+
+    def _lookup(self, need: Need, paths: tuple[Path, ...]) -> ReferenceFaces | None:
+        return lookup(self._references.get(need, {}), paths)
+
+
+def face_backend(name: str, settings: EvaluateSettings) -> FaceBackend:
+    """The face network of that name, tiny and untrained where the settings say so and it is not installed anyway."""
+    from mmbench.face.backend import make_backend
+
+    return make_backend(name, tiny=settings.random_weights and name != "dlib")
+
+
+def _face_pass(backend: FaceBackend, frames: Any) -> MakePass:
+    from mmbench.face.face_pass import FacePass
+
+    return lambda: FacePass(backend, frames)
+
+
+def _flow_pass(settings: EvaluateSettings, smoothness: bool) -> MakePass:
+    from mmbench.flow.backend import make_flow
+    from mmbench.flow.flow_pass import FlowPass
+
+    flow = settings.flow
+    tiny = settings.random_weights and flow.backend == "raft"
+    backend = make_flow(flow.backend, settings.device, weights=flow.weights, tiny=tiny)
+    return lambda: FlowPass(backend, flow.mode, want_smoothness=smoothness and flow.mode == "full")
+
+
+def _video_text_pass(settings: EvaluateSettings) -> MakePass:
+    from mmbench.encode.viclip import VideoTextPass, make_viclip
+
+    encoder = make_viclip(settings.device, tiny=settings.random_weights)
+    return lambda: VideoTextPass(encoder)
+
+
+def _inception_pass(settings: EvaluateSettings) -> MakePass:
+    from mmbench.encode.inception import InceptionPass, make_inception
+
+    network = make_inception(settings.device, tiny=settings.random_weights)
+    return lambda: InceptionPass(network)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -67,6 +68,7 @@ def _measure_one(metric: ClipMetric, evidence: Evidence, unmet: Mapping[Need, Un
     start = time.perf_counter()
     try:
         scores = metric.measure(evidence)
+        json.dumps([score.to_json() for score in scores], allow_nan=False)  # a row must be writable
     except MMBenchError as cause:
         return [Score.missing(facts.name, cause.message, cause.remedy) for facts in metric.all_facts()]
     except Exception as cause:  # one metric's fault must not take the others' numbers with it
