@@ -28,14 +28,14 @@ def run(inception, frames: np.ndarray, batch: int):
 
 
 def test_log_probabilities_of_every_frame_whatever_the_batch(tiny):
-    frames = np.random.default_rng(0).integers(0, 256, (5, 20, 30, 3), dtype=np.uint8)
-    results = [run(tiny, frames, batch) for batch in (1, 2, 5)]
-    assert results[0].log_probs.shape == (5, 1008) and results[0].log_probs.dtype == np.float32
+    frames = np.random.default_rng(0).integers(0, 256, (3, 20, 30, 3), dtype=np.uint8)
+    results = [run(tiny, frames, batch) for batch in (1, 2, 3)]
+    assert results[0].log_probs.shape == (3, 1008) and results[0].log_probs.dtype == np.float32
     np.testing.assert_allclose(np.exp(results[0].log_probs).sum(1), 1, rtol=1e-5)
     for other in results[1:]:
         np.testing.assert_allclose(other.log_probs, results[0].log_probs, atol=1e-5)
     assert results[0].provenance.random_weights and results[0].provenance.backend == "inception"
-    again = run(make_inception(tiny=True), frames, 5)
+    again = run(make_inception(tiny=True), frames, 3)
     np.testing.assert_array_equal(again.log_probs, results[2].log_probs)
 
 
