@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 from mmbench.errors import MMBenchError
 from mmbench.metrics.base import Metric, MetricFacts
@@ -26,35 +26,39 @@ BUILT_IN = {
 
 
 @cache
-def metric_classes() -> dict[str, type[Metric]]:
-    """All installed metrics, built-in first. A plug-in may add names but not replace one: that raises."""
-    classes = {name: _load(target) for name, target in BUILT_IN.items()}
-    for point in entry_points(group="mmbench.metrics"):
-        if point.name in classes:
-            raise MMBenchError(
-                f"The plug-in {point.value!r} registers the metric {point.name!r}, which already exists.",
-                "Rename it in the plug-in's entry points.",
-            )
-        classes[point.name] = point.load()
-    return classes
+def plug_ins() -> dict[str, EntryPoint]:
+    """Metrics of other packages by name, not loaded. One that takes a built-in's name raises MMBenchError."""
+    points = {point.name: point for point in entry_points(group="mmbench.metrics")}
+    for name in points.keys() & BUILT_IN.keys():
+        raise MMBenchError(
+            f"The plug-in {points[name].value!r} registers the metric {name!r}, which already exists.",
+            "Rename it in the plug-in's entry points.",
+        )
+    return points
+
+
+def metric_names() -> tuple[str, ...]:
+    """All installed metrics, built-in ones first in column order."""
+    return (*BUILT_IN, *plug_ins())
 
 
 def metric_class(name: str) -> type[Metric]:
-    """The class of one metric. Raises MMBenchError for an unknown name, listing the known ones."""
+    """The class of one metric, loading no other. Raises MMBenchError for an unknown name, listing the known ones."""
     if name in BUILT_IN:
-        return _load(BUILT_IN[name])
-    classes = metric_classes()
-    if name not in classes:
-        raise MMBenchError(f"There is no metric {name!r}.", f"Known metrics: {', '.join(classes)}.")
-    return classes[name]
+        module, attribute = BUILT_IN[name].split(":")
+        loaded: type[Metric] = getattr(import_module(module), attribute)
+        return loaded
+    if name in plug_ins():
+        plugged: type[Metric] = plug_ins()[name].load()
+        return plugged
+    raise MMBenchError(f"There is no metric {name!r}.", f"Known metrics: {', '.join(metric_names())}.")
+
+
+def metric_classes() -> dict[str, type[Metric]]:
+    """Every installed metric's class by name."""
+    return {name: metric_class(name) for name in metric_names()}
 
 
 def facts_by_name() -> dict[str, MetricFacts]:
     """Facts of every number any metric can produce, companions right after their metric."""
     return {facts.name: facts for metric in metric_classes().values() for facts in metric.all_facts()}
-
-
-def _load(target: str) -> type[Metric]:
-    module, name = target.split(":")
-    loaded: type[Metric] = getattr(import_module(module), name)
-    return loaded

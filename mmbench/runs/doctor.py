@@ -9,7 +9,7 @@ from typing import Literal
 
 from mmbench.config import EvaluateSettings
 from mmbench.metrics.base import DerivedMetric
-from mmbench.metrics.registry import metric_classes
+from mmbench.metrics.registry import metric_names
 from mmbench.runs.gather import prepare_passes
 from mmbench.runs.measure import make_metrics
 
@@ -77,7 +77,7 @@ def _metrics(settings: EvaluateSettings) -> list[Finding]:
     metrics = make_metrics(settings)
     unmet = prepare_passes(settings, metrics)[1]
     found: list[Finding] = []
-    for name, metric in zip(metric_classes(), metrics, strict=True):
+    for name, metric in zip(settings.metrics or metric_names(), metrics, strict=True):
         lacking = [unmet[need] for need in sorted(metric.needs) if need in unmet]
         if lacking:
             found.append(Finding("missing", "metric", name, f"{lacking[0].reason} {lacking[0].remedy}"))

@@ -12,7 +12,7 @@ from mmbench.config import EvaluateSettings
 from mmbench.errors import MediaError, MMBenchError
 from mmbench.items import Item
 from mmbench.metrics.base import ClipMetric, DerivedMetric, Evidence, Metric, Need, SetMetric
-from mmbench.metrics.registry import metric_class, metric_classes
+from mmbench.metrics.registry import metric_class, metric_names
 from mmbench.runs.gather import Gatherer, Unmet
 from mmbench.runs.rows import ClipFacts, ItemRow, RowError
 from mmbench.score import Score
@@ -20,7 +20,7 @@ from mmbench.score import Score
 
 def make_metrics(settings: EvaluateSettings) -> list[Metric]:
     """Instances of the metrics a run asks for, in column order."""
-    names = settings.metrics or tuple(metric_classes())
+    names = settings.metrics or metric_names()
     options: dict[str, dict[str, object]] = {
         "fm_inter": {"version": settings.fm_version},
         "success_rates": {"limits": settings.success},

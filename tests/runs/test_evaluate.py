@@ -1,0 +1,133 @@
+"""The evaluation engine: every item is a row, workers do not change rows, runs resume, faults stay local."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from mmbench.config import EvaluateSettings, FlowSettings
+from mmbench.errors import ManifestError
+from mmbench.items import Item
+from mmbench.runs.evaluate import evaluate
+from mmbench.runs.manifest import RunManifest
+from mmbench.runs.rows import ItemRow
+from mmbench.runs.store import read_rows
+
+DIS = EvaluateSettings(metrics=("dynamic_degree", "motion_smoothness"), flow=FlowSettings(backend="dis"))
+TOY = EvaluateSettings(metrics=("length",))
+
+
+def numbers(rows: Sequence[ItemRow]) -> list[str]:
+    """Rows as JSON without what may differ between runs: seconds."""
+    plain = []
+    for row in rows:
+        scores = tuple(dataclasses.replace(score, seconds=0.0) for score in row.scores)
+        plain.append(json.dumps(dataclasses.replace(row, scores=scores, seconds=0.0).to_json(), sort_keys=True))
+    return plain
+
+
+def test_one_two_and_three_workers_give_the_same_rows(tmp_path: Path, clips: list[Item]) -> None:
+    results = [evaluate(clips[:8], tmp_path / str(n), DIS, workers=n) for n in (1, 2, 3)]
+    assert [row.item.id for row in results[0].rows] == [item.id for item in clips[:8]]
+    assert numbers(results[0].rows) == numbers(results[1].rows) == numbers(results[2].rows)
+    assert all(result.complete for result in results)
+
+
+def test_second_run_measures_nothing_and_a_changed_clip_again(
+    tmp_path: Path, clips: list[Item], toy_metrics: Path
+) -> None:
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(clips[0].video.read_bytes())
+    items = [*clips[1:4], dataclasses.replace(clips[0], video=copy)]
+    assert evaluate(items, tmp_path / "run", TOY).measured_now == 4
+    assert evaluate(items, tmp_path / "run", TOY).measured_now == 0
+    copy.write_bytes(clips[5].video.read_bytes())
+    again = evaluate(items, tmp_path / "run", TOY)
+    assert again.measured_now == 1
+    assert again.rows[3].clip is not None
+    assert again.rows[3].clip.n_frames == 8
+    assert len(read_rows(tmp_path / "run")[0]) == 4
+
+
+def test_added_items_join_a_run(tmp_path: Path, clips: list[Item], toy_metrics: Path) -> None:
+    evaluate(clips[:2], tmp_path, TOY)
+    assert evaluate(clips[:5], tmp_path, TOY).measured_now == 3
+
+
+def test_a_bad_clip_is_a_row_with_its_reason(tmp_path: Path, clips: list[Item], toy_metrics: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"not a video")
+    absent = dataclasses.replace(clips[2], id="absent", video=tmp_path / "absent.mp4")
+    items = [clips[0], dataclasses.replace(clips[1], video=broken), absent]
+    result = evaluate(items, tmp_path / "run", TOY)
+    assert [bool(row.error) for row in result.rows] == [False, True, True]
+    assert not result.complete
+    for row, name in zip(result.rows[1:], ("broken.mp4", "absent.mp4"), strict=True):
+        assert row.error is not None
+        assert row.error.type == "MediaError"
+        assert name in row.error.message
+
+
+def test_a_faulty_metric_costs_only_its_own_numbers(tmp_path: Path, clips: list[Item], toy_metrics: Path) -> None:
+    settings = EvaluateSettings(metrics=("length", "faulty"))
+    result = evaluate(clips[:3], tmp_path, settings)
+    by_frames = {row.clip.n_frames: row for row in result.rows if row.clip}
+    bad = by_frames[4].score("faulty")
+    assert bad is not None
+    assert bad.status == "error"
+    assert "a fault" in bad.reason
+    assert by_frames[4].score("length").status == "ok"  # type: ignore[union-attr]
+    assert by_frames[3].score("faulty").status == "ok"  # type: ignore[union-attr]
+    assert result.errors
+    assert not result.complete
+
+
+def test_other_settings_are_refused_by_name(tmp_path: Path, clips: list[Item], toy_metrics: Path) -> None:
+    evaluate(clips[:1], tmp_path, TOY)
+    with pytest.raises(ManifestError, match="fm_version"):
+        evaluate(clips[:1], tmp_path, TOY.model_copy(update={"fm_version": 1}))
+
+
+def test_missing_weights_are_missing_scores_with_the_command(
+    tmp_path: Path, clips: list[Item], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MMBENCH_WEIGHTS", str(tmp_path / "no weights"))
+    result = evaluate(clips[:2], tmp_path / "run", EvaluateSettings(metrics=("dynamic_degree",)))
+    for row in result.rows:
+        score = row.score("dynamic_degree")
+        assert score is not None
+        assert score.status == "missing"
+        assert score.value is None
+        assert "mmbench weights get" in score.remedy
+
+
+def test_the_manifest_alone_suffices_to_run_again(tmp_path: Path, clips: list[Item]) -> None:
+    first = evaluate(clips[:3], tmp_path / "a", DIS)
+    stored = RunManifest.load(tmp_path / "a")
+    second = evaluate(stored.items, tmp_path / "b", stored.settings)
+    assert numbers(first.rows) == numbers(second.rows)
+    assert stored.attempts[0]["versions"]["numpy"]
+
+
+def test_one_decode_serves_all_metrics(tmp_path: Path, clips: list[Item], monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmbench.video import read
+
+    decodes = []
+    original = read.stream_frames
+
+    def counted(*arguments: object) -> object:
+        decodes.append(arguments)
+        return original(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(read, "stream_frames", counted)
+    evaluate(clips[:3], tmp_path, DIS)
+    assert len(decodes) == 3
+
+
+def test_nothing_to_evaluate_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="nothing to evaluate"):
+        evaluate([], tmp_path)
