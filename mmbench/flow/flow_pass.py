@@ -20,6 +20,7 @@ from mmbench.flow.spool import Spool
 from mmbench.flow.store import FeatureStore
 from mmbench.score import Provenance
 from mmbench.video.clip import ClipInfo, Frame
+from mmbench.video.sample import rate_stride
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,10 +83,10 @@ class FlowPass:
         self._clip = clip
         # VBench takes every frame of a folder; a rate stated in the manifest makes it a video like any other.
         whole_folder = clip.is_folder and clip.fps_source != "manifest"
-        self._interval = 1 if whole_folder else rule.sample_interval(clip.fps)
-        n_sampled = len(rule.sampled_indices(clip.n_frames, self._interval))
-        self._scores = np.full(max(0, n_sampled - 1), math.nan)
-        self._needed = rule.count_needed(n_sampled)
+        self._interval = 1 if whole_folder else rate_stride(clip.fps)
+        self._n_sampled = len(range(0, clip.n_frames, self._interval))
+        self._scores = np.full(max(0, self._n_sampled - 1), math.nan)
+        self._needed = rule.count_needed(self._n_sampled)
         self._threshold = rule.pair_threshold(clip.height, clip.width)
         self._at_once = self.backend.pairs_at_once(clip.height, clip.width)
         self._encoded = self._computed = self._repeated = self._redone = 0
@@ -133,7 +134,7 @@ class FlowPass:
         clip = self._clip
         return FlowResult(
             mode=self.mode,
-            n_sampled=len(rule.sampled_indices(clip.n_frames, self._interval)),
+            n_sampled=self._n_sampled,
             interval=self._interval,
             fps=clip.fps,
             fps_source=clip.fps_source,

@@ -1,4 +1,4 @@
-"""VBench's dynamic degree as arithmetic: which frames, which threshold, how many pairs, what a pair scores.
+"""VBench's dynamic degree as arithmetic: which threshold, how many pairs, what a pair scores.
 
 Source: VBench (Huang et al., CVPR 2024), `vbench/dynamic_degree.py` of the PyPI package 0.1.5. Python's
 `round` rounds halves to even, and VBench's numbers depend on it (12 and 20 fps both give an interval of 2),
@@ -7,7 +7,6 @@ so it is used here on purpose.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,23 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from torch import Tensor
 
-NOMINAL_FPS = 8
 TOP_SHARE = 0.05
-
-
-def sample_interval(fps: float) -> int:
-    """Every how many frames one is kept, so that the kept ones are about 8 a second.
-
-    0 fps (an unreadable header) gives 1, as in VBench. Raises ValueError for NaN, infinite or negative rates.
-    """
-    if not math.isfinite(fps) or fps < 0:
-        raise ValueError(f"the frame rate has to be a finite number >= 0, got {fps}")
-    return max(1, round(fps / NOMINAL_FPS))
-
-
-def sampled_indices(n_frames: int, interval: int) -> range:
-    """Indices of the kept frames: 0, interval, 2 * interval, ..."""
-    return range(0, n_frames, interval)
 
 
 def pair_threshold(height: int, width: int) -> float:

