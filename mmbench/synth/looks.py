@@ -46,14 +46,16 @@ def _style(kit: Kit, group: Group, male: bool, years: float, coily: bool, rng: n
     elif group == "elderly man":
         chances = {"balding": 2.0, "bald": 0.8, "buzz": 1.0, "short01": 1.0, "short04": 1.0, "short02": 0.8}
     elif group == "elderly woman":
-        chances = {"short02": 1.6, "short01": 1.2, "short03": 0.8, "bob02": 1.2, "ponytail01": 1.0, "short04": 0.6}
+        chances = {"short02": 0.8, "short01": 0.4, "bob01": 0.8, "bob02": 1.2, "ponytail01": 1.0, "afro01": 1.6, "long01": 0.3}
     elif male:
         chances = {"short01": 1.0, "short04": 1.0, "short02": 0.9, "short03": 0.6, "buzz": 0.8}
         if years > 28:
             chances |= {"bald": 0.6, "balding": 0.5}
+    elif group == "girl":
+        chances = {"long01": 1.3, "bob01": 1.2, "bob02": 1.2, "ponytail01": 0.7, "braid01": 0.6, "short02": 0.3}
     else:
         chances = {"long01": 1.0, "ponytail01": 1.2, "bob01": 1.0, "bob02": 1.0, "braid01": 0.8, "short02": 0.6}
-    if coily and group in ("man", "woman", "boy", "girl", "elderly woman"):
+    if coily and group in ("man", "woman", "boy", "girl"):
         chances["afro01"] = 1.5
     return _pick(rng, {n: p for n, p in chances.items() if n in kit.hair_names or n in PAINTED_STYLES})
 
@@ -131,7 +133,7 @@ def sample_look(kit: Kit, group: Group, male: bool, years: float, bases: F64, rn
         strand_depth=float(rng.uniform(0.8, 1.2)),
         brow=_rgb(brow, 0.03, 0.8),
         brow_thick=float(rng.uniform(0.018, 0.042)) * (1.15 if male else 0.85) * (0.75 if child else 1) * (0.85 if years < 3 else 1),
-        brow_density=float(rng.uniform(0.6, 1)) * (0.45 if years < 3 else 0.72 if child else 1) * (0.8 if years > 62 else 1),
+        brow_density=float(rng.uniform(0.6, 1)) * (0.45 if years < 3 else 0.72 if child else 1) * (0.65 if years > 62 and not male else 0.8 if years > 62 else 1),
         brow_arch=float(rng.normal(0.005, 0.009)),
         brow_tilt=float(rng.normal(-0.010, 0.011)),
         brow_height=float(rng.normal(0.012, 0.012)),

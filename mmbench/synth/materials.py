@@ -160,7 +160,8 @@ def _hair(out: Surface, triangles: I64, weights: F32, person: Person) -> None:
     own = triangles - person.body.hairy[0]
     at = np.einsum("nk,nkc->nc", weights, style.strand[own])
     u = at[:, 0] % 1
-    v = np.abs(at[:, 1] * np.float32(0.35)) % 2
+    curly = look.hair_style.startswith("afro")
+    v = np.abs(at[:, 1] * np.float32(24.0 if curly else 0.35)) % 2
     strand = bilinear(person.strands, u, np.where(v > 1, 2 - v, v).astype(np.float32))[:, 0]
     depth = 1 + (strand - 1) * look.strand_depth
     out.strand = np.clip(depth, 0.3, 1.9)
@@ -170,5 +171,14 @@ def _hair(out: Surface, triangles: I64, weights: F32, person: Person) -> None:
         colour = colour * (1 + 0.5 * (streak - 0.5))[:, None]
     edge = (weights * style.edge[own]).sum(1)
     colour = colour * (0.80 + 0.20 * smoothstep(0.2, 0.9, edge))[:, None]
+    if curly:
+        out.hair_tint = out.hair_tint * np.float32(0.15)
+        out.normal[out.hair] = unit(out.normal[out.hair] + np.float32(0.5) * _curls(out.position[out.hair] / person.framing[0]))
     out.albedo[out.hair] = colour
     out.gloss[out.hair] = 0
+
+
+def _curls(p: F32) -> F32:
+    """A bumpy direction field for tight curls, from positions in head heights."""
+    q = p * np.float32(46)
+    return np.stack([np.sin(q[:, 1] + 2 * np.sin(q[:, 2])), np.sin(q[:, 2] + 2 * np.sin(q[:, 0])), np.sin(q[:, 0] + 2 * np.sin(q[:, 1]))], 1)

@@ -6,7 +6,7 @@ count and rate do not change the path. `MOTIONS` lists what each does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -134,6 +134,20 @@ def trajectory(motion: Motion, frames: int, seed: int = 0, amplitude: float = 1.
         state = State(pose=begin.pose)
         curve = _CURVES.get(motion)
         states.append(curve(state, t, amplitude, begin) if curve else state)
+    return states
+
+
+def perform(parts: Sequence[tuple[Motion, float]], frames: int, seed: int = 0) -> list[State]:
+    """Several motions at once, each with its amplitude, laid over one another in order on the first one's rest pose."""
+    begin = start_of(parts[0][0], seed)
+    states = []
+    for k in range(frames):
+        t = k / max(frames - 1, 1)
+        state = State(pose=begin.pose)
+        for motion, amplitude in parts:
+            curve = _CURVES.get(motion)
+            state = curve(state, t, amplitude, begin) if curve else state
+        states.append(state)
     return states
 
 

@@ -194,12 +194,14 @@ def blend_people(first: Person, second: Person, fraction: float) -> Person:
 
 
 def wear_style(identity: Identity, other: Identity) -> Identity:
-    """`identity` with the hair style, volume and hairline of `other`: the far end of a morph that keeps the hair."""
+    """`identity` with the hair of `other`: the far end of a morph that keeps the hair."""
     look = replace(
         identity.look,
         hair_style=other.look.hair_style,
         hair_volume=other.look.hair_volume,
         hairline=other.look.hairline,
+        hair=other.look.hair,
+        grey=other.look.grey,
     )
     return replace(identity, look=look)
 

@@ -84,7 +84,10 @@ TEMPLATE: dict[Group, dict[str, float]] = {
     "man": {"mouth-scale-horiz": 0.15, "eye-scale": 0.05},
     "woman": {"mouth-scale-horiz": 0.12, "eye-scale": 0.15, "mouth-upperlip-volume": 0.15, "chin-width": -0.1},
     "elderly man": {"mouth-scale-horiz": 0.15, "mouth-upperlip-volume": -0.2, "ear-scale": 0.25},
-    "elderly woman": {"mouth-scale-horiz": 0.12, "mouth-upperlip-volume": -0.15, "eye-scale": 0.1, "ear-scale": 0.1},
+    "elderly woman": {
+        "mouth-scale-horiz": 0.12, "mouth-upperlip-volume": 0.05, "eye-scale": 0.2, "chin-width": -0.25, "chin-bones": -0.2,
+        "cheek-bones": 0.15, "neck-scale-horiz": -0.2, "head-age": -0.15,
+    },
     "boy": {"eye-scale": 0.35, "nose-scale-vert": -0.1, "neck-scale-horiz": -0.2, "head-fat": 0.05},
     "girl": {"eye-scale": 0.4, "nose-scale-vert": -0.15, "neck-scale-horiz": -0.25, "chin-width": -0.1, "nose-scale-horiz": -0.1},
     "baby": {"eye-scale": 0.4, "mouth-scale-horiz": 0.1},
@@ -132,7 +135,7 @@ def _macros(
     """Weights over base x sex x age (each summing to one) and over muscle and weight."""
     fat = float(np.clip(rng.normal(0.15 if years < 2 else 0, 0.4), -0.8, 0.8))
     muscle = min(float(abs(rng.normal(0, 0.3))), 0.6) if male and years > 16 else 0.0
-    own = float(np.clip(rng.normal(0.97, 0.05), 0.82, 1.0)) if years > 15 else 1.0
+    own = float(np.clip(rng.normal(0.97, 0.05), 0.82, 1.0)) if male and years > 15 else 1.0
     heavy, plump = ("max" if fat > 0 else "min"), abs(fat) * 0.8
     weights: dict[str, float] = {}
     for age, share in ages.items():
@@ -156,6 +159,8 @@ def _details(kit: Kit, group: Group, rng: np.random.Generator, spread: float) ->
         sigma = reach * (0.62 if name in TELLING else 0.5) * DAMPED.get(name, 1.0)
         if young and name in GROWN:
             sigma *= 0.3
+        if group == "baby" and name.startswith("head-scale"):
+            sigma *= 0.6
         value = TEMPLATE[group].get(name, 0.0) + float(np.clip(rng.normal(0, sigma), -CLIP, CLIP))
         stem = _SHAPE_OF.get(name, name)
         paired = f"detail/l-{stem}-{low}" in kit.shape_row
@@ -163,7 +168,7 @@ def _details(kit: Kit, group: Group, rng: np.random.Generator, spread: float) ->
             v = value + (float(rng.normal(0, 0.05 * spread)) if paired else 0.0)
             weights[f"detail/{side}{stem}-{high if v > 0 else low}"] = abs(v)
     for name in rng.choice(HEAD_SHAPES, 2, replace=False):
-        weights[f"detail/head-{name}"] = float(rng.uniform(0, 0.5)) * reach
+        weights[f"detail/head-{name}"] = float(rng.uniform(0, 0.5)) * reach * (0.4 if young else 1.0)
     for name in ASYMMETRIES:
         weights[f"detail/asym-{name}-{'lr'[int(rng.integers(2))]}"] = abs(float(rng.normal(0, 0.16 * spread)))
     return weights
