@@ -71,7 +71,10 @@ def compare(
     facts = {
         name: fact for name, fact in facts_by_name().items() if fact.scope == "clip" and (companions or fact.column)
     }
-    comparison = compare_rows(_side(a), _side(b), facts, name_a=_short(a, b), name_b=_short(b, a), seed=seed)
+    rows_a, rows_b = _side(a), _side(b)
+    comparison = compare_rows(rows_a, rows_b, facts, seed=seed)
+    if comparison.name_a == comparison.name_b:  # the same model in two runs: the runs' names tell them apart
+        comparison = compare_rows(rows_a, rows_b, facts, name_a=_run_name(a), name_b=_run_name(b), seed=seed)
     print_comparison(comparison, Console(highlight=False))
     if out is not None:
         _write(comparison, out)
@@ -105,10 +108,10 @@ def print_table(table: Table, console: Console) -> None:
     console.print(grid)
     for index, note in enumerate(table.footnotes, 1):
         console.print(f"({index}) {escape(note)}", soft_wrap=True)
-    for text in table.warnings:
-        console.print(f"[yellow]warning:[/yellow] {escape(text)}", soft_wrap=True)
-    for text in table.notes:
-        console.print(f"[dim]{escape(text)}[/dim]", soft_wrap=True)
+    for warning in table.warnings:
+        console.print(f"[yellow]warning:[/yellow] {escape(warning)}", soft_wrap=True)
+    for note in table.notes:
+        console.print(f"[dim]{escape(note)}[/dim]", soft_wrap=True)
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
@@ -158,12 +161,11 @@ def _side(spec: str) -> list[ItemRow]:
     return chosen
 
 
-def _short(spec: str, other: str) -> str | None:
-    """A name that tells the sides apart: the model's, or with the run's name where both have the same model."""
+def _run_name(spec: str) -> str:
     folder, _, model = spec.rpartition(":")
     if Path(spec).is_dir() or not folder:
-        return None if spec == other else Path(spec).resolve().name
-    return f"{model} ({Path(folder).resolve().name})" if other.rpartition(":")[2] == model else model
+        return Path(spec).resolve().name
+    return f"{Path(folder).resolve().name}:{model}"
 
 
 def _write(comparison: Comparison, out: Path) -> None:

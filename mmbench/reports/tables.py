@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from mmbench.errors import MMBenchError
 from mmbench.metrics.base import MetricFacts
 from mmbench.reports.cautions import cautions, column_is_mixed
 from mmbench.reports.samples import NOT_ASKED, Gap, Sample, Samples, gather, models_of
@@ -138,7 +139,7 @@ def build_table(
     """The table of a run. `facts` are in column order (`mmbench.metrics.registry.facts_by_name`).
 
     Metrics that nobody asked for are left out and named in a note. Best and second best are marked by each
-    metric's direction among trained, comparable, sufficiently covered cells. Raises ValueError for an unknown
+    metric's direction among trained, comparable, sufficiently covered cells. Raises MMBenchError for an unknown
     name in `options.metrics`.
     """
     options = options or TableOptions()
@@ -182,7 +183,7 @@ def _choose(
     if options.metrics is not None:
         unknown = [name for name in options.metrics if name not in facts]
         if unknown:
-            raise ValueError(f"unknown metrics {', '.join(unknown)}; known: {', '.join(facts)}")
+            raise MMBenchError(f"There is no metric {', '.join(unknown)}.", f"Known: {', '.join(facts)}.")
         return [facts[name] for name in options.metrics], []
     wanted = [fact for fact in facts.values() if options.companions or fact.column]
     tried = {

@@ -1,0 +1,163 @@
+"""The report folder: what it holds, that it is deterministic, self-contained and tells no machine's paths."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmbench.errors import ManifestError
+from mmbench.reports.build import ReportOptions, ReportPaths, build_report, write_report
+from mmbench.reports.curves import curves_of
+from mmbench.reports.media import MediaShelf
+from mmbench.reports.plain_paths import PathShortener
+from mmbench.reports.plots import colours, distribution_svg
+from mmbench.reports.tables import TableOptions
+from mmbench.runs.rows import RowError
+from mmbench.score import Score
+
+
+@pytest.fixture
+def rows(make_row: Any, tiny_clip: Path, tmp_path: Path) -> list[Any]:
+    found = [
+        make_row(m, f"id{n}", p, video=tiny_clip, id_similarity=0.9 + 0.01 * n, dynamic_degree=float(p))
+        for m in ("a", "b")
+        for n in range(3)
+        for p in range(2)
+    ]
+    reason = f"{tiny_clip.parent}/x.mp4: truncated"
+    return [*found, make_row("a", "id9", video=tiny_clip.parent / "x.mp4", error=RowError("MediaError", reason))]
+
+
+def contents(paths: ReportPaths) -> dict[str, bytes]:
+    folder = paths.page.parent
+    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+
+
+def test_equal_rows_in_any_order_give_equal_files(rows: list[Any], facts: Any, tmp_path: Path) -> None:
+    first = write_report(rows, [], facts, tmp_path / "one", manifest={"x": 1})
+    shuffled = random.Random(1).sample(rows, len(rows))
+    second = write_report(shuffled, [], facts, tmp_path / "two", manifest={"x": 1})
+    again = write_report(rows, [], facts, tmp_path / "one", manifest={"x": 1})
+    assert contents(first) == contents(second) == contents(again)
+    assert {"index.html", "leaderboard.md", "leaderboard.csv", "leaderboard.tex", "leaderboard.json"} <= set(
+        contents(first)
+    )
+
+
+def test_page_needs_no_network_and_no_file_outside(rows: list[Any], facts: Any, tmp_path: Path) -> None:
+    paths = write_report(rows, [], facts, tmp_path / "report")
+    html = paths.page.read_text()
+    links = re.findall(r'(?:src|href)="([^"#]+)"', html)
+    assert all(link == "data:," or (paths.page.parent / link).is_file() for link in links)
+    data = json.loads(re.search(r'id="data">(.*?)</script>', html, re.DOTALL).group(1))  # type: ignore[union-attr]
+    sources = [clip["media"]["src"] for clip in data["clips"] if clip["media"]["kind"] != "none"]
+    assert len(sources) == 12
+    assert all((paths.page.parent / source).is_file() for source in sources)
+    assert "//" not in re.sub(r"http://www\.w3\.org/[\w/]+", "", html.split("<script")[0])
+    assert "default-src 'none'" in unescape(html)
+
+
+def test_no_path_of_this_machine_is_told(rows: list[Any], facts: Any, tmp_path: Path, tiny_clip: Path) -> None:
+    manifest = {"attempts": [{"command": ["mmbench", str(tiny_clip)]}], "items": [1, 2, 3]}
+    paths = write_report(rows, [], facts, tmp_path / "report", manifest=manifest)
+    for name, content in contents(paths).items():
+        assert str(tiny_clip.parent).encode() not in content, name
+        assert str(tmp_path).encode() not in content, name
+    assert b"x.mp4: truncated" in contents(paths)["index.html"]
+
+
+def test_clips_can_be_left_out_and_old_ones_are_swept(rows: list[Any], facts: Any, tmp_path: Path) -> None:
+    paths = write_report(rows, [], facts, tmp_path / "report")
+    assert any(name.startswith("media/") for name in contents(paths))
+    write_report(rows, [], facts, tmp_path / "report", ReportOptions(clips=False))
+    assert not any(name.startswith("media/") for name in contents(paths))
+    assert "made without clips" in paths.page.read_text()
+
+
+def test_a_run_folder_becomes_a_report(rows: list[Any], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "rows").mkdir(parents=True)
+    lines = [json.dumps(row.to_json()) for row in rows]
+    (run / "rows" / "0-0.jsonl").write_text("\n".join(lines) + "\n")
+    (run / "manifest.json").write_text(json.dumps({"settings": {"faces": "dlib"}}))
+    paths = build_report(run, options=ReportOptions(table=TableOptions(title="Mine")))
+    assert paths.page == run / "report" / "index.html"
+    assert "<h1>Mine</h1>" in paths.page.read_text()
+    assert "settings.faces" in paths.page.read_text()
+    (run / "rows" / "0-0.jsonl").write_text("")
+    with pytest.raises(ManifestError, match="no rows yet"):
+        build_report(run)
+
+
+def test_media_names_are_safe_and_unique(tmp_path: Path) -> None:
+    shelf = MediaShelf(tmp_path / "page")
+    placed = []
+    for name in ("a'\"b.mp4", "a b.mp4", "../x.mp4", "<script>.gif", "..mp4", "é.webm"):
+        source = tmp_path / "in" / name.replace("../", "up-")
+        source.parent.mkdir(exist_ok=True)
+        source.write_bytes(name.encode())
+        placed.append(shelf.place(source, name))
+        assert (tmp_path / "page" / placed[-1].src).read_bytes() == name.encode()
+    names = [media.src for media in placed]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"media/[a-z0-9-]+(\.[a-z0-9]+)", name) for name in names)
+    assert [media.kind for media in placed] == ["video", "video", "video", "image", "video", "video"]
+
+
+def test_what_a_browser_cannot_show_says_so(tmp_path: Path) -> None:
+    shelf = MediaShelf(tmp_path / "page")
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    assert "no pictures" in shelf.place(frames, "f").note
+    (frames / "000.png").write_bytes(b"first")
+    (frames / "001.png").write_bytes(b"second")
+    other = MediaShelf(tmp_path / "page").place(frames, "f")
+    assert (other.kind, (tmp_path / "page" / other.src).read_bytes()) == ("image", b"first")
+    assert "first of 2 frames" in other.note
+    assert "not there" in shelf.place(tmp_path / "gone.mp4", "g").note
+    assert "cannot show .html" in shelf.place(tmp_path / "page.html", "h").note
+
+
+def test_curves_survive_any_details(make_row: Any, facts: Any) -> None:
+    def curves(**details: Any) -> Any:
+        return curves_of(make_row("a", "b", id_similarity=Score.ok("id_similarity", 0.9, **details)), facts)
+
+    found = curves(frames=[0, 4, -1, 8, 12], similarity=[0.9, 0.91, None, 0.92, 0.93])[0]
+    assert (found.frames, found.values) == ((0, 4, 4, 8, 12), (0.9, 0.91, None, 0.92, 0.93))
+    assert found.title == "ID similarity"
+    for strange in (
+        {},
+        {"frames": [0, 1]},
+        {"frames": [0, 1], "similarity": [0.5]},
+        {"frames": "ab", "similarity": "cd"},
+        {"frames": [0, 1], "similarity": [None, 0.5]},
+        {"frames": [-1, -1], "similarity": [None, None]},
+        {"frames": [0, 1], "similarity": ["x", True]},
+    ):
+        assert curves(**strange) == ()
+
+
+def test_plots_are_deterministic_and_their_text_is_text(facts: Any) -> None:
+    names = ("<script>alert(1)</script>", "$x_1$ & co")
+    values = {names[0]: [0.1, 0.5, 0.4], names[1]: [0.7]}
+    svg = distribution_svg(values, facts["id_similarity"], colours(names))
+    assert svg == distribution_svg(values, facts["id_similarity"], colours(names))
+    assert "<script" not in svg and "<style" not in svg and "<?xml" not in svg
+    assert "&lt;script&gt;" in svg and "$x_1$ &amp; co" in svg
+    shares = distribution_svg({"a": [0.0, 1.0, 1.0]}, facts["dynamic_degree"], colours(["a"]))
+    assert "2 of 3" in shares
+
+
+def test_paths_are_cut_only_where_they_are_paths(make_row: Any) -> None:
+    row = make_row("a", "b", video=Path("/data/set/clips/x.mp4"), references=(Path("/data/set/faces/r.png"),))
+    shortener = PathShortener([row])
+    assert shortener.text("/data/set/clips/x.mp4: empty") == "clips/x.mp4: empty"
+    assert shortener.facts({"a": ["/opt/tool/bin", 3], "items": [1, 2]}) == {"a": ["bin", 3], "items": 2}
+    lonely = PathShortener([make_row("a", "b", video=Path("/x.mp4"))])
+    assert lonely.text("1/2 of /x.mp4") == "1/2 of /x.mp4"

@@ -1,0 +1,116 @@
+"""Markdown, LaTeX, CSV and JSON say the same numbers, keep hostile names harmless and never print a blank."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from typing import Any
+
+import pytest
+
+from mmbench.reports.cell_text import number
+from mmbench.reports.comparison import compare_all
+from mmbench.reports.published import with_published
+from mmbench.reports.render_data import table_csv, table_json
+from mmbench.reports.render_latex import escape as latex_escape
+from mmbench.reports.render_latex import table_latex
+from mmbench.reports.render_markdown import comparison_markdown, table_markdown
+from mmbench.reports.tables import Table, build_table
+from mmbench.score import Score
+
+HOSTILE = "a|b_$x$ <script>100% & #1 [link](http://x) \\evil\nline"
+
+
+@pytest.fixture
+def rows(make_row: Any) -> list[Any]:
+    gone = Score.missing("fm_ref", "no weights", "Get them.")
+    return [
+        make_row(model, f"id{n}", id_similarity=value + 0.01 * n, similarity_decay=-0.0001, fm_ref=gone)
+        for model, value in ((HOSTILE, 0.8), ("plain", 0.7))
+        for n in range(3)
+    ]
+
+
+@pytest.fixture
+def table(rows: list[Any], facts: Any) -> Table:
+    return with_published(build_table(rows, [], facts))
+
+
+def test_markdown_is_one_rectangular_table(table: Table) -> None:
+    text = table_markdown(table)
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines]
+    assert {len(line) for line in cells} == {1 + len(table.columns)}
+    assert len(lines) == 2 + len(table.rows) + 1 + len(table.published)
+    assert "<script>" not in text
+    assert not re.search(r"(?<!\\)\]\(http", text)
+    assert all(cell.strip() for line in cells[:4] for cell in line)
+
+
+def test_markdown_marks_missing_and_published(table: Table) -> None:
+    text = table_markdown(table)
+    assert "**0.810** \\[" in text
+    assert "missing<sup>2</sup> 0/3" in text
+    assert "<sup>2</sup> missing: no weights. Get them." in text
+    assert text.index("| plain |") < text.index("*published, not ranked*") < text.index("*Magic Mirror*")
+
+
+def test_no_minus_zero(table: Table) -> None:
+    assert number(-0.0001, 3) == "0.000"
+    assert "-0.000" not in table_markdown(table).replace("-0.0001", "")
+
+
+def test_latex_rows_are_rectangular_and_escaped(table: Table) -> None:
+    text = table_latex(table)
+    body = text[text.index(r"\toprule") : text.index(r"\bottomrule")]
+    rows = [line for line in body.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
+    assert len(rows) == 1 + len(table.rows) + len(table.published)
+    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {len(table.columns)}
+    assert text.count(r"\begin{") == text.count(r"\end{")
+    assert r"\textbf{0.810}" in text
+    assert r"\textless{}script\textgreater{}" in text
+    assert "\u2191" not in text
+
+
+@pytest.mark.parametrize(
+    ("plain", "escaped"),
+    [("50%_a", r"50\%\_a"), ("a\\b", r"a\textbackslash{}b"), ("{x}^~", r"\{x\}\textasciicircum{}\textasciitilde{}")],
+)
+def test_latex_escape(plain: str, escaped: str) -> None:
+    assert latex_escape(plain) == escaped
+
+
+def test_csv_has_a_record_a_number_with_full_precision(table: Table) -> None:
+    records = list(csv.DictReader(io.StringIO(table_csv(table))))
+    measured = [record for record in records if record["kind"] == "measured"]
+    assert len(measured) == len(table.rows) * len(table.columns)
+    found = next(r for r in measured if r["model"] == HOSTILE and r["metric"] == "id_similarity")
+    assert float(found["mean"]) == table.rows[0].cells[0].mean
+    assert (found["mark"], found["backend"], found["n"], found["n_total"]) == ("best", "dlib", "3", "3")
+    gone = next(r for r in measured if r["metric"] == "fm_ref")
+    assert (gone["state"], gone["mean"]) == ("missing", "")
+    assert "no weights" in gone["note"]
+    published = [record for record in records if record["kind"] == "published"]
+    assert all("arXiv:2501.03931v2" in record["source"] and not record["mark"] for record in published)
+
+
+def test_csv_cannot_smuggle_a_formula(make_row: Any, facts: Any) -> None:
+    table = build_table([make_row("=cmd()", "a", id_similarity=0.5)], [], facts)
+    records = list(csv.DictReader(io.StringIO(table_csv(table))))
+    assert records[0]["model"] == "'=cmd()"
+
+
+def test_json_reads_back_and_holds_everything(table: Table, rows: list[Any], facts: Any) -> None:
+    content = json.loads(table_json(table, compare_all(rows, facts)))
+    assert [row["model"] for row in content["table"]["rows"]] == [HOSTILE, "plain"]
+    assert content["comparisons"][0]["differences"][0]["difference"]["n"] == 3
+    assert content["table"]["warnings"] == list(table.warnings)
+
+
+def test_comparisons_in_markdown(rows: list[Any], facts: Any) -> None:
+    text = comparison_markdown(compare_all(rows, facts))
+    assert "<script>" not in text
+    assert "| ID similarity ↑ |" in text
+    assert "too few to reach p = 0.05" in text

@@ -1,0 +1,86 @@
+"""`mmbench report` and `mmbench compare` as typed on a terminal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from mmbench.cli.report import compare, report
+from mmbench.errors import ManifestError
+from mmbench.runs.store import RowWriter
+
+
+@pytest.fixture
+def app() -> typer.Typer:
+    made = typer.Typer()
+    made.command("report")(report)
+    made.command("compare")(compare)
+    return made
+
+
+@pytest.fixture
+def run(tmp_path: Path, make_row: Any, tiny_clip: Path) -> Path:
+    """A run of two models, twelve identities; "[b]old" wins on identity, and its name looks like markup."""
+    folder = tmp_path / "run-one"
+    with RowWriter(folder, "0-0") as writer:
+        for model, value in (("plain", 0.80), ("[b]old", 0.85)):
+            for n in range(12):
+                writer.add(make_row(model, f"id{n}", video=tiny_clip, id_similarity=value + 0.001 * (n * 7 % 5)))
+    return folder
+
+
+def test_report_prints_the_table_and_the_page(app: typer.Typer, run: Path) -> None:
+    result = CliRunner().invoke(app, ["report", str(run)], env={"COLUMNS": "200"}, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "[b]old" in result.output
+    assert "0.852" in result.output and "12/12" in result.output
+    assert "Magic Mirror (published)" in result.output
+    page = run / "report" / "index.html"
+    assert f"Page: {page}" in result.output
+    assert page.is_file()
+
+
+def test_report_options(app: typer.Typer, run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "elsewhere"
+    arguments = ["report", str(run), "--out", str(out), "--published", "none", "--no-clips", "--title", "Mine"]
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"}, catch_exceptions=False)
+    assert "published" not in result.output
+    assert not (out / "media").exists()
+    assert (out / "leaderboard.md").read_text().startswith("# Mine\n")
+
+
+def test_compare_two_models_of_one_run(app: typer.Typer, run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "comparison.json"
+    arguments = ["compare", f"{run}:[b]old", f"{run}:plain", "--out", str(out)]
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"}, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "[b]old is better in" in result.output
+    assert json.loads(out.read_text())["differences"][0]["verdict"] == "a better"
+    markdown = tmp_path / "comparison.md"
+    CliRunner().invoke(app, [*arguments[:3], "--out", str(markdown)], catch_exceptions=False)
+    assert "against plain" in markdown.read_text()
+
+
+def test_compare_the_same_model_in_two_runs(app: typer.Typer, run: Path, make_row: Any) -> None:
+    other = run.parent / "run-two"
+    with RowWriter(other, "0-0") as writer:
+        for n in range(12):
+            writer.add(make_row("plain", f"id{n}", id_similarity=0.80))
+    result = CliRunner().invoke(app, ["compare", f"{run}:plain", str(other)], env={"COLUMNS": "200"})
+    assert "run-one:plain against run-two" in result.output
+
+
+def test_user_errors_are_sentences(app: typer.Typer, run: Path, tmp_path: Path) -> None:
+    for arguments, words in (
+        (["report", str(tmp_path)], "not a run"),
+        (["compare", str(run), str(run)], "holds 2 models"),
+        (["compare", f"{run}:nobody", str(run)], "no rows of the model 'nobody'"),
+        (["report", str(run), "--published", "table9"], "no published table"),
+    ):
+        with pytest.raises(ManifestError, match=words):
+            CliRunner().invoke(app, arguments, catch_exceptions=False)
