@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from PIL import Image
 HERE = Path(__file__).resolve()
 
 
+@cache
 def picture(seed: int, size: tuple[int, int] = (400, 300)) -> bytes:
     """A JPEG that differs for every seed."""
     noise = np.random.default_rng(seed).integers(0, 255, (6, 8, 3), dtype=np.uint8)
@@ -86,10 +88,15 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(0.05)
 
 
-@pytest.fixture
-def pictures(monkeypatch: pytest.MonkeyPatch) -> Iterator[PictureServer]:
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
+@pytest.fixture(scope="module")
+def pictures() -> Iterator[PictureServer]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
+            patch.delenv(name, raising=False)
+        yield from _serve()
+
+
+def _serve() -> Iterator[PictureServer]:
     http = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     state = PictureServer(url=f"http://127.0.0.1:{http.server_port}")
     http.state = state  # type: ignore[attr-defined]
@@ -101,8 +108,8 @@ def pictures(monkeypatch: pytest.MonkeyPatch) -> Iterator[PictureServer]:
     thread.join()
 
 
-@pytest.fixture
-def write_list(tmp_path: Path, pictures: PictureServer):
+@pytest.fixture(scope="module")
+def write_list(tmp_path_factory: pytest.TempPathFactory, pictures: PictureServer):
     """write_list(rows) with rows of (person, image number, path on the server[, box[, md5]])."""
 
     def write(rows: list[tuple], name: str = "dev_urls.txt") -> Path:
@@ -112,14 +119,14 @@ def write_list(tmp_path: Path, pictures: PictureServer):
             seed = int("".join(filter(str.isdigit, path)) or 0)
             md5 = more[1] if len(more) > 1 else hashlib.md5(picture(seed)).hexdigest()
             lines.append(f"{person}\t{number}\t{pictures.url}{path}\t{box}\t{md5}")
-        file = tmp_path / name
+        file = tmp_path_factory.mktemp("lists") / name
         file.write_text("\n".join(lines) + "\n")
         return file
 
     return write
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_picture():
     return picture
 

@@ -123,9 +123,10 @@ def test_candidates_follow_image_numbers_and_face_size(tmp_path):
     assert candidates(entries, "adam", 100, 10) == []
 
 
-@pytest.fixture
-def built(write_list, tmp_path, vbench_prompts, make_picture) -> tuple[Path, Coverage]:
+@pytest.fixture(scope="module")
+def built(write_list, tmp_path_factory, vbench_prompts, make_picture) -> tuple[Path, Coverage]:
     """All people of the plan but one with some dead links, two own children, one baby."""
+    tmp_path = tmp_path_factory.mktemp("pubfig")
     rows: list[tuple] = []
     for number, slot in enumerate(slot for slot in read_plan().slots if slot.person):
         if slot.id == "woman_03":

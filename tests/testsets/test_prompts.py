@@ -45,8 +45,13 @@ def test_every_group_has_prompts_enough():
 def test_the_plan_is_the_papers():
     slots = read_plan().slots
     assert Counter(slot.group for slot in slots) == {
-        "man": 8, "woman": 8, "elderly man": 7, "elderly woman": 7,
-        "boy": 7, "girl": 7, "baby": 6,
+        "man": 8,
+        "woman": 8,
+        "elderly man": 7,
+        "elderly woman": 7,
+        "boy": 7,
+        "girl": 7,
+        "baby": 6,
     }
     assert all(1 <= slot.references <= 4 for slot in slots)
     assert all(bool(slot.person) != (slot.group in ("boy", "girl", "baby")) for slot in slots)

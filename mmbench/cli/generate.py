@@ -1,0 +1,157 @@
+"""`mmbench generate`: the videos of a model for a test set, or one video."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, cast
+
+import typer
+
+if TYPE_CHECKING:
+    from mmbench.runs.generate_plan import GenerateSettings
+
+Option = typer.Option
+
+
+def generate(
+    model: Annotated[str, Option(help="A model's name, module:Class of your own, or folder:PATH of videos.")],
+    testset: Annotated[str | None, Option(help="synthetic50, pubfig50, or the folder of a test set.")] = None,
+    out: Annotated[Path | None, Option(help="Folder of the run (or the video of --prompt).")] = None,
+    variant: Annotated[str | None, Option(help="Checkpoint, or `tiny`/`nano`; the published one by default.")] = None,
+    limit: Annotated[int | None, Option(min=1, help="Only the first videos of the set.")] = None,
+    shard: Annotated[str | None, Option(help="i/n: the i-th of n equal parts, for n machines on one folder.")] = None,
+    seed: Annotated[int, Option(min=0, help="Base of every video's seed; the seed itself with --prompt.")] = 42,
+    size: Annotated[str | None, Option(help="HEIGHTxWIDTH instead of the model's own.")] = None,
+    frames: Annotated[int | None, Option(min=1, help="Number of frames instead of the model's own.")] = None,
+    steps: Annotated[int | None, Option(min=1, help="Sampling steps instead of the published number.")] = None,
+    guidance: Annotated[float | None, Option(help="Guidance instead of the published weight.")] = None,
+    negative: Annotated[str | None, Option(help="Negative prompt instead of the published one.")] = None,
+    prompt_kind: Annotated[str | None, Option(help="long or short, instead of what was published.")] = None,
+    first_frame: Annotated[str, Option(help="What makes opening pictures for image-to-video.")] = "photomaker_v2",
+    first_frame_variant: Annotated[str | None, Option(help="Its checkpoint.")] = None,
+    first_frames: Annotated[Path | None, Option(help="Folder of opening pictures that models share.")] = None,
+    device: Annotated[str, Option(help="cpu, cuda, cuda:1, or auto.")] = "auto",
+    dtype: Annotated[str, Option(help="float32, float16, bfloat16, or auto for the published one.")] = "auto",
+    weights: Annotated[Path | None, Option(help="Folder of weights instead of the cache.")] = None,
+    prompt: Annotated[str | None, Option(help="Make one video of this prompt (no test set).")] = None,
+    reference: Annotated[list[Path] | None, Option(help="With --prompt: 1-4 pictures of the person.")] = None,
+    first_frame_image: Annotated[Path | None, Option(help="With --prompt: the opening picture.")] = None,
+) -> None:
+    """Make the videos of a model. Run the same command again to continue; finished videos are never made twice."""
+    from mmbench.errors import RequestError
+    from mmbench.runs.generate_plan import GenerateSettings
+
+    if (prompt is None) == (testset is None):
+        raise RequestError("Give either --testset, or --prompt with --reference.", "`mmbench generate --help`")
+    if ":" in model:
+        # a class of the user's own is looked for where the command is run, as `python -m` does
+        sys.path.insert(0, str(Path.cwd()))
+    settings = GenerateSettings(
+        model=model if ":" in model else model.replace("-", "_"),
+        testset=testset or "",
+        variant=variant,
+        seed=seed,
+        size=_size(size),
+        frames=frames,
+        steps=steps,
+        guidance=guidance,
+        negative=negative,
+        prompt_kind=_prompt_kind(prompt_kind),
+        first_frame=first_frame,
+        first_frame_variant=first_frame_variant,
+    )
+    device = _device(device)
+    if prompt is not None:
+        _one(settings, prompt, reference or [], out, first_frame_image, device, dtype, weights)
+    else:
+        _all(settings, out, limit, shard, first_frames, device, dtype, weights)
+
+
+def _all(
+    settings: GenerateSettings,
+    out: Path | None,
+    limit: int | None,
+    shard: str | None,
+    first_frames: Path | None,
+    device: str,
+    dtype: str,
+    weights: Path | None,
+) -> None:
+    from mmbench.cli.progress import progress_bar
+    from mmbench.runs.generate import Machine, default_folder, generate
+    from mmbench.runs.generate_plan import Shard
+
+    folder = out or default_folder(settings)
+    with progress_bar() as progress:
+        result = generate(
+            settings,
+            folder,
+            limit=limit,
+            shard=Shard.parse(shard) if shard else None,
+            machine=Machine(device, dtype, weights),
+            first_frames=first_frames or (None if out else folder.parent / "first_frames"),
+            progress=progress,
+        )
+    typer.echo(f"{result.label}: {result.made} videos made, {result.before} were there, {len(result.failed)} failed.")
+    for name, reason in result.failed[:20]:
+        typer.echo(f"  failed {name}: {reason}")
+    if len(result.failed) > 20:
+        typer.echo(f"  ... all reasons are in {result.folder / 'failures'}")
+    typer.echo(f"Measure them: mmbench evaluate --manifest {result.manifest}")
+    if result.failed:
+        raise typer.Exit(1)
+
+
+def _one(
+    settings: GenerateSettings,
+    prompt: str,
+    references: list[Path],
+    out: Path | None,
+    first_frame: Path | None,
+    device: str,
+    dtype: str,
+    weights: Path | None,
+) -> None:
+    from mmbench.runs.generate_single import generate_one
+
+    target = out or Path(f"{settings.model.replace(':', '_')}.mp4")
+    info = generate_one(
+        settings,
+        prompt,
+        references,
+        target,
+        first_frame=first_frame,
+        device=device,
+        dtype=dtype,
+        weights=weights,
+    )
+    cut = " (the prompt was cut)" if info.truncated else ""
+    typer.echo(f"{target}: seed {info.seed}, {info.seconds:.1f} s{cut}")
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    from mmbench.errors import RequestError
+
+    if text is None:
+        return None
+    height, _, width = text.lower().partition("x")
+    if not (height.isdigit() and width.isdigit()):
+        raise RequestError(f"{text!r} is no size.", "Write HEIGHTxWIDTH, for example 480x720.")
+    return int(height), int(width)
+
+
+def _prompt_kind(text: str | None) -> Literal["long", "short"] | None:
+    from mmbench.errors import RequestError
+
+    if text not in (None, "long", "short"):
+        raise RequestError(f"{text!r} is no kind of prompt.", "Write long or short.")
+    return cast("Literal['long', 'short'] | None", text)
+
+
+def _device(name: str) -> str:
+    if name != "auto":
+        return name
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,191 @@
+"""Make the videos of one model for a test set: first frames first, then video after video; to be continued."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmbench.baselines.contract import Baseline
+from mmbench.runs.first_frames import FrameStore, make_first_frames, pick_first_frame_variant
+from mmbench.runs.generate_folder import RunFolder, generator_versions
+from mmbench.runs.generate_plan import (
+    GenerateSettings,
+    Job,
+    Shard,
+    check_settings,
+    label_of,
+    plan_jobs,
+    request_for,
+    testset_digest,
+)
+from mmbench.runs.generate_weights import prepare_weights
+from mmbench.runs.manifest import attempt_facts
+from mmbench.weights.cache import sha256_of
+
+if TYPE_CHECKING:
+    from mmbench.baselines.session import Session
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where to compute: "cpu", "cuda" or "cuda:1"; "auto" dtype is the published one. None: the cache of weights."""
+
+    device: str = "cpu"
+    dtype: str = "auto"
+    weights: Path | None = None
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What a run did: videos there before, made now, and failed with their reasons; and the manifest of all."""
+
+    label: str
+    folder: Path
+    manifest: Path
+    before: int
+    made: int
+    failed: tuple[tuple[str, str], ...]
+
+
+def generate(
+    settings: GenerateSettings,
+    out: Path,
+    *,
+    limit: int | None = None,
+    shard: Shard | None = None,
+    machine: Machine | None = None,
+    first_frames: Path | None = None,
+    progress: Progress | None = None,
+) -> Generated:
+    """Make the videos of `settings` in `out`, skipping those that are there; see `generate_folder` for the
+    layout.
+
+    `limit` takes only the first videos of the set, `shard` an equal part of them; several shards may write to
+    one folder at once. `first_frames` is a folder that models may share. Killed at any moment, it loses the
+    video in the making, and the same call finishes the rest. A request that fails is recorded and does not
+    stop the others. Raises RequestError, MissingWeights, ManifestError before the first video.
+    """
+    from mmbench.baselines import registry
+    from mmbench.baselines.session import Session
+    from mmbench.testsets.load import load_testset
+
+    testset = load_testset(settings.testset)
+    model = registry.create(settings.model, settings.prompt_kind)
+    variant = model.pick_variant(settings.variant)
+    run = RunFolder(out, label_of(model, variant))
+    everything = plan_jobs(testset, settings.seed)
+    jobs = (shard or Shard()).of(everything[:limit])
+    check_settings(model, variant, jobs, settings)
+    # what is compared when the run is continued: the set by its content, the variant by its name
+    fixed = settings.model_copy(update={"variant": variant, "testset": testset.name})
+    run.open(fixed, testset_digest(testset), attempt_facts())
+    machine = machine or Machine()
+    work = _Work(run, model, variant, settings, jobs, machine.device, progress)
+    with Session(prepare_weights(machine.weights, model, variant), machine.device, machine.dtype) as session:
+        if model.kind == "i2v":
+            work.prepare_first_frames(first_frames or out / "first_frames", session)
+        work.make_videos(session)
+    manifest = run.write_manifest(everything, work.conditions(everything))
+    return Generated(run.label, out, manifest, work.before, work.made, tuple(sorted(work.failed.items())))
+
+
+def default_folder(settings: GenerateSettings) -> Path:
+    """`runs/SET/MODEL[-VARIANT]` below the current folder."""
+    from mmbench.baselines import registry
+
+    model = registry.create(settings.model, settings.prompt_kind)
+    return Path("runs") / Path(settings.testset).name / label_of(model, model.pick_variant(settings.variant))
+
+
+class _Work:
+    """One invocation: the jobs it is to do, and what has come of them."""
+
+    def __init__(
+        self,
+        run: RunFolder,
+        model: Baseline,
+        variant: str,
+        settings: GenerateSettings,
+        jobs: Sequence[Job],
+        device: str,
+        progress: Progress | None,
+    ) -> None:
+        self.run = run
+        self.model = model
+        self.variant = variant
+        self.settings = settings
+        self.device = device
+        self.progress = progress
+        self.total = len(jobs)
+        self.pending = [job for job in jobs if not run.is_done(job)]
+        self.before = len(jobs) - len(self.pending)
+        self.made = 0
+        self.failed: dict[str, str] = {}
+        self.store: FrameStore | None = None
+
+    def prepare_first_frames(self, folder: Path, session: Session) -> None:
+        """Make the opening pictures that are lacking; a job without one has failed."""
+        from mmbench.baselines import registry
+
+        maker = registry.create_first_frame(self.settings.first_frame)
+        variant = pick_first_frame_variant(maker, self.settings.first_frame_variant, self.model, self.variant)
+        size = self.settings.size or self.model.native(self.variant).size
+        self.store = FrameStore(folder, label_of(maker, variant), size)
+        prepare_weights(session.weights_dir, maker, variant)
+        make_first_frames(self.pending, self.store, maker, variant, session, self._failed_frame, self.progress)
+        self.pending = [job for job in self.pending if job.name not in self.failed]
+
+    def make_videos(self, session: Session) -> None:
+        """Load the model, if there is anything to do, and make one video after the other."""
+        self._report()
+        if self.pending:
+            session.load(self.model, self.variant)
+        for job in self.pending:
+            self._make(job)
+            self._report()
+
+    def conditions(self, jobs: Sequence[Job]) -> dict[str, Path]:
+        """The opening picture of each job, for the manifest."""
+        return {job.name: self.store.path(job) for job in jobs} if self.store else {}
+
+    def _make(self, job: Job) -> None:
+        self.run.clean(job)
+        try:
+            self.run.copy_references(job)
+            first_frame = self.store.open(job) if self.store else None
+            video = self.model.generate(request_for(job, self.settings, first_frame))
+            self.run.keep(job, video, self._facts(job))
+        except Exception as error:
+            # One request must not stop the others; its reason is kept and the next run tries it again.
+            self._fail(job, error, "video")
+        else:
+            self.made += 1
+
+    def _failed_frame(self, job: Job, error: Exception) -> None:
+        self._fail(job, error, "first frame")
+
+    def _fail(self, job: Job, error: Exception, stage: str) -> None:
+        self.run.note_failure(job, error, stage)
+        self.failed[job.name] = f"{stage}: {type(error).__name__}: {error}"
+
+    def _report(self) -> None:
+        if self.progress:
+            self.progress(self.before + self.made + len(self.failed), self.total, f"videos of {self.run.label}")
+
+    def _facts(self, job: Job) -> dict[str, Any]:
+        store = self.store
+        return {
+            "variant": self.variant,
+            "random_weights": self.variant in self.model.tiny_variants,
+            "prompt_kind": self.model.prompt_kind,
+            "base_seed": self.settings.seed,
+            "references": [sha256_of(path) for path in job.identity.references],
+            "first_frame": {"maker": store.maker, "sha256": sha256_of(store.path(job))} if store else None,
+            "licence": self.model.licence,
+            "device": self.device,
+            "versions": generator_versions(),
+        }

@@ -1,0 +1,359 @@
+"""Generation runs of small models of our own: what is made, what is skipped, what is recorded."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from mmbench.errors import ManifestError, RequestError
+from mmbench.runs.generate import Machine, generate
+from mmbench.runs.generate_plan import GenerateSettings, Shard, plan_jobs
+from mmbench.runs.items_in import read_manifest
+from mmbench.runs.seeds import seed_for
+from mmbench.testsets import load_testset
+from mmbench.video.read import probe
+
+TOY = '''
+"""Models without weights: noise from the seed, shifted by the prompt and the pictures."""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mmbench.baselines.contract import Baseline, FirstFrame, Native, Video, VideoInfo
+
+LOG = os.environ.get("TOY_LOG")
+
+
+def log(line):
+    if LOG:
+        with open(LOG, "a") as stream:
+            stream.write(line + "\\n")
+
+
+class Toy(Baseline):
+    name = "toy"
+    kind = "identity"
+    variants = ("default", "other")
+    tiny_variants = ("tiny",)
+    licence = "CC0"
+
+    def native(self, variant=None):
+        return Native(size=(32, 48), frames=3, fps=8, steps=1)
+
+    def load(self, device, dtype, variant, weights_dir):
+        log("load " + self.name)
+
+    def close(self):
+        log("close " + self.name)
+
+    def generate(self, request):
+        prompt = self.prompt_for(request)
+        if os.environ.get("TOY_FAIL", "never") in prompt:
+            raise RuntimeError("the toy broke")
+        time.sleep(float(os.environ.get("TOY_SLEEP", "0")))
+        log(f"video {request.seed}")
+        rng = np.random.default_rng([request.seed, len(prompt)])
+        frames = rng.integers(0, 200, (3, 4, 6, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
+        pictures = request.references + ((request.first_frame,) if request.first_frame else ())
+        shift = np.uint8(sum(int(np.asarray(picture).mean()) for picture in pictures) % 50)
+        info = VideoInfo(request.seed, 0.01, None, prompt, len(prompt) > 300, {"steps": 1})
+        return Video(frames + shift, 8.0, info)
+
+
+class ToyI2V(Toy):
+    name = "toy_i2v"
+    kind = "i2v"
+    default_prompt_kind = "short"
+
+
+class Opening(FirstFrame):
+    name = "opening"
+    tiny_variants = ("tiny",)
+
+    def load(self, device, dtype, variant, weights_dir):
+        log("load opening")
+
+    def close(self):
+        log("close opening")
+
+    def make(self, prompt, references, size, seed, negative=None):
+        assert " img" in prompt
+        if os.environ.get("TOY_FAIL_OPENING", "never") in prompt:
+            raise RuntimeError("no face")
+        log(f"opening {seed}")
+        rng = np.random.default_rng(seed)
+        return Image.fromarray(rng.integers(0, 255, (*size, 3), dtype=np.uint8))
+'''
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with toy_models.py on the import path; returns the log the models write."""
+    folder = tmp_path / "code"
+    folder.mkdir()
+    (folder / "toy_models.py").write_text(TOY)
+    log = tmp_path / "toy.log"
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("TOY_LOG", str(log))
+    monkeypatch.setenv("MMBENCH_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    sys.modules.pop("toy_models", None)
+    return log
+
+
+def write_testset(folder: Path, identities: int = 3, prompts: int = 2) -> Path:
+    """A well-formed set with one 16-pixel picture an identity."""
+    (folder / "references").mkdir(parents=True)
+    rng = np.random.default_rng(7)
+    rows, lines = [], ["identity,prompt_index,prompt_id,prompt,prompt_long"]
+    for number in range(identities):
+        name = f"man_{number:02d}"
+        reference = f"references/{name}.png"
+        Image.fromarray(rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(folder / reference)
+        rows.append({"id": name, "group": "man", "class_word": "man", "references": [reference]})
+        for index in range(prompts):
+            lines.append(f"{name},{index},p:{index},a man img waves {index},A man img of {number} waves {index}")
+    (folder / "identities.json").write_text(json.dumps({"name": "small", "licence": "", "identities": rows}))
+    (folder / "prompts.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture
+def testset(tmp_path: Path) -> Path:
+    return write_testset(tmp_path / "set")
+
+
+def settings(testset: Path, **changes: object) -> GenerateSettings:
+    return GenerateSettings(**{"model": "toy_models:Toy", "testset": str(testset), **changes})
+
+
+def events(log: Path, word: str) -> list[str]:
+    return [line for line in log.read_text().splitlines() if line.startswith(word)] if log.is_file() else []
+
+
+def test_run_makes_every_video_with_sidecar_and_manifest(toy, testset, tmp_path):
+    steps = []
+    out = tmp_path / "run"
+    result = generate(settings(testset), out, progress=lambda *step: steps.append(step))
+    assert (result.label, result.made, result.before, result.failed) == ("toy", 6, 0, ())
+    assert steps[0] == (0, 6, "videos of toy")
+    assert steps[-1] == (6, 6, "videos of toy")
+    items = read_manifest(result.manifest)
+    assert [item.id for item in items] == [f"toy/man_{i:02d}_{p:02d}" for i in range(3) for p in range(2)]
+    for item in items:
+        assert probe(item.video).n_frames == 3
+        assert item.model == "toy"
+        assert item.group == "man"
+        assert all(path.is_file() for path in item.references)
+        assert item.prompt == f"a man waves {item.prompt_index}"
+        assert item.prompt_long == f"A man of {int(item.identity[-2:])} waves {item.prompt_index}"
+        assert item.seed == seed_for(42, item.identity, f"p:{item.prompt_index}")
+        assert item.fps == 8
+        record = json.loads(item.video.with_suffix(".json").read_text())
+        assert record["prompt_used"] == item.prompt_long
+        assert record["prompt_truncated"] is False
+        assert {"settings", "versions", "seconds", "peak_bytes", "video_sha256", "random_weights"} <= set(record)
+
+
+def test_manifest_has_the_columns_evaluate_reads(toy, testset, tmp_path):
+    result = generate(settings(testset), tmp_path / "run", limit=1)
+    with result.manifest.open() as stream:
+        header = next(csv.reader(stream))
+    assert ",".join(header) == (
+        "id,model,identity,group,video,references,prompt,prompt_long,prompt_index,seed,fps,condition"
+    )
+
+
+def test_run_folder_can_be_moved(toy, testset, tmp_path):
+    generate(settings(testset, model="toy_models:ToyI2V", first_frame="toy_models:Opening"), tmp_path / "run")
+    moved = (tmp_path / "run").rename(tmp_path / "moved")
+    for item in read_manifest(moved / "manifest.csv"):
+        assert item.video.is_file()
+        assert item.condition is not None
+        assert item.condition.is_file()
+        assert all(path.is_file() for path in item.references)
+
+
+def test_second_run_makes_nothing_and_loads_nothing(toy, testset, tmp_path):
+    generate(settings(testset), tmp_path / "run")
+    toy.unlink()
+    result = generate(settings(testset), tmp_path / "run")
+    assert (result.made, result.before) == (0, 6)
+    assert not toy.exists()
+
+
+def test_damaged_video_is_made_again_as_it_was(toy, testset, tmp_path):
+    generate(settings(testset), tmp_path / "run")
+    video = tmp_path / "run" / "videos" / "man_01_00.mp4"
+    whole = video.read_bytes()
+    video.write_bytes(whole[:100])
+    video.with_name("man_02_00.json").unlink()
+    result = generate(settings(testset), tmp_path / "run")
+    assert (result.made, result.before) == (2, 4)
+    assert video.read_bytes() == whole
+
+
+def test_videos_do_not_depend_on_order_or_shards(toy, testset, tmp_path):
+    generate(settings(testset), tmp_path / "whole")
+    for index in (3, 1, 2):
+        result = generate(settings(testset), tmp_path / "parts", shard=Shard(index, 3))
+        assert result.made == 2
+    names = sorted(path.name for path in (tmp_path / "whole" / "videos").glob("*.mp4"))
+    assert names == sorted(path.name for path in (tmp_path / "parts" / "videos").glob("*.mp4"))
+    for name in names:
+        one, other = ((tmp_path / run / "videos" / name).read_bytes() for run in ("whole", "parts"))
+        assert one == other
+    assert (tmp_path / "whole/manifest.csv").read_text() == (tmp_path / "parts/manifest.csv").read_text()
+
+
+def test_failure_is_recorded_and_does_not_stop_the_others(toy, testset, tmp_path, monkeypatch):
+    monkeypatch.setenv("TOY_FAIL", "of 1 waves 0")
+    result = generate(settings(testset), tmp_path / "run")
+    assert result.made == 5
+    assert result.failed == (("man_01_00", "video: RuntimeError: the toy broke"),)
+    failure = tmp_path / "run" / "failures" / "man_01_00.json"
+    assert "the toy broke" in json.loads(failure.read_text())["traceback"]
+    assert len(read_manifest(result.manifest)) == 5
+    monkeypatch.delenv("TOY_FAIL")
+    again = generate(settings(testset), tmp_path / "run")
+    assert (again.made, again.before, again.failed) == (1, 5, ())
+    assert not failure.exists()
+    assert len(read_manifest(again.manifest)) == 6
+
+
+def test_first_frames_come_first_and_the_maker_is_freed(toy, testset, tmp_path):
+    chosen = settings(testset, model="toy_models:ToyI2V", first_frame="toy_models:Opening")
+    generate(chosen, tmp_path / "run")
+    words = [line.split()[0] + " " + line.split()[1] for line in toy.read_text().splitlines()]
+    kinds = [word if word.startswith(("load", "close")) else word.split()[0] for word in words]
+    assert kinds == [
+        *("load opening", *["opening"] * 6, "close opening"),
+        *("load toy_i2v", *["video"] * 6, "close toy_i2v"),
+    ]
+    record = json.loads((tmp_path / "run/videos/man_00_00.json").read_text())
+    assert record["prompt_used"] == "a man waves 0", "image-to-video models get the short prompt"
+    assert record["first_frame"]["maker"] == "opening"
+
+
+def test_first_frames_are_shared_and_kept(toy, testset, tmp_path):
+    chosen = settings(testset, model="toy_models:ToyI2V", first_frame="toy_models:Opening")
+    generate(chosen, tmp_path / "a", first_frames=tmp_path / "frames")
+    toy.unlink()
+    generate(chosen, tmp_path / "b", first_frames=tmp_path / "frames")
+    assert events(toy, "opening") == []
+    assert (tmp_path / "a/videos/man_00_00.mp4").read_bytes() == (tmp_path / "b/videos/man_00_00.mp4").read_bytes()
+    other = settings(testset, model="toy_models:ToyI2V", first_frame="toy_models:Opening", seed=1)
+    generate(other, tmp_path / "c", first_frames=tmp_path / "frames")
+    assert len(events(toy, "opening")) == 6, "another seed needs other pictures"
+
+
+def test_failed_first_frame_fails_its_video_only(toy, testset, tmp_path, monkeypatch):
+    monkeypatch.setenv("TOY_FAIL_OPENING", "of 2 waves 1")
+    chosen = settings(testset, model="toy_models:ToyI2V", first_frame="toy_models:Opening")
+    result = generate(chosen, tmp_path / "run")
+    assert result.made == 5
+    assert result.failed == (("man_02_01", "first frame: RuntimeError: no face"),)
+
+
+def test_other_settings_need_another_folder(toy, testset, tmp_path):
+    generate(settings(testset), tmp_path / "run", limit=1)
+    with pytest.raises(ManifestError, match="seed was 42, now 7"):
+        generate(settings(testset, seed=7), tmp_path / "run")
+    with pytest.raises(ManifestError, match="another run"):
+        generate(settings(write_testset(tmp_path / "set2", 4)), tmp_path / "run")
+    generate(settings(testset, variant="default"), tmp_path / "run")
+
+
+def test_wrong_request_is_refused_before_loading(toy, testset, tmp_path):
+    with pytest.raises(RequestError, match="32x48"):
+        generate(settings(testset, size=(64, 64)), tmp_path / "run")
+    with pytest.raises(RequestError, match="3 frames"):
+        generate(settings(testset, frames=9), tmp_path / "run")
+    with pytest.raises(RequestError, match="variant"):
+        generate(settings(testset, variant="huge"), tmp_path / "run")
+    with pytest.raises(RequestError, match="no model"):
+        generate(settings(testset, model="no_such_model"), tmp_path / "run")
+    assert events(toy, "load") == []
+
+
+def test_tiny_variant_is_marked(toy, testset, tmp_path):
+    result = generate(settings(testset, variant="tiny"), tmp_path / "run", limit=1, machine=Machine("cpu"))
+    assert result.label == "toy-tiny"
+    assert json.loads((tmp_path / "run/videos/man_00_00.json").read_text())["random_weights"] is True
+
+
+def test_seeds_are_fixed_for_ever(testset):
+    # printf '42|man_01|human:4' | sha256sum | cut -c1-8
+    assert f"{seed_for(42, 'man_01', 'human:4'):08x}" == "0df9f650"
+    jobs = plan_jobs(load_testset(testset), 42)
+    assert len({job.seed for job in jobs}) == len(jobs)
+    assert all(0 <= job.seed < 2**32 for job in jobs)
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "a/b", "1", "-1/2", "1/0"])
+def test_bad_shards(text):
+    with pytest.raises(RequestError, match="shard"):
+        Shard.parse(text)
+
+
+def test_shards_cover_everything_once(testset):
+    jobs = plan_jobs(load_testset(testset), 42)
+    for count in range(1, 9):
+        parts = [Shard(index, count).of(jobs) for index in range(1, count + 1)]
+        assert sorted(job.name for part in parts for job in part) == sorted(job.name for job in jobs)
+
+
+def app():
+    import typer
+
+    from mmbench.cli.generate import generate as command
+
+    cli = typer.Typer()
+    cli.command()(command)
+    return cli
+
+
+def test_cli_run_and_exit_code(toy, testset, tmp_path, monkeypatch):
+    call = ["--model", "toy_models:Toy", "--testset", str(testset), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    monkeypatch.setenv("TOY_FAIL", "of 1 waves 0")
+    result = CliRunner().invoke(app(), call)
+    assert result.exit_code == 1, result.output
+    assert "5 videos made, 0 were there, 1 failed" in result.output
+    monkeypatch.delenv("TOY_FAIL")
+    result = CliRunner().invoke(app(), [*call, "--shard", "1/1"])
+    assert result.exit_code == 0, result.output
+    assert "1 videos made, 5 were there, 0 failed" in result.output
+    assert "mmbench evaluate --manifest" in result.output
+
+
+def test_cli_single_video(toy, testset, tmp_path):
+    reference = testset / "references" / "man_00.png"
+    out = tmp_path / "one.mp4"
+    call = ["--prompt", "a man img waves", "--reference", str(reference), "--out", str(out), "--device", "cpu"]
+    result = CliRunner().invoke(app(), ["--model", "toy_models:Toy", *call, "--seed", "9"])
+    assert result.exit_code == 0, result.output
+    assert probe(out).n_frames == 3
+    record = json.loads(out.with_suffix(".json").read_text())
+    assert (record["seed"], record["prompt_used"]) == (9, "a man waves")
+    opening = ["--first-frame", "toy_models:Opening"]
+    result = CliRunner().invoke(app(), ["--model", "toy_models:ToyI2V", *opening, *call])
+    assert result.exit_code == 0, result.output
+    call[1] = "a man waves"
+    result = CliRunner().invoke(app(), ["--model", "toy_models:ToyI2V", *opening, *call])
+    assert isinstance(result.exception, RequestError)
+    assert "--first-frame-image" in str(result.exception)
+
+
+def test_cli_needs_a_set_or_a_prompt(toy):
+    assert isinstance(CliRunner().invoke(app(), ["--model", "toy_models:Toy"]).exception, RequestError)
