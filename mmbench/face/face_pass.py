@@ -23,6 +23,11 @@ BATCH = 8
 # Cuts kept for a slot, the heaviest tracks' first: bounds the memory of a crowd.
 CHIPS_PER_SLOT = 8
 
+# A face may be out of sight for this share of the clip before its track ends (and for this many frames at
+# least). No time in seconds: the frame rate is only a claim, and tracks may not depend on it.
+LONGEST_GAP = 0.25
+LEAST_GAP = 3.0
+
 
 @dataclass
 class _Chip:
@@ -55,8 +60,7 @@ class FacePass:
         self._slots = sample_indices(clip.n_frames, SLOTS)
         self._reach = half_slot(clip.n_frames, SLOTS)
         self._slot_set = {int(slot) for slot in self._slots}
-        # A face may be out of sight for two slots before its track ends.
-        self._linker = Linker(max_gap=max(2.0, 4 * self._reach))
+        self._linker = Linker(max_gap=max(LEAST_GAP, LONGEST_GAP * clip.n_frames))
         self._seen: list[int] = []
         self._second: dict[int, list[Face]] = {}
         self._chips: list[dict[int, _Chip]] = [{} for _ in range(SLOTS)]

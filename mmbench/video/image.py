@@ -47,8 +47,8 @@ def open_image(
         raise MediaError(f"{file}: the file is empty.", "Write it again.")
     try:
         with warnings.catch_warnings():
-            # Pillow's own limit only warns at first; ours decides.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # Pillow only warns of large pictures and broken EXIF data; our limits decide.
+            warnings.simplefilter("ignore")
             with Image.open(file, formats=formats) as image:
                 limits.check_size(str(file), *image.size)
                 yield image
