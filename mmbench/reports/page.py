@@ -17,6 +17,7 @@ from mmbench.reports.comparison import Comparison
 from mmbench.reports.plots import colours, distribution_svg
 from mmbench.reports.published import PublishedTable
 from mmbench.reports.samples import Samples
+from mmbench.reports.standings import standings
 from mmbench.reports.tables import Cell, Column, Table, TableRow
 from mmbench.reports.verdicts import format_p
 
@@ -70,6 +71,7 @@ def page_html(content: PageContent) -> str:
         script=Markup(script),
         policy=_policy(style, script),
         data=Markup(_data(content, palette)),
+        standings=standings(content.comparisons),
         run=list(_flat(content.run)),
         text_of=cell_text,
         bar_of=_bars(content.everything),

@@ -29,7 +29,7 @@ class Sample:
 
     `n_total` counts every clip of the model, unusable files included, so that coverage is honest. `labels` name
     what made the numbers ("dis", "dlib v2"); `weights` are the distinct sets of weight files (name, sha256).
-    `set_size` is set for a set statistic: the clips its one value was computed over.
+    A set statistic has its `set_size` (the clips its one value was computed over) and `remarks` of the metric.
     """
 
     model: str
@@ -42,6 +42,7 @@ class Sample:
     weights: tuple[tuple[tuple[str, str], ...], ...] = ()
     random_weights: bool = False
     set_size: int = 0
+    remarks: tuple[str, ...] = ()
 
     @property
     def clusters(self) -> tuple[str, ...]:
@@ -140,6 +141,7 @@ def _set_sample(row: SetRow, score: Score, clips: Sequence[ItemRow]) -> Sample:
         weights=(_weights(score),) if ok else (),
         random_weights=ok and (_is_random(score) or any(generator_is_random(clip.item) for clip in clips)),
         set_size=row.n,
+        remarks=_remarks(score),
     )
 
 
@@ -149,9 +151,24 @@ def _number(score: Score) -> float:
 
 
 def _label(score: Score) -> str:
+    """Backend, version of the definition, order of a set: what must agree before two values are compared."""
     backend = score.provenance.backend if score.provenance else ""
-    version = score.details.get("version")
-    return f"{backend} v{version}".strip() if isinstance(version, int) else backend
+    version, order = score.details.get("version"), score.details.get("order")
+    parts = (
+        backend,
+        f"v{version}" if isinstance(version, int) else "",
+        f"{order} order" if isinstance(order, str) else "",
+    )
+    return " ".join(part for part in parts if part)
+
+
+def _remarks(score: Score) -> tuple[str, ...]:
+    """What the metric itself says about a set: its warning, its spread over splits."""
+    warning, spread = score.details.get("warning"), score.details.get("std")
+    return (
+        *((warning,) if isinstance(warning, str) and warning else ()),
+        *((f"standard deviation over its splits {spread:.2f}",) if isinstance(spread, float) else ()),
+    )
 
 
 def _weights(score: Score) -> tuple[tuple[str, str], ...]:

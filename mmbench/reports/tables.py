@@ -219,7 +219,7 @@ def _cell(sample: Sample | None, facts: MetricFacts, options: TableOptions) -> C
             n_total=sample.n_total,
             label=label,
             random_weights=sample.random_weights,
-            note=OF_A_SET,
+            note="; ".join((OF_A_SET, *sample.remarks)),
         )
     estimate = cluster_mean(sample.values, sample.clusters, bounds=facts.range, seed=options.seed)
     return Cell(
@@ -243,11 +243,11 @@ def _hidden(sample: Sample, options: TableOptions) -> bool:
 
 
 def _why(sample: Sample) -> tuple[str, str]:
-    """The most frequent reason; with others, how many."""
-    first = sample.gaps[0]
-    others = len(sample.gaps) - 1
+    """The most frequent reason, one of the metric rather than of an unusable clip; with others, how many."""
+    gaps = [gap for gap in sample.gaps if not gap.unusable] or list(sample.gaps)
+    others = len(gaps) - 1
     more = f" (and {others} other reason{'s' if others > 1 else ''} on other clips)" if others else ""
-    return first.reason.rstrip(".") + more, first.remedy
+    return gaps[0].reason.rstrip(".") + more, gaps[0].remedy
 
 
 def _mark(cells: list[Cell], facts: MetricFacts, random_weights: RandomWeights) -> list[Cell]:

@@ -10,6 +10,7 @@ from scipy import stats as scipy_stats
 
 from mmbench.errors import ManifestError
 from mmbench.reports.comparison import Comparison, compare, compare_all
+from mmbench.reports.standings import standings
 from mmbench.score import Score
 
 
@@ -160,3 +161,19 @@ def test_a_side_needs_exactly_one_model(make_row: Any, facts: Any) -> None:
         compare([*one, make_row("b", "anna", id_similarity=0.9)], one, facts)
     with pytest.raises(ManifestError, match="no rows"):
         compare(one, [], facts)
+
+
+def test_standings_count_decided_comparisons(make_row: Any, facts: Any) -> None:
+    values = {"best": 0.9, "middle": 0.8, "same": 0.8}
+    rng = np.random.default_rng(2)
+    rows = [
+        make_row(model, f"id{n}", similarity_decay=value + float(rng.normal(0, 0.01)))
+        for model, value in values.items()
+        for n in range(14)
+    ]
+    found = standings(compare_all(rows, facts))
+    counts = {
+        model: (cell.wins, cell.losses, cell.undecided)
+        for model, (cell,) in zip(found.models, found.cells, strict=True)
+    }
+    assert counts == {"best": (0, 2, 0), "middle": (1, 0, 1), "same": (1, 0, 1)}  # lower is better here

@@ -152,13 +152,15 @@ def test_other_identities_warn(facts: Any, make_row: Any) -> None:
 def test_set_metrics_have_no_interval_and_say_so(facts: Any, make_row: Any) -> None:
     rows = [make_row(m, i, id_similarity=0.9) for m in "ab" for i in IDENTITIES]
     sets = [
-        SetRow("a", 3, (Score.ok("inception_score", 9.5, Provenance("inception")),)),
+        SetRow("a", 3, (Score.ok("inception_score", 9.5, order="manifest", std=0.25, warning="3 clips are few"),)),
         SetRow("b", 3, (Score.missing("inception_score", "fewer than 10 videos", "Add clips."),)),
     ]
     table = build_table(rows, sets, facts)
     found = cell(table, "a", "inception_score")
     assert (found.mean, found.low, found.n) == (9.5, None, 3)
-    assert "set statistic" in found.note
+    assert found.note.startswith("set statistic")
+    assert "3 clips are few; standard deviation over its splits 0.25" in found.note
+    assert table.columns[0].heading == "Inception score (manifest order) ↑"
     assert cell(table, "b", "inception_score").reason == "fewer than 10 videos"
 
 
