@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mmbench.errors import RequestError
 
 from .contract import Kind, Native, Parameters, PromptKind, Size
-from .diffusers_folder import open_folder, read_config
+from .diffusers_folder import open_folder
 from .files import registered, repo_folder
 from .pictures import cover
 from .runtime import Plan, Sampled, TorchBaseline, is_cut, place, seeded, to_uint8

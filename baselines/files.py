@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmbench.errors import MissingWeights
+from mmbench.errors import MissingWeights, WeightsError
 
 if TYPE_CHECKING:
     from mmbench.weights import WeightFile
@@ -16,7 +16,9 @@ def registered(*repos: str, names: tuple[str, ...] = ()) -> tuple[WeightFile, ..
     """Entries of the shared registry that belong to the hub repositories `repos`, then those called `names`."""
     from mmbench.weights import find, registry
 
-    of_repos = (entry for repo in repos for entry in registry().values() if entry.repo == repo)
+    of_repos = [entry for repo in repos for entry in registry().values() if entry.repo == repo]
+    if lost := set(repos) - {entry.repo for entry in of_repos}:
+        raise WeightsError(f"The registry of weights has no files of {', '.join(sorted(lost))}.", "Reinstall mmbench.")
     return (*of_repos, *(find(name) for name in names))
 
 
