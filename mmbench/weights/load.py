@@ -123,4 +123,5 @@ def load_strict(module: nn.Module, state: Mapping[str, Tensor], source: str, ren
     if any(problems.values()):
         text = "; ".join(f"{len(keys)} {what}: {', '.join(keys[:8])}" for what, keys in problems.items() if keys)
         raise WeightsError(f"{source} does not fit {type(module).__name__}: {text}.", "Use the published file.")
-    module.load_state_dict(given, strict=True)
+    # a module built on the meta device has no storage to copy into: it takes the tensors themselves
+    module.load_state_dict(given, strict=True, assign=any(tensor.is_meta for tensor in wanted.values()))
