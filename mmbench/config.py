@@ -102,12 +102,12 @@ class GenerateSettings(Settings):
 
 
 class ReportSettings(Settings):
-    """How numbers are summarised. Intervals are bootstrapped over identities with `seed`."""
+    """How numbers are summarised. `metrics` empty means the paper's columns; `seed` is the bootstrap's."""
 
     title: str = "mmbench leaderboard"
-    resamples: int = Field(default=2000, ge=100)
+    metrics: tuple[str, ...] = ()
+    random_weights: Literal["hide", "show", "rank"] = "hide"
     seed: int = 0
-    include_random_weights: bool = False
 
 
 class RunSettings(Settings):

@@ -43,12 +43,17 @@ def run_all(
 
     Raises ManifestError when the settings name neither models nor videos; errors of the steps pass through.
     """
-    from mmbench.reports.build import build_report
+    from mmbench.reports.build import ReportOptions, build_report
+    from mmbench.reports.tables import TableOptions
     from mmbench.runs.evaluate import evaluate
 
     items = generated_items(settings, out, progress) if settings.generate.models else given_items(settings, base)
     done = evaluate(items, out / "evaluation", settings.evaluate, workers=workers, progress=progress)
-    return Journey(done, build_report(done.run, report or out / "report", settings.report))
+    wanted = settings.report
+    table = TableOptions(
+        wanted.title, metrics=wanted.metrics or None, random_weights=wanted.random_weights, seed=wanted.seed
+    )
+    return Journey(done, build_report(done.run, report or out / "report", ReportOptions(table)))
 
 
 def given_items(settings: RunSettings, base: Path) -> list[Item]:

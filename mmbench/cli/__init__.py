@@ -33,10 +33,13 @@ def _root(
 
 
 def _register() -> None:
-    from mmbench.cli import evaluate, inspect
+    from mmbench.cli import evaluate, inspect, report, weights
 
     app.command("run")(evaluate.run)
     app.command("evaluate")(evaluate.evaluate)
+    app.command("report")(report.report)
+    app.command("compare")(report.compare)
+    app.add_typer(weights.app, name="weights")
     app.command("doctor")(inspect.doctor)
     app.command("explain")(inspect.explain)
 

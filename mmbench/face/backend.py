@@ -67,12 +67,13 @@ class TwoStageBackend(FaceBackend, Protocol):
         """As `detect`, the slow stage alone."""
 
 
-def make_backend(name: str, *, threads: int = 1) -> FaceBackend:
+def make_backend(name: str, *, threads: int = 1, tiny: bool = False) -> FaceBackend:
     """The backend of that name, its weight files checked and loaded.
 
     "dlib" (default of the suite): HOG, then a CNN, 68 points, 128-d embeddings. "insightface": SCRFD and
     ArcFace. "retinaface": RetinaFace landmarks with dlib's embeddings. `threads` spreads dlib's HOG detector
-    over cores without changing any result; the others ignore it.
+    over cores without changing any result; the others ignore it. `tiny` takes small random networks instead
+    of the others' weights (for tests; dlib's are always the real ones).
 
     Raises MissingWeights or WeightsError when a weight file is absent or wrong, MissingDependency when a
     package is not installed, MMBenchError for an unknown name.
@@ -84,9 +85,9 @@ def make_backend(name: str, *, threads: int = 1) -> FaceBackend:
     if name == "insightface":
         from mmbench.face.insightface_backend import InsightFaceBackend
 
-        return InsightFaceBackend()
+        return InsightFaceBackend(tiny=tiny)
     if name == "retinaface":
         from mmbench.face.retinaface_backend import RetinaFaceBackend
 
-        return RetinaFaceBackend()
+        return RetinaFaceBackend(tiny=tiny)
     raise MMBenchError(f"There is no face backend {name!r}.", f"Known backends: {', '.join(BACKENDS)}.")

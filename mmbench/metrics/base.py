@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.items import Item
-from mmbench.score import Score
+from mmbench.score import Provenance, Score
 
 if TYPE_CHECKING:
     from mmbench.encode.inception import InceptionResult
@@ -139,6 +139,7 @@ class StoredFeatures:
 
     item: Item
     log_probs: NDArray[np.float32]
+    provenance: Provenance | None = None
 
 
 class SetMetric(Metric):

@@ -10,7 +10,7 @@ from pathlib import Path
 from mmbench.config import EvaluateSettings
 from mmbench.errors import ManifestError
 from mmbench.items import Item
-from mmbench.metrics.base import SetMetric
+from mmbench.metrics.base import SetMetric, StoredFeatures
 from mmbench.runs.engine import work
 from mmbench.runs.features import read_features
 from mmbench.runs.gather import prepare_passes, prepare_references
@@ -115,9 +115,19 @@ def score_sets(run: Path, rows: Sequence[ItemRow], settings: EvaluateSettings) -
     sets = []
     for model in dict.fromkeys(row.item.model for row in rows):
         features = read_features(run, [row.item for row in rows if row.item.model == model and not row.error])
-        scores = [s for metric in metrics for s in unmet_scores(metric, unmet) or metric.measure_set(features)]
+        scores = [s for metric in metrics for s in unmet_scores(metric, unmet) or _measure_set(metric, features)]
         sets.append(SetRow(model, len(features), tuple(scores)))
     return sets
+
+
+def _measure_set(metric: SetMetric, features: Sequence[StoredFeatures]) -> list[Score]:
+    """Scores of a set with their provenance; clips measured by different networks are not one set."""
+    makers = {str(clip.provenance): clip.provenance for clip in features}
+    if len(makers) > 1:
+        reason = "Its clips were measured with different networks or versions."
+        return [Score.missing(f.name, reason, "Evaluate into a new folder.") for f in metric.all_facts()]
+    maker = next(iter(makers.values()), None)
+    return [replace(s, provenance=s.provenance or maker) for s in metric.measure_set(features)]
 
 
 def _open_run(run: Path, items: Sequence[Item], settings: EvaluateSettings) -> RunManifest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,9 +89,15 @@ class Gatherer:
 
     def __init__(self, settings: EvaluateSettings, metrics: Sequence[Metric], items: Sequence[Item], run: Path) -> None:
         from mmbench.face.bank import build_bank
+        from mmbench.face.cache import FaceCache
 
         self._run = run
         self._passes, self.unmet = prepare_passes(settings, metrics)
+        self._caches = {
+            need: FaceCache(cache_dir(), make().backend, make().frames)
+            for need, make in self._passes.items()
+            if need in (Need.FACES, Need.ARCFACE)
+        }
         self._references: dict[Need, Mapping[str, ReferenceFaces]] = {
             need: load(path)
             for need in (Need.REFERENCES, Need.ARCFACE)
@@ -108,10 +115,17 @@ class Gatherer:
         from mmbench.video.read import open_clip
 
         clip = open_clip(item.video, fps=item.fps)
-        passes = {need: make() for need, make in self._passes.items()}
+        found: dict[Need, Any] = {}
+        for need, cache in self._caches.items():
+            if (track := cache.get(clip.info)) is not None:
+                found[need] = track
+        passes = {need: make() for need, make in self._passes.items() if need not in found}
         cadence = CadencePass()
         info = clip.decode([cadence, *passes.values()])
-        found: dict[Need, Any] = {need: made.finish() for need, made in passes.items()}
+        for need, made in passes.items():
+            found[need] = made.finish()
+            if need in self._caches:
+                self._caches[need].put(info, found[need])
         return Evidence(
             item,
             replace(info, warnings=(*info.warnings, *cadence.finish())),
@@ -129,17 +143,26 @@ class Gatherer:
     def keep_features(self, item: Item, evidence: Evidence) -> None:
         """Store what set metrics need of this clip."""
         if evidence.inception is not None:
-            write_features(self._run, item, evidence.inception.log_probs)
+            write_features(self._run, item, evidence.inception.log_probs, evidence.inception.provenance)
 
     def _lookup(self, need: Need, paths: tuple[Path, ...]) -> ReferenceFaces | None:
         return lookup(self._references.get(need, {}), paths)
 
 
+def cache_dir() -> Path:
+    """Where face passes are kept between runs: `MMBENCH_CACHE`, else the platform's cache folder for mmbench."""
+    if chosen := os.environ.get("MMBENCH_CACHE"):
+        return Path(chosen).expanduser() / "faces"
+    import pooch
+
+    return Path(pooch.os_cache("mmbench")) / "faces"
+
+
 def face_backend(name: str, settings: EvaluateSettings) -> FaceBackend:
-    """The face network of that name, tiny and untrained where the settings say so and it is not installed anyway."""
+    """The face network of that name; random weights where the settings say so (dlib's real ones come with it)."""
     from mmbench.face.backend import make_backend
 
-    return make_backend(name, tiny=settings.random_weights and name != "dlib")
+    return make_backend(name, tiny=settings.random_weights)
 
 
 def _face_pass(backend: FaceBackend, frames: Any) -> MakePass:
