@@ -1,7 +1,7 @@
-"""The modules that Magic Mirror adds to an adapted DiT layer: CAN, phi_face and the decoupled face keys and values.
+"""What Magic Mirror adds to an adapted DiT layer: CAN, phi_face and the decoupled face keys and values.
 
-Widths and initialisation: `README.md`. All three start as no-ops: last Linears of CAN and phi_face and W_v2 are
-zero, so training starts from the base model (but for the 32 new keys that face rows add to the softmax).
+Widths and initialisation: `README.md`. All three start as no-ops: the last Linears of CAN and phi_face and
+W_v2 are zero, so training starts from the base model (but for the keys that face rows add to the softmax).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class ConditionedAdaptiveNorm(nn.Module):
         return out.unflatten(-1, (12, -1))
 
     def time_part(self, silu_temb: Tensor, shift: Tensor) -> Tensor:
-        """What the first Linear makes of time alone, bias included: [T, time_dim], [T, dim] -> [T, hidden]."""
+        """The first Linear's share of time alone, bias included: [T, time_dim], [T, dim] -> [T, hidden]."""
         rows = torch.cat([silu_temb, shift], dim=-1)
         return F.linear(rows, self.linear_in.weight[:, self.id_dim :], self.linear_in.bias)
 
@@ -49,7 +49,7 @@ class ConditionedAdaptiveNorm(nn.Module):
 
 
 class FaceModulation(nn.Module):
-    """phi_face: shift, scale, gate of the face rows, for attention and for the FFN, from time (SiLU, two Linears)."""
+    """phi_face: shift, scale, gate of the face rows, for attention and for the FFN, from time alone."""
 
     def __init__(self, time_dim: int, dim: int) -> None:
         super().__init__()
@@ -68,9 +68,10 @@ class FaceModulation(nn.Module):
 
 
 class FaceKeyValue(nn.Module):
-    """K2 and V2 of the decoupled cross-attention, from the projected face tokens; queries are the layer's own.
+    """K2 and V2 of the decoupled cross-attention, from the projected face tokens; the queries are the
+    layer's.
 
-    Starts as a copy of the layer's key projection and key norm; V2 = 0, so the added attention starts at zero.
+    Starts as a copy of the layer's key projection and key norm; V2 = 0, so the added attention is zero.
     """
 
     def __init__(self, dim: int, heads: int, norm_eps: float = 1e-6) -> None:
@@ -97,7 +98,7 @@ class FaceKeyValue(nn.Module):
 
 
 class FaceProjection(nn.Module):
-    """W_f and a LayerNorm: face tokens into the DiT's width ("a projection layer to align facial modalities")."""
+    """W_f and a LayerNorm: face tokens into the DiT's width (the paper's modality-aligning projection)."""
 
     def __init__(self, face_dim: int, dim: int) -> None:
         super().__init__()
@@ -115,7 +116,7 @@ class FaceProjection(nn.Module):
 
 
 class LayerAdapter(nn.Module):
-    """The additions of one adapted layer; a part that a variant switches off is None and has no parameters."""
+    """The additions of one adapted layer; a part that a variant switches off is None."""
 
     def __init__(
         self, can: ConditionedAdaptiveNorm | None, phi_face: FaceModulation | None, kv: FaceKeyValue | None
@@ -128,7 +129,7 @@ class LayerAdapter(nn.Module):
     def forward(
         self, silu_temb: Tensor, shift: Tensor, p_id: Tensor | None, face: Tensor | None
     ) -> tuple[Tensor | None, Tensor | None, tuple[Tensor, Tensor] | None]:
-        """All parts at once: CAN's residual [B, 12, dim], m_face [B, 6, dim], (K2, V2); None for what is off."""
+        """All parts at once: CAN's residual [B, 12, dim], m_face [B, 6, dim], (K2, V2); None where off."""
         residual = None if self.can is None or p_id is None else self.can(p_id, silu_temb, shift)
         factors = None if self.phi_face is None else self.phi_face(silu_temb)
         key_value = None if self.kv is None or face is None else self.kv(face)

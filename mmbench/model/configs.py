@@ -43,45 +43,45 @@ def _small(
     codec: tuple[int, int],
 ) -> ModelSize:
     latent_side = side // codec[0]
-    transformer = dict(
-        num_attention_heads=heads,
-        attention_head_dim=head_dim,
-        num_layers=layers,
-        in_channels=codec[1],
-        out_channels=codec[1],
-        time_embed_dim=time_dim,
-        text_embed_dim=text_dim,
-        max_text_seq_length=num_text,
-        sample_width=latent_side,
-        sample_height=latent_side,
-        sample_frames=9,
-        face_dim=face_dim,
-        num_face_tokens=num_face,
-        id_proj_dim=time_dim,
-        can_hidden_dim=time_dim,
-    )
-    face_encoder = dict(
-        vision_dim=face_dim,
-        vision_layers=2,
-        vision_heads=2,
-        vision_mlp_dim=2 * face_dim,
-        image_size=32,
-        patch_size=8,
-        embedding_dim=32,
-        face_dim=face_dim,
-        head_dim=16,
-        tau_id_depth=depth,
-        tau_face_depth=depth,
-        num_face_tokens=num_face,
-        text_dim=text_dim,
-    )
+    transformer = {
+        "num_attention_heads": heads,
+        "attention_head_dim": head_dim,
+        "num_layers": layers,
+        "in_channels": codec[1],
+        "out_channels": codec[1],
+        "time_embed_dim": time_dim,
+        "text_embed_dim": text_dim,
+        "max_text_seq_length": num_text,
+        "sample_width": latent_side,
+        "sample_height": latent_side,
+        "sample_frames": 9,
+        "face_dim": face_dim,
+        "num_face_tokens": num_face,
+        "id_proj_dim": time_dim,
+        "can_hidden_dim": time_dim,
+    }
+    face_encoder = {
+        "vision_dim": face_dim,
+        "vision_layers": 2,
+        "vision_heads": 2,
+        "vision_mlp_dim": 2 * face_dim,
+        "image_size": 32,
+        "patch_size": 8,
+        "embedding_dim": 32,
+        "face_dim": face_dim,
+        "head_dim": 16,
+        "tau_id_depth": depth,
+        "tau_face_depth": depth,
+        "num_face_tokens": num_face,
+        "text_dim": text_dim,
+    }
     return ModelSize(name, side, side, 9, 4, transformer, face_encoder, codec, (1, 2))
 
 
 SIZES: dict[str, ModelSize] = {
     "5b": ModelSize("5b", 480, 720, 49, 50),
-    "nano": _small("nano", 4, 32, 6, 64, 64, 16, 8, 64, 2, 64, (8, 64)),
-    "smoke": _small("smoke", 4, 16, 2, 32, 32, 12, 4, 32, 1, 32, (8, 16)),
+    "nano": _small("nano", 4, 32, 6, 64, 64, 160, 8, 64, 2, 64, (8, 64)),
+    "smoke": _small("smoke", 4, 16, 2, 32, 32, 160, 4, 32, 1, 32, (8, 16)),
 }
 
 

@@ -21,9 +21,7 @@ class FaceEmbeds:
 
     def repeat(self, times: int) -> FaceEmbeds:
         """Each identity `times` times in a row: a b -> a a b b."""
-        return FaceEmbeds(
-            self.identity.repeat_interleave(times, dim=0), self.tokens.repeat_interleave(times, dim=0)
-        )
+        return FaceEmbeds(self.identity.repeat_interleave(times, dim=0), self.tokens.repeat_interleave(times, dim=0))
 
     def copies(self, times: int) -> FaceEmbeds:
         """The whole batch `times` times: a b -> a b a b, the order of the halves of guidance."""

@@ -1,9 +1,9 @@
-"""`MagicMirrorFaceEncoder`: reference pictures to identity and face tokens, and identity into the text embedding."""
+"""`MagicMirrorFaceEncoder`: reference pictures to identity and face tokens, and identity into the text."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -29,7 +29,7 @@ class MagicMirrorFaceEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # 
     tau_id_depth is fixed by PhotoMaker-V2's checkpoint; tau_face_depth 12 is our choice (see README.md).
     """
 
-    _no_split_modules = ["CLIPEncoderLayer", "PerceiverLayer"]  # noqa: RUF012
+    _no_split_modules: ClassVar[list[str]] = ["CLIPEncoderLayer", "PerceiverLayer"]
 
     @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
@@ -62,9 +62,7 @@ class MagicMirrorFaceEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # 
                 patch_size=patch_size,
             )
         )
-        self.tau_id = IdentityPerceiver(
-            embedding_dim, vision_dim, face_dim, tau_id_depth, head_dim, num_id_tokens
-        )
+        self.tau_id = IdentityPerceiver(embedding_dim, vision_dim, face_dim, tau_id_depth, head_dim, num_id_tokens)
         self.tau_face = Perceiver(
             vision_dim,
             tau_face_width or face_dim,
@@ -80,9 +78,7 @@ class MagicMirrorFaceEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # 
     def from_pretrained(cls, pretrained_model_name_or_path: str, **kwargs: Any) -> Any:
         """diffusers' loader; a missing parameter is a WeightsError instead of a warning."""
         want_info = kwargs.pop("output_loading_info", False)
-        model, info = super().from_pretrained(
-            pretrained_model_name_or_path, output_loading_info=True, **kwargs
-        )
+        model, info = super().from_pretrained(pretrained_model_name_or_path, output_loading_info=True, **kwargs)
         if info["missing_keys"]:
             raise WeightsError(
                 f"{pretrained_model_name_or_path}: {len(info['missing_keys'])} face encoder parameters are "
@@ -99,9 +95,7 @@ class MagicMirrorFaceEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # 
         them, so the number of face tokens does not depend on n.
         """
         batch, num = pixel_values.shape[:2]
-        states = self.vision(
-            pixel_values.flatten(0, 1).to(self.dtype), output_hidden_states=True
-        ).hidden_states
+        states = self.vision(pixel_values.flatten(0, 1).to(self.dtype), output_hidden_states=True).hidden_states
         last, penultimate = states[-1], states[-2]
         identity = self.tau_id(embeddings.flatten(0, 1).to(self.dtype), last)
         tokens = self.tau_face(penultimate.unflatten(0, (batch, num)).flatten(1, 2))

@@ -1,7 +1,8 @@
 """The fast path: one buffer [text | video | face], tabulated factors, fused element-wise work.
 
-Equal to the direct path up to rounding (fp32: <= 1e-6 relative; a test holds it there). Face rows lie last, so the
-layers that they skip see the first rows of the buffer: nothing is split or joined, and no FLOP is spent on them.
+Equal to the direct path up to rounding (fp32: <= 1e-6 relative; a test holds it there). Face rows lie last,
+so the layers that they skip see the first rows of the buffer: nothing is split or joined, no FLOP is spent
+on them.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _LayerFactors:
-    """Vectors of one layer at one step: shift_scale [2, B, 3, 2, D], gate [2, B, 3, D]; first axis attention, FFN."""
+    """One layer at one step: shift_scale [2, B, 3, 2, D], gate [2, B, 3, D]; first axis attention, then
+    FFN."""
 
     shift_scale: Tensor
     gate: Tensor
@@ -39,8 +41,8 @@ class _LayerFactors:
 class FastPlan:
     """Tables of one schedule and, with an identity, of one video; `video=None` is the base model.
 
-    `attention_backend` is a diffusers attention backend name; None takes each layer's own
-    (`transformer.set_attention_backend`), or cuDNN's on Hopper GPUs where none was set.
+    `attention_backend` is a diffusers attention backend name ("_native_cudnn", "flash", ...), used where
+    `transformer.set_attention_backend` has set none.
     """
 
     schedule: ScheduleTable
@@ -63,8 +65,6 @@ class FastPlan:
         if face is not None:
             rows = torch.cat([rows, face.to(rows.dtype)], dim=1)
         segments = Segments(num_text, num_base - num_text, num_face)
-        backend = self.attention_backend or default_attention_backend(latents)
-
         update: Tensor | None = None
         gate: Tensor | None = None
         for index, block in enumerate(model.transformer_blocks):
@@ -77,7 +77,7 @@ class FastPlan:
             x = kernels.add_norm_modulate(
                 rows, update, gate, factors.shift_scale[0], block.norm1.norm, segments, num_rows
             )
-            update = self._attend(block, index if adapted else None, x, rotary, segments, backend)
+            update = self._attend(block, index if adapted else None, x, rotary, segments)
             x = kernels.add_norm_modulate(
                 rows, update, factors.gate[0], factors.shift_scale[1], block.norm2.norm, segments, num_rows
             )
@@ -113,7 +113,6 @@ class FastPlan:
         rows: Tensor,
         rotary: tuple[Tensor, Tensor] | None,
         segments: Segments,
-        backend: str | None,
     ) -> Tensor:
         """Joint attention of `rows` [B, n, D] and, in adapted layers, the decoupled face attention."""
         attn = block.attn1
@@ -123,7 +122,7 @@ class FastPlan:
         query = kernels.norm_rotate_(query, attn.norm_q, rotary, segments)
         key = kernels.norm_rotate_(key, attn.norm_k, rotary, segments)
         own = attn.processor._attention_backend
-        out = dispatch_attention_fn(query, key, value, backend=own or backend)
+        out = dispatch_attention_fn(query, key, value, backend=own or self.attention_backend)
         video = self.video
         if video is not None and adapted_layer is not None and adapted_layer in video.key_value:
             out = out.contiguous()
@@ -134,7 +133,7 @@ class FastPlan:
 
 def _feed_forward(block: CogVideoXBlock, rows: Tensor) -> Tensor:
     """The block's FFN without its dropouts."""
-    out: Tensor = block.ff.net[2](kernels.gelu_linear(rows, block.ff.net[0].proj))
+    out: Tensor = block.ff.net[2](F.gelu(block.ff.net[0].proj(rows), approximate="tanh"))
     return out
 
 
@@ -147,13 +146,6 @@ def _restart_face(
             rows[:, span][:, : update[:, span].shape[1]] += gate[:, index, None] * update[:, span]
     rows[:, segments.spans()[2]] = face
     return rows, None
-
-
-def default_attention_backend(tensor: Tensor) -> str | None:
-    """cuDNN attention on Hopper and later, where it was measured faster; else PyTorch's own choice."""
-    if tensor.is_cuda and torch.cuda.get_device_capability(tensor.device)[0] >= 9:
-        return "_native_cudnn"
-    return None
 
 
 def fast_path_blocker(model: MagicMirrorTransformer3DModel) -> str | None:
@@ -197,6 +189,3 @@ def modulation_released(model: MagicMirrorTransformer3DModel, to: str = "cpu") -
     finally:
         for module in modules:
             module.to(home)
-
-
-__all__ = ["FastPlan", "default_attention_backend", "fast_path_blocker", "modulation_released"]

@@ -1,4 +1,4 @@
-"""The fusion MLP: identity tokens enter the text embedding at the identity word (paper section 3.2, F_fuse)."""
+"""The fusion MLP: identity tokens enter the text embedding at the identity word (section 3.2, F_fuse)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class FusionMLP(nn.Module):
 
     Each MLP is LayerNorm, Linear, GELU, Linear. Magic Mirror uses text_dim 4096 and id_dim 4096 (two identity
     tokens of 2048, flattened), `norm=False`, and a zero last Linear in both, so that it starts as the
-    identity function. With `norm=True` (closing LayerNorm), text_dim 2048 and id_dim 2048 it is PhotoMaker-V2's
-    module, whose rows are one identity token each; load that with `photomaker.split_state`.
+    identity function. With `norm=True` (closing LayerNorm) and both widths 2048 it is PhotoMaker-V2's module,
+    whose rows are one identity token each; load that with `photomaker.split_state`.
     """
 
     def __init__(self, text_dim: int = 4096, id_dim: int = 4096, norm: bool = False) -> None:
@@ -41,9 +41,7 @@ class FusionMLP(nn.Module):
         return out
 
 
-def fuse_masked_rows(
-    fusion: FusionMLP, text: Tensor, mask: Tensor, identity: Tensor, scale: float = 1.0
-) -> Tensor:
+def fuse_masked_rows(fusion: FusionMLP, text: Tensor, mask: Tensor, identity: Tensor, scale: float = 1.0) -> Tensor:
     """Replace the text rows where the mask is set: x_hat = m * x_fuse + (1 - m) * x (paper eq. 4).
 
     text [B, N, text_dim], mask bool [B, N], identity [B, id_dim]; only masked rows are computed. `scale`

@@ -1,8 +1,8 @@
 """How an adapted layer runs: a stock CogVideoX block whose two norms and attention know about face rows.
 
-The blocks stay `CogVideoXBlock`: face rows ride on the encoder side, [text | face], and a `LayerContext` takes
-the place of the time embedding. Given a plain tensor instead, norms and attention do exactly what the stock
-classes do. So LoRA, quantised layers, hooks and gradient checkpointing keep working.
+The blocks stay `CogVideoXBlock`: face rows ride on the encoder side, [text | face], and a `LayerContext`
+takes the place of the time embedding. Given a plain tensor instead, norms and attention do exactly what the
+stock classes do. So LoRA, quantised layers, hooks and gradient checkpointing keep working.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from mmbench.model.adapter import LayerAdapter
 class ProjectedIdentity:
     """The identity in the DiT's widths, the same for every layer and step of a video.
 
-    p_id [B, c1] for CAN, face h_face0 [B, N_f, D] for the face rows and K2/V2 (None where a variant has no such
-    part), weight [B, 1, 1]: identity_scale, 0 for a sample whose identity was dropped.
+    p_id [B, c1] for CAN, face h_face0 [B, N_f, D] for the face rows and K2/V2 (None where a variant has no
+    such part), weight [B, 1, 1]: identity_scale, 0 for a sample whose identity was dropped.
     """
 
     p_id: Tensor | None
@@ -50,7 +50,8 @@ class LayerContext:
     key_value: tuple[Tensor, Tensor] | None = field(default=None, init=False)
 
     def run_adapter(self, shift: Tensor) -> None:
-        """Fill residual [B, 12, D] (weighted), face_factors [B, 6, D], key_value; `shift` is mu1_vid [B, D]."""
+        """Fill residual [B, 12, D] (weighted), face_factors [B, 6, D], key_value; `shift` is mu1_vid [B,
+        D]."""
         residual, self.face_factors, self.key_value = self.adapter(
             F.silu(self.temb), shift, self.identity.p_id, self.identity.face
         )
@@ -76,9 +77,7 @@ class JointLayerNormZero(CogVideoXLayerNormZero):  # type: ignore[misc]  # diffu
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Video [B, N_v, D] and [text | face] rows -> both modulated, video gate, encoder-side gate."""
         if not isinstance(temb, LayerContext):
-            out: tuple[Tensor, Tensor, Tensor, Tensor] = super().forward(
-                hidden_states, encoder_hidden_states, temb
-            )
+            out: tuple[Tensor, Tensor, Tensor, Tensor] = super().forward(hidden_states, encoder_hidden_states, temb)
             return out
         factors = self.linear(self.silu(temb.temb)).unflatten(1, (6, -1))
         if self.position == 0:
@@ -100,9 +99,7 @@ class JointLayerNormZero(CogVideoXLayerNormZero):  # type: ignore[misc]  # diffu
             ],
             dim=1,
         )
-        gate = torch.cat(
-            [text[:, 2:].expand(-1, num_text, -1), face[:, 2:].expand(-1, temb.num_face_rows, -1)], dim=1
-        )
+        gate = torch.cat([text[:, 2:].expand(-1, num_text, -1), face[:, 2:].expand(-1, temb.num_face_rows, -1)], dim=1)
         return hidden, encoder, video[:, 2:], gate
 
     def _modulate(self, rows: Tensor, factors: Tensor) -> Tensor:
@@ -115,8 +112,8 @@ class JointAttnProcessor:
     """CogVideoX attention plus, where the layer's context has K2 and V2, the decoupled face attention.
 
     out = W_o(SDPA(Q, K, V) + weight * SDPA(Q, K2, V2)), Q after its norm and rotation for both (v1 eq. 7).
-    Goes through diffusers' attention dispatch, so `transformer.set_attention_backend` works; fused QKV weights
-    are used where they are present.
+    Goes through diffusers' attention dispatch, so `transformer.set_attention_backend` works; fused QKV
+    weights are used where they are present.
     """
 
     _attention_backend = None
@@ -143,9 +140,7 @@ class JointAttnProcessor:
         key = _normed(attn.norm_k, key)
         if image_rotary_emb is not None:
             query, key = (
-                torch.cat(
-                    [x[:, :, :num_encoder], apply_rotary_emb(x[:, :, num_encoder:], image_rotary_emb)], 2
-                )
+                torch.cat([x[:, :, :num_encoder], apply_rotary_emb(x[:, :, num_encoder:], image_rotary_emb)], 2)
                 for x in (query, key)
             )
         query, key, value = (x.transpose(1, 2) for x in (query, key, value))

@@ -1,7 +1,8 @@
 """Element-wise work of the fast path in one pass each: three Triton kernels, and the same in plain PyTorch.
 
-`add_norm_modulate`, `norm_rotate_` and `add_face_attention_` take the kernels on a CUDA device where Triton is
-installed, else the plain functions; the two agree up to the rounding of intermediate results in low precision.
+`add_norm_modulate`, `norm_rotate_` and `add_face_attention_` take the kernels on a CUDA device where Triton
+is installed, else the plain functions; the two agree up to the rounding of intermediate results in low
+precision.
 """
 
 from __future__ import annotations
@@ -47,8 +48,9 @@ def add_norm_modulate(
 ) -> Tensor:
     """rows += gate * update (in place), then LN(rows) * (1 + scale) + shift of the first `num_out` rows.
 
-    rows [B, N, D]; update [B, n, D] with n <= N belongs to the first n rows, or None; gate [B, 3, D] and factors
-    [B, 3, 2, D] (shift, scale) hold one vector for each of text, video, face. Returns [B, num_out, D].
+    rows [B, N, D]; update [B, n, D] with n <= N belongs to the first n rows, or None; gate [B, 3, D] and
+    factors [B, 3, 2, D] (shift, scale) hold one vector for each of text, video, face. Returns [B, num_out,
+    D].
     """
     if use_triton(rows):
         from mmbench.model import triton_kernels
@@ -123,21 +125,8 @@ def add_face_attention_(out: Tensor, query: Tensor, key: Tensor, value: Tensor, 
     return plain_add_face_attention(out, query, key, value, weight)
 
 
-def plain_add_face_attention(
-    out: Tensor, query: Tensor, key: Tensor, value: Tensor, weight: Tensor
-) -> Tensor:
+def plain_add_face_attention(out: Tensor, query: Tensor, key: Tensor, value: Tensor, weight: Tensor) -> Tensor:
     """`add_face_attention_` through SDPA."""
     query, key, value = (x.transpose(1, 2) for x in (query, key, value))
     attended = F.scaled_dot_product_attention(query, key, value).transpose(1, 2)
     return out.add_(weight[..., None] * attended)
-
-
-def gelu_linear(rows: Tensor, linear: nn.Linear) -> Tensor:
-    """GELU (tanh form) of a Linear; on CUDA the activation is done in the matrix product's epilogue.
-
-    rows [B, n, D] -> [B, n, linear.out_features].
-    """
-    if rows.is_cuda and linear.bias is not None and type(linear) is nn.Linear:
-        flat = torch._addmm_activation(linear.bias, rows.flatten(0, 1), linear.weight.t(), use_gelu=True)
-        return flat.unflatten(0, rows.shape[:2])
-    return F.gelu(linear(rows), approximate="tanh")

@@ -150,7 +150,7 @@ _LAYER_KEYS = {
 
 
 def resampler_keys(depth: int, learned_queries: bool) -> dict[str, str]:
-    """Upstream key -> our key of one `Perceiver`, as IP-Adapter, PhotoMaker-V2 and DynamiCrafter name them."""
+    """Upstream key -> our key of one `Perceiver`: IP-Adapter, PhotoMaker-V2 and DynamiCrafter share names."""
     keys = {f"{m}.{p}": f"{m}.{p}" for m in ("proj_in", "proj_out", "norm_out") for p in ("weight", "bias")}
     if learned_queries:
         keys["latents"] = "queries"
@@ -175,10 +175,8 @@ def tau_id_keys(depth: int = 4) -> dict[str, str]:
     return keys
 
 
-def take_keys(
-    state: Mapping[str, Tensor], keys: Mapping[str, str], prefix: str, source: str
-) -> dict[str, Tensor]:
-    """The tensors of `state` under `prefix`, renamed by `keys` (upstream -> ours); all must be there, no other.
+def take_keys(state: Mapping[str, Tensor], keys: Mapping[str, str], prefix: str, source: str) -> dict[str, Tensor]:
+    """The tensors of `state` under `prefix`, renamed by `keys` (upstream -> ours); all, and no other.
 
     `source` names the file in the error. Raises WeightsError on a missing or an unknown key under `prefix`.
     """

@@ -1,8 +1,8 @@
-"""PhotoMaker-V2's checkpoint, split by an explicit key map into the parts that Magic Mirror and the baseline share.
+"""PhotoMaker-V2's checkpoint, split by an explicit key map: Magic Mirror and the baseline share its parts.
 
 The public `photomaker-v2.bin` holds `id_encoder` (463 tensors: a fine-tuned CLIP ViT-L/14, tau_id, a fusion
-module for SDXL's text width, two unused projections) and `lora_weights`. Magic Mirror takes the CLIP tower and
-tau_id; PhotoMaker itself takes the fusion module and the LoRA as well.
+module for SDXL's text width, two unused projections) and `lora_weights`. Magic Mirror takes the CLIP tower
+and tau_id; PhotoMaker itself takes the fusion module and the LoRA as well.
 """
 
 from __future__ import annotations
@@ -36,16 +36,14 @@ _UNUSED = {"visual_projection.weight", "visual_projection_2.weight"}
 
 @dataclass(frozen=True)
 class PhotoMakerState:
-    """State dicts under our key names: CLIP tower (without prefix), `IdentityPerceiver`, `FusionMLP(norm=True)`."""
+    """State dicts under our names: CLIP tower (no prefix), `IdentityPerceiver`, `FusionMLP(norm=True)`."""
 
     vision: dict[str, Tensor]
     tau_id: dict[str, Tensor]
     fusion: dict[str, Tensor]
 
 
-def split_state(
-    id_encoder: Mapping[str, Tensor], source: str = "id_encoder", depth: int = 4
-) -> PhotoMakerState:
+def split_state(id_encoder: Mapping[str, Tensor], source: str = "id_encoder", depth: int = 4) -> PhotoMakerState:
     """Split the checkpoint's `id_encoder` dict; every key must be accounted for (WeightsError otherwise).
 
     `depth` is tau_id's number of layers (4 in the public file; smaller in tests).
@@ -68,17 +66,15 @@ def split_state(
 
 
 def read_checkpoint(path: Path) -> tuple[PhotoMakerState, dict[str, Tensor]]:
-    """Read `photomaker-v2.bin` (tensors only, no pickled code): the encoder's parts and the SDXL LoRA weights."""
+    """Read `photomaker-v2.bin` (tensors only, no pickled code): encoder parts and SDXL LoRA weights."""
     if not path.is_file():
         raise MissingWeights(
             f"{path}: the PhotoMaker-V2 checkpoint is not there.",
-            "Download photomaker-v2.bin (1.8 GB, Apache-2.0) from the hub repository TencentARC/PhotoMaker-V2.",
+            "Download photomaker-v2.bin (1.8 GB, Apache-2.0) from the hub: TencentARC/PhotoMaker-V2.",
         )
     held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     if not isinstance(held, dict) or not {"id_encoder", "lora_weights"} <= held.keys():
-        raise WeightsError(
-            f"{path}: no 'id_encoder' and 'lora_weights' in it.", "Fetch photomaker-v2.bin again."
-        )
+        raise WeightsError(f"{path}: no 'id_encoder' and 'lora_weights' in it.", "Fetch photomaker-v2.bin again.")
     return split_state(held["id_encoder"], str(path)), held["lora_weights"]
 
 

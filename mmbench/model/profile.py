@@ -53,7 +53,8 @@ class CostTable:
 
     @property
     def total_parameters(self) -> int:
-        """The base and everything that Magic Mirror adds. The face recogniser runs outside and is not counted."""
+        """The base and everything that Magic Mirror adds. The face recogniser runs outside and is not
+        counted."""
         return sum(row.parameters for row in self.parameters)
 
 
@@ -64,7 +65,8 @@ def cost_table(size: str = "5b") -> CostTable:
 
 
 def parameter_rows(size: ModelSize) -> tuple[ParameterRow, ...]:
-    """Parameters of every module. The learned null rows (98,304 at full size) are in the row "null face rows"."""
+    """Parameters of every module. The learned null rows (98,304 at full size) are in the row "null face
+    rows"."""
     from mmbench.model.face_encoder import MagicMirrorFaceEncoder
     from mmbench.model.transformer import ADAPTER_PREFIXES, MagicMirrorTransformer3DModel
 
@@ -126,8 +128,7 @@ def flops_rows(size: ModelSize) -> tuple[FlopsRow, ...]:
     """One forward pass of a clip and of one frame, direct path, batch 1."""
     frames = sorted({size.frames, 1}, reverse=True)
     return tuple(
-        FlopsRow(f"{n} frame{'s' if n > 1 else ''} {size.height}x{size.width}", *forward_flops(size, n))
-        for n in frames
+        FlopsRow(f"{n} frame{'s' if n > 1 else ''} {size.height}x{size.width}", *forward_flops(size, n)) for n in frames
     )
 
 

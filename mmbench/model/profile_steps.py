@@ -1,8 +1,10 @@
-"""Seconds and memory of one denoising step, with random weights of the real size: the measured half of Table 3.
+"""Seconds and memory of one denoising step, with random weights of the real size: the measured half of
+Table 3.
 
-One step is one guided prediction (batch 2) at the size's default clip. Rows are timed in turn, round after round
-in one process, so a ratio of two rows is a median of paired runs. Each row reports the peak of the loop with
-nothing but the transformer on the device (text encoder, VAE and face encoder are not resident then).
+One step is one guided prediction (batch 2) at the size's default clip. Rows are timed in turn, round after
+round in one process, so a ratio of two rows is a median of paired runs. Each row reports the peak of the
+loop with nothing but the transformer on the device (text encoder, VAE and face encoder are not resident
+then).
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from mmbench.model.transformer import ADAPTER_PREFIXES, MagicMirrorTransformer3D
 
 STOCK, OPTIMISED, MIRROR, DIRECT = "stock base", "optimised base", "Magic Mirror", "Magic Mirror, direct path"
 ROWS = (STOCK, OPTIMISED, MIRROR, DIRECT)
-"""Stock: diffusers' own class, eager. Optimised: our fast path, no identity. Direct: everything every step."""
+"""Stock: diffusers' own class, eager. Optimised: our fast path, no identity. Direct: everything every step.
+"""
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,8 @@ class StepBench:
         return time.perf_counter() - start
 
     def peak_gib(self, row: str) -> float | None:
-        """Peak memory of a loop of two steps, with the modulation weights released where tables replace them."""
+        """Peak memory of a loop of two steps, with the modulation weights released where tables replace
+        them."""
         if self.device.type != "cuda":
             return None
         scope: AbstractContextManager[None] = nullcontext()
@@ -192,14 +196,9 @@ def profile_steps(
             say(f"round {turn - warmup} {row}: {taken:.4f} s")
     rows = tuple(StepRow(r, tuple(seconds[r]), statistics.median(seconds[r]), peaks[r]) for r in ROWS)
     ratios = tuple(
-        _ratio(seconds, *pair)
-        for pair in ((OPTIMISED, STOCK), (MIRROR, OPTIMISED), (MIRROR, STOCK), (DIRECT, STOCK))
+        _ratio(seconds, *pair) for pair in ((OPTIMISED, STOCK), (MIRROR, OPTIMISED), (MIRROR, STOCK), (DIRECT, STOCK))
     )
-    name = (
-        torch.cuda.get_device_name(place)
-        if place.type == "cuda"
-        else f"CPU, {torch.get_num_threads()} thread(s)"
-    )
+    name = torch.cuda.get_device_name(place) if place.type == "cuda" else f"CPU, {torch.get_num_threads()} thread(s)"
     return StepProfile(
         size,
         name,

@@ -1,18 +1,18 @@
 """`MagicMirrorTransformer3DModel`: CogVideoX's transformer with identity adapters in every other layer.
 
-The keys of the base model are unchanged, so base, LoRA and quantised checkpoints load. Without a face, or with
-`identity_scale=0`, the forward pass is the base's own, bit for bit.
+The keys of the base model are unchanged, so base, LoRA and quantised checkpoints load. Without a face, or
+with `identity_scale=0`, the forward pass is the base's own, bit for bit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
-from diffusers.models.modeling_utils import ModelMixin  # noqa: F401  # pipelines look the name up in this module
+from diffusers.models.modeling_utils import ModelMixin  # pipelines look the name up in this module
 from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTransformer3DModel
 from diffusers.utils import apply_lora_scale
 from torch import Tensor, nn
@@ -47,8 +47,8 @@ class MagicMirrorTransformer3DModel(CogVideoXTransformer3DModel):  # type: ignor
     the projected tokens in each adapted layer), "visible" (join as if they were text).
     """
 
-    _skip_layerwise_casting_patterns = ["patch_embed", "norm", "phi_face", "can"]  # noqa: RUF012
-    _no_split_modules = ["CogVideoXBlock", "CogVideoXPatchEmbed", "LayerAdapter"]  # noqa: RUF012
+    _skip_layerwise_casting_patterns: ClassVar[list[str]] = ["patch_embed", "norm", "phi_face", "can"]
+    _no_split_modules: ClassVar[list[str]] = ["CogVideoXBlock", "CogVideoXPatchEmbed", "LayerAdapter"]
     _supports_gradient_checkpointing = True
 
     # Every parent argument is spelt out: with **kwargs the registered config could not be saved.
@@ -140,23 +140,21 @@ class MagicMirrorTransformer3DModel(CogVideoXTransformer3DModel):  # type: ignor
         adapted = range(0, num_layers, adapter_every) if has_face or has_layer_parts else ()
         for layer in adapted:
             self.adapters[str(layer)] = LayerAdapter(
-                ConditionedAdaptiveNorm(id_proj_dim, time_dim, dim, can_hidden_dim)
-                if conditioned_norm
-                else None,
+                ConditionedAdaptiveNorm(id_proj_dim, time_dim, dim, can_hidden_dim) if conditioned_norm else None,
                 FaceModulation(time_dim, dim) if face_modulation else None,
                 FaceKeyValue(dim, num_attention_heads) if face_cross_attention else None,
             )
             block = self.transformer_blocks[layer]
             block.norm1, block.norm2 = (
-                JointLayerNormZero(time_dim, dim, norm_elementwise_affine, norm_eps, position)
-                for position in (0, 1)
+                JointLayerNormZero(time_dim, dim, norm_elementwise_affine, norm_eps, position) for position in (0, 1)
             )
         for block in self.transformer_blocks:
             block.attn1.set_processor(JointAttnProcessor())
         self.reset_identity_parameters()
 
     def reset_identity_parameters(self) -> None:
-        """Initialise everything that the base does not have; K2 starts from the layer's present key weights."""
+        """Initialise everything that the base does not have; K2 starts from the layer's present key
+        weights."""
         for part in (self.face_proj, self.id_proj):
             if part is not None:
                 part.reset_parameters()
@@ -183,9 +181,7 @@ class MagicMirrorTransformer3DModel(CogVideoXTransformer3DModel):  # type: ignor
         Only some of them, or any base parameter, missing: WeightsError.
         """
         want_info = kwargs.pop("output_loading_info", False)
-        model, info = super().from_pretrained(
-            pretrained_model_name_or_path, output_loading_info=True, **kwargs
-        )
+        model, info = super().from_pretrained(pretrained_model_name_or_path, output_loading_info=True, **kwargs)
         missing, ours = set(info["missing_keys"]), set(model.identity_parameter_names())
         if missing - ours or (missing and missing != ours):
             names = sorted(missing - ours or missing)
@@ -262,10 +258,11 @@ class MagicMirrorTransformer3DModel(CogVideoXTransformer3DModel):  # type: ignor
     ) -> tuple[Tensor] | Transformer2DModelOutput:
         """The base's forward pass, with an identity.
 
-        hidden_states [B, T', C, H/8, W/8], encoder_hidden_states [B, N_t, text_dim] (already fused), timestep
-        [B]. face: embeddings of B samples; None, or identity_scale 0, is the base itself. identity_present bool
-        [B]: False drops a sample's identity. plan, step: take the tabulated path (`mmbench.model.fast`) at that
-        index of the plan's schedule; face, identity_scale and identity_present are then in the plan.
+        hidden_states [B, T', C, H/8, W/8], encoder_hidden_states [B, N_t, text_dim] (already fused),
+        timestep [B]. face: embeddings of B samples; None, or identity_scale 0, is the base itself.
+        identity_present bool [B]: False drops a sample's identity. plan, step: take the tabulated path
+        (`mmbench.model.fast`) at that index of the plan's schedule; face, identity_scale and
+        identity_present are then in the plan.
         """
         if plan is not None:
             sample = plan.forward(self, hidden_states, encoder_hidden_states, step, image_rotary_emb)
@@ -326,9 +323,7 @@ class MagicMirrorTransformer3DModel(CogVideoXTransformer3DModel):  # type: ignor
                 condition = LayerContext(temb, adapter, identity, num_face)
                 kwargs["identity"] = condition
             if torch.is_grad_enabled() and self.gradient_checkpointing:
-                video, encoder = self._gradient_checkpointing_func(
-                    block, video, encoder, condition, rotary, kwargs
-                )
+                video, encoder = self._gradient_checkpointing_func(block, video, encoder, condition, rotary, kwargs)
             else:
                 video, encoder = block(
                     hidden_states=video,
@@ -345,7 +340,8 @@ class MagicMirrorTransformer3DModel(CogVideoXTransformer3DModel):  # type: ignor
         return self.unpatchify(self.proj_out(video), latents.shape)
 
     def unpatchify(self, rows: Tensor, shape: Iterable[int]) -> Tensor:
-        """Output rows [B, N_v, p * p * C] of CogVideoX 1.0 -> [B, T', C, H', W'], `shape` being the latents'."""
+        """Output rows [B, N_v, p * p * C] of CogVideoX 1.0 -> [B, T', C, H', W'], `shape` being the
+        latents'."""
         batch, frames, _, height, width = shape
         p = self.config.patch_size
         grid = rows.reshape(batch, frames, height // p, width // p, -1, p, p)

@@ -38,7 +38,7 @@ def _add_norm_modulate_kernel(  # type: ignore[no-untyped-def]
     row_ptr = rows_ptr + (batch * num_rows + row) * dim + cols
     stored = tl.load(row_ptr, mask=inside, other=0.0)
     x = stored.to(tl.float32)
-    if HAS_UPDATE:
+    if HAS_UPDATE:  # noqa: SIM102  # a branch of the compiler, the inner one of the kernel
         if row < num_update:
             y = tl.load(update_ptr + (batch * num_update + row) * dim + cols, mask=inside, other=0.0)
             g = tl.load(gate_ptr + (batch * 3 + segment) * dim + cols, mask=inside, other=0.0)
@@ -125,10 +125,7 @@ def _norm_rotate_kernel(  # type: ignore[no-untyped-def]
     x -= (tl.sum(x, axis=1) / HEAD_DIM)[:, None]
     x *= tl.rsqrt(tl.sum(x * x, axis=1) / HEAD_DIM + eps)[:, None]
     if AFFINE:
-        x = (
-            x * tl.load(weight_ptr + col).to(tl.float32)[None, :]
-            + tl.load(bias_ptr + col).to(tl.float32)[None, :]
-        )
+        x = x * tl.load(weight_ptr + col).to(tl.float32)[None, :] + tl.load(bias_ptr + col).to(tl.float32)[None, :]
     if (row >= num_text) & (row < num_text_video):
         angle = (row - num_text) * HEAD_DIM + col
         cos = tl.load(cos_ptr + angle)[None, :]
@@ -139,9 +136,7 @@ def _norm_rotate_kernel(  # type: ignore[no-untyped-def]
     tl.store(ptr, x.to(heads_ptr.dtype.element_ty), mask=inside)
 
 
-def norm_rotate_(
-    heads: Tensor, norm: nn.LayerNorm, rotary: tuple[Tensor, Tensor], segments: Segments
-) -> Tensor:
+def norm_rotate_(heads: Tensor, norm: nn.LayerNorm, rotary: tuple[Tensor, Tensor], segments: Segments) -> Tensor:
     """See `kernels.norm_rotate_`; in place."""
     batch, num_rows, num_heads, head_dim = heads.shape
     cos, sin = (x.to(heads.device, torch.float32).contiguous() for x in rotary)

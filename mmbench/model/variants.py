@@ -41,4 +41,5 @@ VARIANTS: dict[str, Variant] = {
     "G": _variant(True, True, True, True, False),
     "Full": _variant(True, True, True, True, True),
 }
-"""Rows of v2 Table 3, read by counting their ticks: A-E are not cumulative (D is B + m_face, E is A + CAN)."""
+"""Rows of v2 Table 3, read by counting their ticks: A-E are not cumulative (D is B + m_face, E is A + CAN).
+"""
