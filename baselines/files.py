@@ -49,18 +49,26 @@ def require(weights_dir: Path, files: tuple[WeightFile, ...]) -> None:
 
     absent = [entry for entry in files if not place_of(entry, weights_dir).is_file()]
     if absent:
-        lines = "\n".join(
-            f"  {entry.repo or entry.name} {entry.path}: {entry.size_text}, {entry.licence}"
-            + (f" [{entry.limits}]" if entry.limits else "")
-            for entry in absent
-        )
+        terms: dict[tuple[str, str, str], list[WeightFile]] = {}
+        for entry in absent:
+            terms.setdefault((entry.repo or entry.archive, entry.licence, entry.limits), []).append(entry)
+        lines = [
+            f"  {source} (licence: {licence}{f'; {limits}' if limits else ''}):\n    "
+            + "\n    ".join(f"{entry.path or entry.location}, {entry.size_text}" for entry in entries)
+            for (source, licence, limits), entries in terms.items()
+        ]
         raise MissingWeights(
-            f"{len(absent)} of {len(files)} weight files are not in {weights_dir}:\n{lines}\n",
-            "Get them: mmbench weights get " + " ".join(entry.name for entry in absent),
+            f"{len(absent)} of {len(files)} weight files are not in {weights_dir}:\n" + "\n".join(lines) + "\n",
+            "Get them: mmbench weights get " + " ".join(dict.fromkeys(short_name(entry) for entry in absent)),
         )
     for entry in files:
         if entry.size is not None or entry.sha256 or entry.sha256_prefix:
             verify(place_of(entry, weights_dir), entry, quick=True)
+
+
+def short_name(entry: WeightFile) -> str:
+    """What to ask for: the group of a generator's files, which `mmbench weights get` completes, else the file."""
+    return entry.groups[-1] if "generators" in entry.groups else entry.name
 
 
 def place_of(entry: WeightFile, weights_dir: Path) -> Path:
