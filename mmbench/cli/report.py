@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from mmbench.reports.build import ReportPaths
     from mmbench.reports.comparison import Comparison
     from mmbench.reports.tables import Table
     from mmbench.runs.rows import ItemRow
@@ -35,8 +36,6 @@ def report(
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
 ) -> None:
     """Leaderboard of a run with intervals and coverage, as a page and as Markdown, CSV, LaTeX and JSON."""
-    from rich.console import Console
-
     from mmbench.reports.build import ReportOptions, build_report
     from mmbench.reports.published import DEFAULT
     from mmbench.reports.tables import TableOptions
@@ -49,10 +48,7 @@ def report(
         random_weights=random_weights,
         seed=seed,
     )
-    paths = build_report(run, out, ReportOptions(table=table, published=quoted, clips=clips))
-    console = Console(highlight=False)
-    print_table(paths.table, console)
-    console.print(f"Page: {paths.page}", soft_wrap=True, markup=False)
+    print_leaderboard(build_report(run, out, ReportOptions(table=table, published=quoted, clips=clips)))
 
 
 def compare(
@@ -78,6 +74,15 @@ def compare(
     print_comparison(comparison, Console(highlight=False))
     if out is not None:
         _write(comparison, out)
+
+
+def print_leaderboard(report: ReportPaths) -> None:
+    """The table of a report that was just written, and where its page is."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    print_table(report.table, console)
+    console.print(f"Page: {report.page}", soft_wrap=True, markup=False)
 
 
 def print_table(table: Table, console: Console) -> None:

@@ -12,6 +12,8 @@ from mmbench.reports.media import Media, MediaShelf
 from mmbench.reports.samples import generator_is_random, sorted_rows
 from mmbench.runs.rows import ItemRow
 
+UNUSABLE = "not shown: the clip could not be used"
+
 Status = Literal["measured", "partly", "error"]
 
 
@@ -115,7 +117,7 @@ def _view(row: ItemRow, facts: Mapping[str, MetricFacts], shelf: MediaShelf) -> 
         remedy=row.error.remedy if row.error else "",
         warnings=clip.warnings if clip else (),
         random_weights=generator_is_random(item),
-        media=shelf.place(item.video, f"{item.model}-{item.video.stem}"),
+        media=Media("none", note=UNUSABLE) if row.error else shelf.place(item.video, f"{item.model}-{item.video.stem}"),
         scores=scores,
         curves=curves_of(row, facts),
     )

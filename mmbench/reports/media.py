@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from mmbench.errors import MediaError
+
 FOLDER = "media"
 VIDEOS = frozenset({".mp4", ".m4v", ".webm", ".mov"})
+CONVERTED = frozenset({".avi", ".mkv"})
 PICTURES = frozenset({".gif", ".webp", ".png", ".jpg", ".jpeg", ".avif", ".bmp"})
 
 Kind = Literal["video", "image", "none"]
@@ -54,9 +57,9 @@ class MediaShelf:
     def _place(self, source: Path, hint: str) -> Media:
         if not self.keep:
             return Media("none", note="this page was made without clips")
-        if source.is_dir():
-            return self._first_picture(source, hint)
         suffix = source.suffix.lower()
+        if source.is_dir() or (suffix in CONVERTED and source.is_file()):
+            return self._convert(source, hint)
         if suffix not in VIDEOS | PICTURES:
             return Media("none", note=f"browsers cannot show {suffix or 'this file'}: {source.name}")
         if not source.is_file():
@@ -65,14 +68,20 @@ class MediaShelf:
         self._link(source, self.folder / name)
         return Media("video" if suffix in VIDEOS else "image", f"{FOLDER}/{name}")
 
-    def _first_picture(self, folder: Path, hint: str) -> Media:
-        """A folder of frames cannot be played; its first frame stands for it."""
-        pictures = sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURES)
-        if not pictures:
-            return Media("none", note=f"no pictures in the folder: {folder.name}")
-        name = self._free_name(hint, pictures[0].suffix.lower())
-        self._link(pictures[0], self.folder / name)
-        return Media("image", f"{FOLDER}/{name}", f"first of {len(pictures)} frames (a folder of pictures)")
+    def _convert(self, source: Path, hint: str) -> Media:
+        """What browsers cannot play (avi, mkv, a folder of frames) becomes an mp4 of its own."""
+        from mmbench.video.read import open_clip
+        from mmbench.video.write import write_video
+
+        name = self._free_name(hint, ".mp4")
+        try:
+            clip = open_clip(source)
+            write_video(self.folder / name, clip.frames(), clip.info.fps)
+        except MediaError as cause:
+            self._names.discard(name)
+            return Media("none", note=f"cannot be shown: {cause.message}")
+        what = "a folder of frames" if source.is_dir() else source.suffix.lower()
+        return Media("video", f"{FOLDER}/{name}", f"converted from {what} for this page")
 
     def _free_name(self, hint: str, suffix: str) -> str:
         stem = re.sub(r"[^a-z0-9]+", "-", hint.lower()).strip("-")[:60] or "clip"

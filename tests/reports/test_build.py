@@ -110,18 +110,34 @@ def test_media_names_are_safe_and_unique(tmp_path: Path) -> None:
     assert [media.kind for media in placed] == ["video", "video", "video", "image", "video", "video"]
 
 
-def test_what_a_browser_cannot_show_says_so(tmp_path: Path) -> None:
-    shelf = MediaShelf(tmp_path / "page")
+def test_what_a_browser_cannot_play_is_converted(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from mmbench.video.read import open_clip
+
     frames = tmp_path / "frames"
     frames.mkdir()
-    assert "no pictures" in shelf.place(frames, "f").note
-    (frames / "000.png").write_bytes(b"first")
-    (frames / "001.png").write_bytes(b"second")
-    other = MediaShelf(tmp_path / "page").place(frames, "f")
-    assert (other.kind, (tmp_path / "page" / other.src).read_bytes()) == ("image", b"first")
-    assert "first of 2 frames" in other.note
-    assert "not there" in shelf.place(tmp_path / "gone.mp4", "g").note
-    assert "cannot show .html" in shelf.place(tmp_path / "page.html", "h").note
+    for index in range(3):
+        Image.new("RGB", (64, 48), (80 * index, 0, 0)).save(frames / f"{index:03d}.png")
+    media = MediaShelf(tmp_path / "page").place(frames, "folder")
+    assert (media.kind, media.note) == ("video", "converted from a folder of frames for this page")
+    assert open_clip(tmp_path / "page" / media.src).info.n_frames == 3
+
+
+def test_what_cannot_be_shown_says_so(tmp_path: Path) -> None:
+    shelf = MediaShelf(tmp_path / "page")
+    (tmp_path / "broken.avi").write_bytes(b"RIFF....AVI LIST")
+    (tmp_path / "empty").mkdir()
+    for name, words in (
+        ("broken.avi", "cannot be shown: "),
+        ("empty", "cannot be shown: "),
+        ("gone.mp4", "the file is not there: gone.mp4"),
+        ("page.html", "browsers cannot show .html"),
+    ):
+        media = shelf.place(tmp_path / name, "x")
+        assert (media.kind, media.src) == ("none", "")
+        assert words in media.note
+    assert not list((tmp_path / "page").rglob("*.mp4"))
 
 
 def test_curves_survive_any_details(make_row: Any, facts: Any) -> None:
