@@ -125,7 +125,7 @@ class FMRef(ClipMetric):
         if missing := too_few_faces("fm_ref", track):
             return [
                 missing,
-                *(Score.missing(f.name, missing.reason, missing.remedy) for f in self.companions),
+                *(Score.missing(f.name, missing.reason, missing.remedy) for f in self.companions[:2]),
             ]
         tight, loose, pose = measure_against(track, references)
         scores = [
@@ -139,10 +139,7 @@ class FMRef(ClipMetric):
             Score.ok("fm_ref_max", loose.max, track.provenance),
             Score.ok("fm_ref_pose", pose.mean, track.provenance),
         ]
-        if evidence.condition is None:
-            reason = "The item names no conditioning image."
-            return [*scores, Score.missing("fm_ref_cond", reason)]
-        return [
-            *scores,
-            Score.ok("fm_ref_cond", measure_against(track, evidence.condition)[0].mean, track.provenance),
-        ]
+        if evidence.condition is not None:  # only image-to-video models have one
+            against = measure_against(track, evidence.condition)[0]
+            scores.append(Score.ok("fm_ref_cond", against.mean, track.provenance))
+        return scores

@@ -24,6 +24,7 @@ def make_metrics(settings: EvaluateSettings) -> list[Metric]:
     options: dict[str, dict[str, object]] = {
         "fm_inter": {"version": settings.fm_version},
         "success_rates": {"limits": settings.success},
+        "text_alignment": {"prompt": settings.text.prompt},
     }
     return [metric_class(name)(**options.get(name, {})) for name in names]
 
