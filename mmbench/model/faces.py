@@ -145,7 +145,7 @@ def crop_square(
     x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + side, width), min(y + side, height)
     if x1 > x0 and y1 > y0:
         square[y0 - y : y1 - y, x0 - x : x1 - x] = image[y0:y1, x0:x1]
-    resized: NDArray[np.uint8] = np.asarray(Image.fromarray(square).resize((size, size), Image.Resampling.BICUBIC))
+    resized: NDArray[np.uint8] = np.array(Image.fromarray(square).resize((size, size), Image.Resampling.BICUBIC))
     return resized
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
-from diffusers.models.modeling_utils import ModelMixin  # pipelines look the name up in this module
+from diffusers.models.modeling_utils import ModelMixin  # noqa: F401  # pipelines look this name up here
 from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTransformer3DModel
 from diffusers.utils import apply_lora_scale
 from torch import Tensor, nn
@@ -313,7 +313,7 @@ class MagicMirrorTransformer3DModel(CogVideoXTransformer3DModel):  # type: ignor
         face = identity.face if self.config.face_tokens else None
         num_face = 0 if face is None else face.shape[1]
         for index, block in enumerate(self.transformer_blocks):
-            adapter = self.adapters[str(index)] if str(index) in self.adapters else None
+            adapter = dict(self.adapters).get(str(index))
             joins = face is not None and (adapter is not None or self.config.face_rows == "visible")
             if joins:
                 encoder = torch.cat([encoder, face], dim=1)

@@ -1,7 +1,9 @@
-"""Speed and memory of a denoising step: `python tests/benchmarks/model_step.py [--size 5b --device cuda --out DIR]`.
+"""Speed and memory of a denoising step: `python tests/benchmarks/model_step.py [--size 5b --device cuda
+--out DIR]`.
 
-Prints the ratios adapter step / base step (median of paired runs in one process) and, on a GPU, first checks the
-kernels against float32 on the CPU, then compares attention backends at the real shape and takes the fastest.
+Prints the ratios adapter step / base step (median of paired runs in one process) and, on a GPU, first
+checks the kernels against float32 on the CPU, then compares attention backends at the real shape and takes
+the fastest.
 """
 
 from __future__ import annotations
@@ -27,9 +29,13 @@ def say(line: str) -> None:
 
 def small_size() -> ModelSize:
     """Head width and segment lengths as at full size (head_dim 64, odd row counts), few layers."""
-    transformer = dict(
-        num_attention_heads=4, num_layers=4, text_embed_dim=64, max_text_seq_length=37, face_dim=128
-    )
+    transformer = {
+        "num_attention_heads": 4,
+        "num_layers": 4,
+        "text_embed_dim": 64,
+        "max_text_seq_length": 37,
+        "face_dim": 128,
+    }
     return ModelSize("small", 96, 144, 9, 4, transformer)
 
 
@@ -97,9 +103,7 @@ def kernel_breakdown(size: str, backend: str) -> str:
         with profile(activities=[ProfilerActivity.CUDA]) as prof:
             bench.timed_step(row, 1)
         text.append(
-            row
-            + "\n"
-            + prof.key_averages().table(sort_by="cuda_time_total", row_limit=14, max_name_column_width=70)
+            row + "\n" + prof.key_averages().table(sort_by="cuda_time_total", row_limit=14, max_name_column_width=70)
         )
     return "\n".join(text)
 

@@ -83,7 +83,7 @@ def tiny_photomaker_state():
 
 
 def test_split_state_round_trip():
-    state, tau_id, fusion = tiny_photomaker_state()
+    state, tau_id, _ = tiny_photomaker_state()
     parts = split_state(state, depth=2)
     other = IdentityPerceiver(12, 24, 16, depth=2, head_dim=8)
     other.load_state_dict(parts.tau_id)

@@ -52,7 +52,5 @@ def test_kernels_equal_plain_pytorch():
     pytest.importorskip("triton", reason="Triton comes with PyTorch's CUDA builds")
     env = os.environ | {"TRITON_INTERPRET": "1"}
     with_no_grad = "import torch\ntorch.set_grad_enabled(False)\n" + SCRIPT
-    done = subprocess.run(
-        [sys.executable, "-c", with_no_grad], env=env, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", with_no_grad], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
