@@ -19,6 +19,7 @@ from mmbench.testsets.references import (
     PICTURE,
     Attempt,
     CropRule,
+    HasFace,
     Reference,
     fetch_references,
     read_own,
@@ -90,6 +91,7 @@ def build_pubfig50(
     *,
     workers: int = 8,
     limits: Limits = PICTURE,
+    has_face: HasFace | None = None,
     progress: Progress | None = None,
 ) -> Coverage:
     """Write the test set to `out` (default: the cache, where `load_testset("pubfig50")` finds it).
@@ -111,9 +113,9 @@ def build_pubfig50(
 
     def fill(slot: Slot) -> tuple[list[Reference], list[Attempt]]:
         if slot.id in pictures:
-            return take_own(slot.id, pictures[slot.id], slot.references, plan.rule, folder), []
+            return take_own(slot.id, pictures[slot.id], slot.references, plan.rule, folder, has_face), []
         chosen = candidates(entries, slot.person, plan.rule.min_face, plan.rule.max_tries) if slot.person else []
-        return fetch_references(slot.id, chosen, slot.references, plan.rule, folder, limits)
+        return fetch_references(slot.id, chosen, slot.references, plan.rule, folder, limits, has_face)
 
     references: list[Reference] = []
     attempts: list[Attempt] = []

@@ -4,31 +4,35 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from collections import Counter
 from pathlib import Path
 
 from mmbench.errors import MMBenchError
 from mmbench.testsets.load import load_testset
 from mmbench.testsets.pictures import decode
-from mmbench.testsets.types import PROMPTS_PER_IDENTITY, TestSet
+from mmbench.testsets.references import HasFace, need_face
+from mmbench.testsets.types import TestSet
 
 MAX_REFERENCES = 4
 
 
-def check_testset(name_or_path: str | Path) -> tuple[TestSet, list[str]]:
-    """The set and everything odd about it: damaged, changed or doubled pictures, too many references, prompt
-    counts.
+def check_testset(name_or_path: str | Path, has_face: HasFace | None = None) -> tuple[TestSet, list[str]]:
+    """The set and everything odd about it: damaged, changed or doubled pictures, too many of them, uneven
+    prompts.
 
-    Raises ManifestError where it cannot be read at all.
+    With `has_face` also every picture in which no face is seen: the evaluation would refuse it. Raises
+    ManifestError where the set cannot be read at all.
     """
     testset = load_testset(name_or_path)
     recorded = _recorded_digests(testset.folder / "references.csv")
     problems: list[str] = []
     owners: dict[str, str] = {}
+    usual = Counter(len(identity.prompts) for identity in testset.identities).most_common(1)[0][0]
     for identity in testset.identities:
         if len(identity.references) > MAX_REFERENCES:
             problems.append(f"{identity.id}: {len(identity.references)} pictures, models take {MAX_REFERENCES}")
-        if len(identity.prompts) != PROMPTS_PER_IDENTITY:
-            problems.append(f"{identity.id}: {len(identity.prompts)} prompts instead of {PROMPTS_PER_IDENTITY}")
+        if len(identity.prompts) != usual:
+            problems.append(f"{identity.id}: {len(identity.prompts)} prompts, others have {usual}")
         for path in identity.references:
             data = path.read_bytes()
             digest = hashlib.sha256(data).hexdigest()
@@ -39,7 +43,7 @@ def check_testset(name_or_path: str | Path) -> tuple[TestSet, list[str]]:
                 problems.append(f"{name}: the same picture as {owners[digest]}")
             owners.setdefault(digest, name)
             try:
-                decode(data, name)
+                need_face(decode(data, name), name, has_face)
             except MMBenchError as error:
                 problems.append(error.message)
     return testset, problems

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmbench.errors import ManifestError, MediaError, MMBenchError
+import numpy as np
+from numpy.typing import NDArray
+
+from mmbench.errors import ManifestError, MediaError, MMBenchError, ReferenceFaceError
 from mmbench.testsets.pictures import crop_face, decode, fit, save_png
 from mmbench.testsets.pubfig_list import Box, Entry
 from mmbench.weights.http import Limits, download
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+HasFace = Callable[[NDArray[np.uint8]], bool]
+"""Whether a face is seen in a picture, uint8 RGB (H, W, 3); called from several threads."""
 
 COLUMNS = ("identity", "file", "person", "image", "url", "md5", "sha256", "box", "source", "licence")
 """Columns of `references.csv`, and of a user's manifest of own pictures (identity and file are required there)."""
@@ -57,7 +67,13 @@ class Attempt:
 
 
 def fetch_references(
-    identity: str, entries: Sequence[Entry], wanted: int, rule: CropRule, folder: Path, limits: Limits = PICTURE
+    identity: str,
+    entries: Sequence[Entry],
+    wanted: int,
+    rule: CropRule,
+    folder: Path,
+    limits: Limits = PICTURE,
+    has_face: HasFace | None = None,
 ) -> tuple[list[Reference], list[Attempt]]:
     """Up to `wanted` crops of one person in `folder/references`, trying `entries` in order until there are
     enough.
@@ -74,6 +90,7 @@ def fetch_references(
         try:
             data = _original(entry, folder / "originals", limits)
             crop = crop_face(decode(data, entry.url), entry.box, rule.margin, rule.min_crop, entry.url)
+            need_face(crop, entry.url, has_face)
         except MMBenchError as error:
             attempts.append(Attempt(identity, entry.image, entry.url, error.message))
             continue
@@ -135,10 +152,24 @@ def read_own(path: Path) -> dict[str, list[Reference]]:
     return own
 
 
-def take_own(identity: str, own: Sequence[Reference], wanted: int, rule: CropRule, folder: Path) -> list[Reference]:
+def need_face(crop: Image, where: str, has_face: HasFace | None) -> None:
+    """Raise ReferenceFaceError where `has_face` is given and sees none in `crop`."""
+    if has_face is not None and not has_face(np.asarray(crop)):
+        raise ReferenceFaceError(f"{where}: no face is found in the crop.", "Use another picture.")
+
+
+def take_own(
+    identity: str,
+    own: Sequence[Reference],
+    wanted: int,
+    rule: CropRule,
+    folder: Path,
+    has_face: HasFace | None = None,
+) -> list[Reference]:
     """Copy up to `wanted` of the user's pictures into the set, cropped where a box is given.
 
-    Raises MediaError for a file that is no usable picture, ManifestError for a box that is no box.
+    Raises MediaError for a file that is no usable picture, ReferenceFaceError for one without a face,
+    ManifestError for a box that is no box.
     """
     taken = []
     for number, reference in enumerate(own[:wanted], start=1):
@@ -148,6 +179,7 @@ def take_own(identity: str, own: Sequence[Reference], wanted: int, rule: CropRul
             crop = crop_face(image, _box(reference), rule.margin, rule.min_crop, reference.file)
         else:
             crop = fit(image, rule.min_crop, reference.file)
+        need_face(crop, reference.file, has_face)
         name = f"references/{identity}_{number}.png"
         save_png(crop, folder / name)
         taken.append(

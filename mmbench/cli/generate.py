@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 if TYPE_CHECKING:
-    from mmbench.runs.generate_plan import GenerateSettings
+    from mmbench.runs.generate import Generated, Machine
+    from mmbench.runs.generate_plan import Shard, VideoSettings
 
 Option = typer.Option
 
@@ -21,7 +22,9 @@ def generate(
     variant: Annotated[str | None, Option(help="Checkpoint, or `tiny`/`nano`; the published one by default.")] = None,
     limit: Annotated[int | None, Option(min=1, help="Only the first videos of the set.")] = None,
     shard: Annotated[str | None, Option(help="i/n: the i-th of n equal parts, for n machines on one folder.")] = None,
-    seed: Annotated[int, Option(min=0, help="Base of every video's seed; the seed itself with --prompt.")] = 42,
+    prompt_id: Annotated[list[str] | None, Option(help="Only videos of these prompts of the set.")] = None,
+    seed: Annotated[int, Option(min=0, help="Base of every video's seed; the seed itself with --prompt.")] = 0,
+    name: Annotated[str | None, Option(help="The model's name in tables instead of its own.")] = None,
     size: Annotated[str | None, Option(help="HEIGHTxWIDTH instead of the model's own.")] = None,
     frames: Annotated[int | None, Option(min=1, help="Number of frames instead of the model's own.")] = None,
     steps: Annotated[int | None, Option(min=1, help="Sampling steps instead of the published number.")] = None,
@@ -34,22 +37,25 @@ def generate(
     device: Annotated[str, Option(help="cpu, cuda, cuda:1, or auto.")] = "auto",
     dtype: Annotated[str, Option(help="float32, float16, bfloat16, or auto for the published one.")] = "auto",
     weights: Annotated[Path | None, Option(help="Folder of weights instead of the cache.")] = None,
+    python: Annotated[Path | None, Option(help="Run the model in this interpreter's environment.")] = None,
     prompt: Annotated[str | None, Option(help="Make one video of this prompt (no test set).")] = None,
     reference: Annotated[list[Path] | None, Option(help="With --prompt: 1-4 pictures of the person.")] = None,
     first_frame_image: Annotated[Path | None, Option(help="With --prompt: the opening picture.")] = None,
 ) -> None:
     """Make the videos of a model. Run the same command again to continue; finished videos are never made twice."""
     from mmbench.errors import RequestError
-    from mmbench.runs.generate_plan import GenerateSettings
+    from mmbench.runs.generate import Machine
+    from mmbench.runs.generate_plan import Shard, VideoSettings
 
     if (prompt is None) == (testset is None):
         raise RequestError("Give either --testset, or --prompt with --reference.", "`mmbench generate --help`")
     if ":" in model:
         # a class of the user's own is looked for where the command is run, as `python -m` does
         sys.path.insert(0, str(Path.cwd()))
-    settings = GenerateSettings(
+    settings = VideoSettings(
         model=model if ":" in model else model.replace("-", "_"),
         testset=testset or "",
+        label=name,
         variant=variant,
         seed=seed,
         size=_size(size),
@@ -61,71 +67,66 @@ def generate(
         first_frame=first_frame,
         first_frame_variant=first_frame_variant,
     )
-    device = _device(device)
+    machine = Machine(pick_device(device), dtype, weights, python)
     if prompt is not None:
-        _one(settings, prompt, reference or [], out, first_frame_image, device, dtype, weights)
+        _one(settings, prompt, reference or [], out, first_frame_image, machine)
     else:
-        _all(settings, out, limit, shard, first_frames, device, dtype, weights)
+        part = Shard.parse(shard) if shard else None
+        _all(settings, out, limit, part, prompt_id or [], first_frames, machine)
 
 
 def _all(
-    settings: GenerateSettings,
+    settings: VideoSettings,
     out: Path | None,
     limit: int | None,
-    shard: str | None,
+    shard: Shard | None,
+    prompts: list[str],
     first_frames: Path | None,
-    device: str,
-    dtype: str,
-    weights: Path | None,
+    machine: Machine,
 ) -> None:
     from mmbench.cli.progress import progress_bar
-    from mmbench.runs.generate import Machine, default_folder, generate
-    from mmbench.runs.generate_plan import Shard
+    from mmbench.runs.generate import default_folder, generate
 
-    folder = out or default_folder(settings)
+    folder = out or default_folder(settings, machine.python)
+    shared = first_frames or (None if out else folder.parent / "first_frames")
     with progress_bar() as progress:
         result = generate(
             settings,
             folder,
             limit=limit,
-            shard=Shard.parse(shard) if shard else None,
-            machine=Machine(device, dtype, weights),
-            first_frames=first_frames or (None if out else folder.parent / "first_frames"),
+            shard=shard,
+            prompts=prompts,
+            machine=machine,
+            first_frames=shared,
             progress=progress,
         )
-    typer.echo(f"{result.label}: {result.made} videos made, {result.before} were there, {len(result.failed)} failed.")
-    for name, reason in result.failed[:20]:
-        typer.echo(f"  failed {name}: {reason}")
-    if len(result.failed) > 20:
-        typer.echo(f"  ... all reasons are in {result.folder / 'failures'}")
+    print_generated(result)
     typer.echo(f"Measure them: mmbench evaluate --manifest {result.manifest}")
     if result.failed:
         raise typer.Exit(1)
 
 
+def print_generated(result: Generated) -> None:
+    """What a run made, and why requests failed."""
+    typer.echo(f"{result.label}: {result.made} videos made, {result.before} were there, {len(result.failed)} failed.")
+    for name, reason in result.failed[:20]:
+        typer.echo(f"  failed {name}: {reason}")
+    if len(result.failed) > 20:
+        typer.echo(f"  ... all reasons are in {result.folder / 'failures'}")
+
+
 def _one(
-    settings: GenerateSettings,
+    settings: VideoSettings,
     prompt: str,
     references: list[Path],
     out: Path | None,
     first_frame: Path | None,
-    device: str,
-    dtype: str,
-    weights: Path | None,
+    machine: Machine,
 ) -> None:
     from mmbench.runs.generate_single import generate_one
 
     target = out or Path(f"{settings.model.replace(':', '_')}.mp4")
-    info = generate_one(
-        settings,
-        prompt,
-        references,
-        target,
-        first_frame=first_frame,
-        device=device,
-        dtype=dtype,
-        weights=weights,
-    )
+    info = generate_one(settings, prompt, references, target, first_frame=first_frame, machine=machine)
     cut = " (the prompt was cut)" if info.truncated else ""
     typer.echo(f"{target}: seed {info.seed}, {info.seconds:.1f} s{cut}")
 
@@ -149,7 +150,7 @@ def _prompt_kind(text: str | None) -> Literal["long", "short"] | None:
     return cast("Literal['long', 'short'] | None", text)
 
 
-def _device(name: str) -> str:
+def pick_device(name: str) -> str:
     if name != "auto":
         return name
     import torch

@@ -22,12 +22,14 @@ def build(
     prompts: Annotated[Path | None, typer.Option(help="Folder with VBench's four prompt files.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the set; the cache by default.")] = None,
     workers: Annotated[int, typer.Option(min=1, max=32, help="Pictures fetched at once.")] = 8,
+    faces: Annotated[bool, typer.Option("--faces/--no-faces", help="Refuse pictures where dlib sees no face.")] = True,
     partial: Annotated[bool, typer.Option(help="End with status 0 although identities lack pictures.")] = False,
 ) -> None:
     """Build PubFig-50: fetch pictures, replace dead links, choose prompts, report the coverage."""
     from mmbench.cli.progress import progress_bar
     from mmbench.errors import ManifestError
     from mmbench.testsets.build import build_pubfig50, describe, fetch_lists, read_plan
+    from mmbench.testsets.faces import dlib_has_face
     from mmbench.testsets.load import testsets_dir
 
     if name != "pubfig50":
@@ -36,7 +38,8 @@ def build(
     typer.echo(f"PubFig-50: {read_plan().licence}")
     with progress_bar() as progress:
         given = [*(lists or ()), *(fetch_lists(folder / "lists", progress) if download_lists else ())]
-        coverage = build_pubfig50(folder, given, own, prompts, workers=workers, progress=progress)
+        detector = dlib_has_face() if faces else None
+        coverage = build_pubfig50(folder, given, own, prompts, workers=workers, has_face=detector, progress=progress)
     for line in describe(coverage):
         typer.echo(line)
     typer.echo(f"Written to {folder}; every reason is in {folder / 'coverage.json'}.")
@@ -45,11 +48,15 @@ def build(
 
 
 @app.command()
-def check(testset: Set) -> None:
+def check(
+    testset: Set,
+    faces: Annotated[bool, typer.Option("--faces/--no-faces", help="Look for a face in every picture.")] = True,
+) -> None:
     """Read a set and say what is wrong with it. Ends with status 1 when something is."""
     from mmbench.testsets.check import check_testset
+    from mmbench.testsets.faces import dlib_has_face
 
-    found, problems = check_testset(testset)
+    found, problems = check_testset(testset, dlib_has_face() if faces else None)
     groups = Counter(identity.group for identity in found.identities)
     typer.echo(f"{found.name}: {len(found.identities)} identities, {found.size} prompts, in {found.folder}")
     typer.echo("  " + ", ".join(f"{count} {group}" for group, count in groups.items()))

@@ -55,7 +55,7 @@ def get(
     for entry in wanted:
         _print_entry(entry, None)
         if not entry.package:
-            typer.echo(f"    from: {(addresses(entry) or (entry.archive,))[0]}")
+            typer.echo(f"    from: {addresses(entry)[0]}")
     if not wanted:
         typer.echo("All here already.")
         return

@@ -71,6 +71,11 @@ def pick_first_frame_variant(maker: FirstFrame, wanted: str | None, model: Basel
     return maker.pick_variant(wanted)
 
 
+def maker_label(maker: FirstFrame, variant: str) -> str:
+    """The maker's name, with its variant where that is not the first published one."""
+    return maker.name if variant == maker.variants[0] else f"{maker.name}-{variant}"
+
+
 def make_first_frames(
     jobs: Sequence[Job],
     store: FrameStore,

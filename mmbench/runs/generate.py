@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench.baselines.contract import Baseline
-from mmbench.runs.first_frames import FrameStore, make_first_frames, pick_first_frame_variant
+from mmbench.errors import GenerationError
+from mmbench.runs.first_frames import FrameStore, make_first_frames, maker_label, pick_first_frame_variant
 from mmbench.runs.generate_folder import RunFolder, generator_versions
 from mmbench.runs.generate_plan import (
-    GenerateSettings,
     Job,
     Shard,
+    VideoSettings,
     check_settings,
+    choose_jobs,
     label_of,
     plan_jobs,
     request_for,
@@ -32,11 +34,16 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Machine:
-    """Where to compute: "cpu", "cuda" or "cuda:1"; "auto" dtype is the published one. None: the cache of weights."""
+    """Where to compute: "cpu", "cuda" or "cuda:1"; "auto" dtype is the published one.
+
+    `weights` is a folder instead of the cache, `python` the interpreter of another environment to run the
+    model in.
+    """
 
     device: str = "cpu"
     dtype: str = "auto"
     weights: Path | None = None
+    python: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -52,11 +59,12 @@ class Generated:
 
 
 def generate(
-    settings: GenerateSettings,
+    settings: VideoSettings,
     out: Path,
     *,
     limit: int | None = None,
     shard: Shard | None = None,
+    prompts: Collection[str] = (),
     machine: Machine | None = None,
     first_frames: Path | None = None,
     progress: Progress | None = None,
@@ -69,21 +77,20 @@ def generate(
     video in the making, and the same call finishes the rest. A request that fails is recorded and does not
     stop the others. Raises RequestError, MissingWeights, ManifestError before the first video.
     """
-    from mmbench.baselines import registry
     from mmbench.baselines.session import Session
     from mmbench.testsets.load import load_testset
 
+    machine = machine or Machine()
     testset = load_testset(settings.testset)
-    model = registry.create(settings.model, settings.prompt_kind)
+    model = create_model(settings, machine.python)
     variant = model.pick_variant(settings.variant)
-    run = RunFolder(out, label_of(model, variant))
+    run = RunFolder(out, label_of(settings, model, variant))
     everything = plan_jobs(testset, settings.seed)
-    jobs = (shard or Shard()).of(everything[:limit])
+    jobs = choose_jobs(everything, prompts, limit, shard)
     check_settings(model, variant, jobs, settings)
     # what is compared when the run is continued: the set by its content, the variant by its name
     fixed = settings.model_copy(update={"variant": variant, "testset": testset.name})
     run.open(fixed, testset_digest(testset), attempt_facts())
-    machine = machine or Machine()
     work = _Work(run, model, variant, settings, jobs, machine.device, progress)
     with Session(prepare_weights(machine.weights, model, variant), machine.device, machine.dtype) as session:
         if model.kind == "i2v":
@@ -93,12 +100,22 @@ def generate(
     return Generated(run.label, out, manifest, work.before, work.made, tuple(sorted(work.failed.items())))
 
 
-def default_folder(settings: GenerateSettings) -> Path:
-    """`runs/SET/MODEL[-VARIANT]` below the current folder."""
+def create_model(settings: VideoSettings, python: Path | None = None) -> Baseline:
+    """The unloaded model of `settings`, in this process or in the environment of the interpreter `python`."""
     from mmbench.baselines import registry
+    from mmbench.baselines.remote import Remote
 
-    model = registry.create(settings.model, settings.prompt_kind)
-    return Path("runs") / Path(settings.testset).name / label_of(model, model.pick_variant(settings.variant))
+    if python is not None:
+        return Remote(settings.model, python, settings.prompt_kind)
+    return registry.create(settings.model, settings.prompt_kind)
+
+
+def default_folder(settings: VideoSettings, python: Path | None = None) -> Path:
+    """`runs/SET/MODEL` below the current folder."""
+    model = create_model(settings, python)
+    label = label_of(settings, model, model.pick_variant(settings.variant))
+    model.close()
+    return Path("runs") / Path(settings.testset).name / label
 
 
 class _Work:
@@ -109,7 +126,7 @@ class _Work:
         run: RunFolder,
         model: Baseline,
         variant: str,
-        settings: GenerateSettings,
+        settings: VideoSettings,
         jobs: Sequence[Job],
         device: str,
         progress: Progress | None,
@@ -134,7 +151,7 @@ class _Work:
         maker = registry.create_first_frame(self.settings.first_frame)
         variant = pick_first_frame_variant(maker, self.settings.first_frame_variant, self.model, self.variant)
         size = self.settings.size or self.model.native(self.variant).size
-        self.store = FrameStore(folder, label_of(maker, variant), size)
+        self.store = FrameStore(folder, maker_label(maker, variant), size)
         prepare_weights(session.weights_dir, maker, variant)
         make_first_frames(self.pending, self.store, maker, variant, session, self._failed_frame, self.progress)
         self.pending = [job for job in self.pending if job.name not in self.failed]
@@ -145,14 +162,14 @@ class _Work:
         if self.pending:
             session.load(self.model, self.variant)
         for job in self.pending:
-            self._make(job)
+            self._make(job, session)
             self._report()
 
     def conditions(self, jobs: Sequence[Job]) -> dict[str, Path]:
         """The opening picture of each job, for the manifest."""
         return {job.name: self.store.path(job) for job in jobs} if self.store else {}
 
-    def _make(self, job: Job) -> None:
+    def _make(self, job: Job, session: Session) -> None:
         self.run.clean(job)
         try:
             self.run.copy_references(job)
@@ -162,8 +179,17 @@ class _Work:
         except Exception as error:
             # One request must not stop the others; its reason is kept and the next run tries it again.
             self._fail(job, error, "video")
+            self._restart(error, session)
         else:
             self.made += 1
+
+    def _restart(self, error: Exception, session: Session) -> None:
+        """Load a model anew whose process may have died; one of this process is still there."""
+        from mmbench.baselines.remote import Remote
+
+        if isinstance(self.model, Remote) and isinstance(error, GenerationError):
+            session.close()
+            session.load(self.model, self.variant)
 
     def _failed_frame(self, job: Job, error: Exception) -> None:
         self._fail(job, error, "first frame")

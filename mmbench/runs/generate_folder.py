@@ -25,7 +25,7 @@ from typing import Any
 from mmbench import __version__
 from mmbench.baselines.contract import Video, without_trigger
 from mmbench.errors import ManifestError, MMBenchError
-from mmbench.runs.generate_plan import GenerateSettings, Job
+from mmbench.runs.generate_plan import Job, VideoSettings
 from mmbench.runs.items_in import MANIFEST_COLUMNS
 from mmbench.video.write import write_video
 from mmbench.weights.cache import sha256_of, write_json
@@ -50,7 +50,7 @@ class RunFolder:
         """Where the account of the job's failure is."""
         return self.folder / "failures" / f"{job.name}.json"
 
-    def open(self, settings: GenerateSettings, digest: str, attempt: dict[str, Any]) -> None:
+    def open(self, settings: VideoSettings, digest: str, attempt: dict[str, Any]) -> None:
         """Begin or continue a run. Raises ManifestError when the folder holds a run with other settings."""
         import filelock
 
@@ -59,7 +59,7 @@ class RunFolder:
         with filelock.FileLock(self.folder / ".run.lock"):
             self._open(path, settings, digest, attempt)
 
-    def _open(self, path: Path, settings: GenerateSettings, digest: str, attempt: dict[str, Any]) -> None:
+    def _open(self, path: Path, settings: VideoSettings, digest: str, attempt: dict[str, Any]) -> None:
         mine = {"settings": settings.model_dump(mode="json"), "testset_sha256": digest, "model": self.label}
         attempts: list[dict[str, Any]] = []
         if path.is_file():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mmbench.baselines.contract import Baseline, Model, Request
+from mmbench.baselines.contract import Baseline, Request
 from mmbench.config import Settings
 from mmbench.errors import ManifestError, RequestError
 from mmbench.runs.seeds import seed_for
@@ -18,17 +19,19 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-class GenerateSettings(Settings):
+class VideoSettings(Settings):
     """Everything that decides the frames. None means the model's published value.
 
-    `model` is a registered name, `module:Class` or `folder:PATH`; `size` is (height, width); `first_frame` is
+    `model` is a registered name, `module:Class` or `folder:PATH`, `label` its name in tables where its own
+    will not do; `size` is (height, width); `first_frame` is
     what makes the opening pictures of an image-to-video model. `seed` is the base of every video's own seed.
     """
 
     model: str
     testset: str
+    label: str | None = None
     variant: str | None = None
-    seed: int = 42
+    seed: int = 0
     size: tuple[int, int] | None = None
     frames: int | None = None
     steps: int | None = None
@@ -84,10 +87,36 @@ def plan_jobs(testset: TestSet, base_seed: int) -> list[Job]:
     return jobs
 
 
-def label_of(model: Model, variant: str) -> str:
-    """The model's name in tables and ids; a variant other than the first published one is part of it."""
-    name = model.name.replace("/", "_").replace(":", "_")
-    return name if variant == model.variants[0] else f"{name}-{variant}"
+def choose_jobs(
+    jobs: Sequence[Job], prompts: Collection[str] = (), limit: int | None = None, shard: Shard | None = None
+) -> list[Job]:
+    """The jobs of the prompts asked for, the first of those, and the shard's part of those.
+
+    Raises RequestError for a prompt id the set does not have.
+    """
+    if unknown := sorted(set(prompts) - {job.prompt.id for job in jobs}):
+        raise RequestError(f"The test set has no prompts {unknown}.", "Their ids are in its prompts.csv.")
+    chosen = [job for job in jobs if not prompts or job.prompt.id in prompts]
+    return (shard or Shard()).of(chosen[:limit])
+
+
+def label_of(settings: VideoSettings, model: Baseline, variant: str) -> str:
+    """The model's name in tables and ids: `label`, else its own with what differs from its published form."""
+    if settings.label:
+        return file_name(settings.label)
+    if settings.model.startswith("folder:"):
+        return file_name(Path(settings.model.removeprefix("folder:")).resolve().name)
+    parts = [model.name]
+    if variant != model.variants[0]:
+        parts.append(variant)
+    if model.prompt_kind != model.default_prompt_kind:
+        parts.append(model.prompt_kind)
+    return file_name("-".join(parts))
+
+
+def file_name(text: str) -> str:
+    """`text` with everything but letters, digits, dot, dash and underscore made an underscore."""
+    return re.sub(r"[^\w.-]", "_", text).strip(".") or "model"
 
 
 def open_references(identity: Identity) -> tuple[Image, ...]:
@@ -97,7 +126,7 @@ def open_references(identity: Identity) -> tuple[Image, ...]:
     return tuple(decode(path.read_bytes(), str(path)) for path in identity.references)
 
 
-def request_for(job: Job, settings: GenerateSettings, first_frame: Image | None) -> Request:
+def request_for(job: Job, settings: VideoSettings, first_frame: Image | None) -> Request:
     """What the model is asked for; both prompts carry the trigger, which the wrapper removes where it means nothing."""
     return Request(
         prompt=job.prompt.long,
@@ -114,14 +143,14 @@ def request_for(job: Job, settings: GenerateSettings, first_frame: Image | None)
     )
 
 
-def check_settings(model: Baseline, variant: str, jobs: Sequence[Job], settings: GenerateSettings) -> None:
+def check_settings(model: Baseline, variant: str, jobs: Sequence[Job], settings: VideoSettings) -> None:
     """Raise RequestError before anything is loaded when the model cannot make what is asked for."""
     for job in jobs:
         blank = _blank_frame(model, variant, settings) if model.kind == "i2v" else None
         model.check(request_for(job, settings, blank), variant)
 
 
-def _blank_frame(model: Baseline, variant: str, settings: GenerateSettings) -> Image:
+def _blank_frame(model: Baseline, variant: str, settings: VideoSettings) -> Image:
     from PIL import Image as pillow
 
     height, width = settings.size or model.native(variant).size

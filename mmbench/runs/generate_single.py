@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from mmbench.baselines.contract import TRIGGER, Baseline, Request, Size, VideoInfo
 from mmbench.errors import RequestError
 from mmbench.runs.first_frames import pick_first_frame_variant
+from mmbench.runs.generate import Machine, create_model
 from mmbench.runs.generate_folder import generator_versions
-from mmbench.runs.generate_plan import GenerateSettings
+from mmbench.runs.generate_plan import VideoSettings
 from mmbench.runs.generate_weights import prepare_weights
 from mmbench.testsets.pictures import decode
 from mmbench.video.write import write_video
@@ -25,29 +26,28 @@ if TYPE_CHECKING:
 
 
 def generate_one(
-    settings: GenerateSettings,
+    settings: VideoSettings,
     prompt: str,
     references: Sequence[Path],
     out: Path,
     *,
     first_frame: Path | None = None,
     short_prompt: str = "",
-    device: str = "cpu",
-    dtype: str = "auto",
-    weights: Path | None = None,
+    machine: Machine | None = None,
 ) -> VideoInfo:
     """Write one video to `out` and its account beside it (`.json`).
 
-    `settings.seed` is the video's seed itself; `settings.testset` is not used. `prompt` serves as the short prompt too
-    where `short_prompt` is "". An image-to-video model takes `first_frame`, or has one made from the prompt, which then
-    needs the trigger word after the class word ("a man img waves"). Raises RequestError, MissingWeights, MediaError.
+    `settings.seed` is the video's seed itself; `settings.testset` is not used. `prompt` serves as the short
+    prompt too where `short_prompt` is "". An image-to-video model takes `first_frame`, or has one made from
+    the prompt, which then needs the trigger word after the class word ("a man img waves"). Raises
+    RequestError, MissingWeights, MediaError.
     """
     from PIL import Image as pillow
 
-    from mmbench.baselines import registry
     from mmbench.baselines.session import Session
 
-    model = registry.create(settings.model, settings.prompt_kind)
+    machine = machine or Machine()
+    model = create_model(settings, machine.python)
     variant = model.pick_variant(settings.variant)
     pictures = tuple(decode(path.read_bytes(), str(path)) for path in references)
     opening = decode(first_frame.read_bytes(), str(first_frame)) if first_frame else None
@@ -66,7 +66,7 @@ def generate_one(
         negative=settings.negative,
     )
     model.check(request, variant)
-    with Session(prepare_weights(weights, model, variant), device, dtype) as session:
+    with Session(prepare_weights(machine.weights, model, variant), machine.device, machine.dtype) as session:
         if model.kind == "i2v" and opening is None:
             request = replace(request, first_frame=_opening(settings, model, variant, request, size, session))
         video = session.load(model, variant).generate(request)
@@ -84,7 +84,7 @@ def generate_one(
 
 
 def _opening(
-    settings: GenerateSettings, model: Baseline, variant: str, request: Request, size: Size, session: Session
+    settings: VideoSettings, model: Baseline, variant: str, request: Request, size: Size, session: Session
 ) -> Image:
     from mmbench.baselines import registry
 

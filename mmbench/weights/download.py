@@ -24,10 +24,10 @@ def is_offline() -> bool:
 
 
 def addresses(entry: WeightFile) -> tuple[str, ...]:
-    """Where a download would look, in order; with `MMBENCH_MIRROR`, only below it at `entry.location`."""
+    """Where a download looks, in order, its archive first; with `MMBENCH_MIRROR`, only below it at `entry.location`."""
     if mirror := os.environ.get("MMBENCH_MIRROR"):
         return (f"{mirror.rstrip('/')}/{entry.location}",)
-    return entry.sources
+    return (addresses(find(entry.archive)) if entry.archive else ()) + entry.sources
 
 
 def get(
@@ -63,7 +63,7 @@ def get(
             if not entry.sources:
                 raise
             failures.append(error)
-    for url in addresses(entry):
+    for url in addresses(entry) if os.environ.get("MMBENCH_MIRROR") else entry.sources:
         try:
             return _fetch(entry, url, progress, limits or default_limits(entry))
         except MMBenchError as error:

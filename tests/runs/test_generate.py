@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from mmbench.errors import ManifestError, RequestError
 from mmbench.runs.generate import Machine, generate
-from mmbench.runs.generate_plan import GenerateSettings, Shard, plan_jobs
+from mmbench.runs.generate_plan import Shard, VideoSettings, plan_jobs
 from mmbench.runs.items_in import read_manifest
 from mmbench.runs.seeds import seed_for
 from mmbench.testsets import load_testset
@@ -24,8 +24,6 @@ TOY = '''
 """Models without weights: noise from the seed, shifted by the prompt and the pictures."""
 
 import os
-import time
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -61,7 +59,8 @@ class Toy(Baseline):
         prompt = self.prompt_for(request)
         if os.environ.get("TOY_FAIL", "never") in prompt:
             raise RuntimeError("the toy broke")
-        time.sleep(float(os.environ.get("TOY_SLEEP", "0")))
+        if os.environ.get("TOY_DIE", "never") in prompt:
+            os._exit(3)
         log(f"video {request.seed}")
         rng = np.random.default_rng([request.seed, len(prompt)])
         frames = rng.integers(0, 200, (3, 4, 6, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
@@ -134,8 +133,8 @@ def testset(tmp_path: Path) -> Path:
     return write_testset(tmp_path / "set")
 
 
-def settings(testset: Path, **changes: object) -> GenerateSettings:
-    return GenerateSettings(**{"model": "toy_models:Toy", "testset": str(testset), **changes})
+def settings(testset: Path, **changes: object) -> VideoSettings:
+    return VideoSettings(**{"model": "toy_models:Toy", "testset": str(testset), **changes})
 
 
 def events(log: Path, word: str) -> list[str]:
@@ -158,7 +157,7 @@ def test_run_makes_every_video_with_sidecar_and_manifest(toy, testset, tmp_path)
         assert all(path.is_file() for path in item.references)
         assert item.prompt == f"a man waves {item.prompt_index}"
         assert item.prompt_long == f"A man of {int(item.identity[-2:])} waves {item.prompt_index}"
-        assert item.seed == seed_for(42, item.identity, f"p:{item.prompt_index}")
+        assert item.seed == seed_for(0, item.identity, f"p:{item.prompt_index}")
         assert item.fps == 8
         record = json.loads(item.video.with_suffix(".json").read_text())
         assert record["prompt_used"] == item.prompt_long
@@ -268,7 +267,7 @@ def test_failed_first_frame_fails_its_video_only(toy, testset, tmp_path, monkeyp
 
 def test_other_settings_need_another_folder(toy, testset, tmp_path):
     generate(settings(testset), tmp_path / "run", limit=1)
-    with pytest.raises(ManifestError, match="seed was 42, now 7"):
+    with pytest.raises(ManifestError, match="seed was 0, now 7"):
         generate(settings(testset, seed=7), tmp_path / "run")
     with pytest.raises(ManifestError, match="another run"):
         generate(settings(write_testset(tmp_path / "set2", 4)), tmp_path / "run")
@@ -291,6 +290,46 @@ def test_tiny_variant_is_marked(toy, testset, tmp_path):
     result = generate(settings(testset, variant="tiny"), tmp_path / "run", limit=1, machine=Machine("cpu"))
     assert result.label == "toy-tiny"
     assert json.loads((tmp_path / "run/videos/man_00_00.json").read_text())["random_weights"] is True
+
+
+def test_folder_of_finished_videos_is_a_model(toy, testset, tmp_path):
+    from mmbench.video.write import write_video
+
+    finished = tmp_path / "my_model"
+    frames = np.zeros((3, 32, 48, 3), np.uint8)
+    for who in range(3):
+        for prompt in range(2):
+            write_video(finished / f"a_man_of_{who}_waves_{prompt}.mp4", frames + np.uint8(60 * who), 12)
+    result = generate(settings(testset, model=f"folder:{finished}"), tmp_path / "run")
+    assert (result.label, result.made) == ("my_model", 6)
+    assert all(item.model == "my_model" and item.fps == 12 for item in read_manifest(result.manifest))
+    named = generate(settings(testset, model=f"folder:{finished}", label="Mine, v2"), tmp_path / "named", limit=1)
+    assert named.label == "Mine__v2"
+    (finished / "a_man_of_2_waves_1.mp4").unlink()
+    with pytest.raises(RequestError, match="a_man_of_2_waves_1"):
+        generate(settings(testset, model=f"folder:{finished}"), tmp_path / "other")
+
+
+def test_only_some_prompts(toy, testset, tmp_path):
+    result = generate(settings(testset), tmp_path / "run", prompts=["p:1"])
+    assert [item.prompt_index for item in read_manifest(result.manifest)] == [1, 1, 1]
+    with pytest.raises(RequestError, match="p:9"):
+        generate(settings(testset), tmp_path / "run", prompts=["p:9"])
+
+
+def test_model_in_another_process(toy, testset, tmp_path, monkeypatch):
+    here = generate(settings(testset), tmp_path / "here", limit=2)
+    there = generate(settings(testset), tmp_path / "there", limit=2, machine=Machine(python=Path(sys.executable)))
+    assert there.failed == ()
+    for item, other in zip(read_manifest(here.manifest), read_manifest(there.manifest), strict=True):
+        assert item.video.read_bytes() == other.video.read_bytes()
+
+
+def test_model_process_that_dies_is_started_again(toy, testset, tmp_path, monkeypatch):
+    monkeypatch.setenv("TOY_DIE", "of 0 waves 1")
+    result = generate(settings(testset), tmp_path / "run", limit=3, machine=Machine(python=Path(sys.executable)))
+    assert result.made == 2
+    assert [name for name, _ in result.failed] == ["man_00_01"]
 
 
 def test_seeds_are_fixed_for_ever(testset):

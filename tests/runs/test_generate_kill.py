@@ -20,8 +20,8 @@ DRIVER = """
 import sys
 from pathlib import Path
 from mmbench.runs.generate import generate
-from mmbench.runs.generate_plan import GenerateSettings
-generate(GenerateSettings(model="killed_toy:Toy", testset=sys.argv[1]), Path(sys.argv[2]))
+from mmbench.runs.generate_plan import VideoSettings
+generate(VideoSettings(model="killed_toy:Toy", testset=sys.argv[1]), Path(sys.argv[2]))
 """
 TOY = """
 import time

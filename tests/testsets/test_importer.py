@@ -88,6 +88,21 @@ def test_face_outside_the_picture_is_replaced(write_list, tmp_path):
     assert found[0].image == "2"
 
 
+def test_picture_without_a_face_is_replaced(write_list, tmp_path):
+    listing = write_list([("Ada", 1, "/good/1"), ("Ada", 2, "/good/2"), ("Ada", 3, "/good/3")])
+    entries, _ = read_list(listing)
+    seen = []
+
+    def every_second(picture) -> bool:
+        seen.append(picture.shape)
+        return len(seen) % 2 == 0
+
+    found, attempts = fetch_references("x", entries, 1, RULE, tmp_path, QUICK, every_second)
+    assert [reference.image for reference in found] == ["2"]
+    assert "no face" in attempts[0].failure
+    assert seen == [(240, 240, 3)] * 2
+
+
 def test_second_build_fetches_only_what_is_missing(write_list, tmp_path, pictures):
     listing = write_list([("Ada", 1, "/dead/1"), ("Ada", 2, "/good/2")])
     first, _ = fetch(listing, 1, tmp_path)

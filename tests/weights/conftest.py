@@ -15,8 +15,9 @@ import pytest
 class Served:
     """One address of the server: its bytes and its fault.
 
-    `cut` closes the connection after that many bytes of an answer, `cuts_left` times; `redirect` sends elsewhere;
-    `ranges` says whether resuming is supported; `tag` is the ETag; `no_length` leaves Content-Length out.
+    `cut` closes the connection after that many bytes of an answer, `cuts_left` times; `redirect` sends
+    elsewhere; `ranges` says whether resuming is supported; `tag` is the ETag; `no_length` leaves
+    Content-Length out.
     """
 
     body: bytes = b""

@@ -47,6 +47,7 @@ def test_round_trip(tmp_path: Path, suffix):
     assert all(torch.equal(a, b) for a, b in zip(other.state_dict().values(), state.values(), strict=True))
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_code_in_a_pickle_never_runs(tmp_path: Path):
     witness = tmp_path / "ran"
     for name, write in (("a.pth", lambda f: torch.save({"w": Evil(witness)}, f)), ("b.pkl", None)):

@@ -1,0 +1,103 @@
+"""`mmbench ablate`: the paper's comparisons of one choice, all else equal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Repeat the paper's ablations: one thing changed, all else equal.", no_args_is_help=True)
+
+Option = typer.Option
+
+
+@app.callback()
+def _root() -> None:
+    """Repeat the paper's ablations: one thing changed, all else equal."""
+
+
+@app.command("prompt-length")
+def prompt_length(
+    model: Annotated[list[str], Option(help="An image-to-video model; repeat for several.")],
+    testset: Annotated[str, Option(help="synthetic50, pubfig50, or the folder of a test set.")],
+    out: Annotated[Path, Option(help="Folder of the comparison; give it again to continue.")] = Path(
+        "runs/prompt_length"
+    ),
+    variant: Annotated[str | None, Option(help="Checkpoint of the models, or `tiny`.")] = None,
+    prompt_id: Annotated[
+        list[str] | None, Option(help="Only these prompts; the figure's are human:29 and human:75 of pubfig50.")
+    ] = None,
+    limit: Annotated[int | None, Option(min=1, help="Only the first videos of the set.")] = None,
+    seed: Annotated[int, Option(min=0, help="Base of every video's seed.")] = 0,
+    first_frame: Annotated[str, Option(help="What makes the opening pictures.")] = "photomaker_v2",
+    device: Annotated[str, Option(help="cpu, cuda, cuda:1, or auto.")] = "auto",
+    dtype: Annotated[str, Option(help="float32, float16, bfloat16, or auto for the published one.")] = "auto",
+    weights: Annotated[Path | None, Option(help="Folder of weights instead of the cache.")] = None,
+    measure: Annotated[bool, Option("--measure/--no-measure", help="Evaluate the videos and compare.")] = True,
+    settings: Annotated[Path | None, Option(help="YAML with evaluation settings.")] = None,
+    workers: Annotated[int, Option(help="Processes of the evaluation; 0 means one a core.")] = 0,
+) -> None:
+    """Fig. 11: short against long prompts for image-to-video models, from the same first frames and seeds."""
+    from mmbench.cli.generate import pick_device, print_generated
+    from mmbench.cli.progress import progress_bar
+    from mmbench.runs.generate import Machine
+    from mmbench.runs.generate_plan import VideoSettings
+    from mmbench.runs.generate_prompt_length import ablate_prompt_length
+
+    if any(":" in name for name in model):
+        sys.path.insert(0, str(Path.cwd()))
+    videos = VideoSettings(model="", testset=testset, variant=variant, seed=seed, first_frame=first_frame)
+    with progress_bar() as progress:
+        done = ablate_prompt_length(
+            [name if ":" in name else name.replace("-", "_") for name in model],
+            videos,
+            out,
+            prompts=prompt_id or (),
+            limit=limit,
+            machine=Machine(pick_device(device), dtype, weights),
+            progress=progress,
+        )
+    for run in done.runs:
+        print_generated(run)
+    typer.echo(f"Manifest of all: {done.manifest}")
+    complete = not any(run.failed for run in done.runs)
+    if measure:
+        complete = _measure(done.manifest, done.pairs, out / "evaluation", settings, workers) and complete
+    if not complete:
+        raise typer.Exit(1)
+
+
+def _measure(
+    manifest: Path, pairs: tuple[tuple[str, str], ...], run: Path, settings: Path | None, workers: int
+) -> bool:
+    """Evaluate the videos and print short against long for each model; False when something was not measured."""
+    from rich.console import Console
+
+    from mmbench.cli.evaluate import print_result
+    from mmbench.cli.progress import progress_bar
+    from mmbench.cli.report import print_comparison
+    from mmbench.config import EvaluateSettings
+    from mmbench.metrics.registry import facts_by_name
+    from mmbench.reports.comparison import compare
+    from mmbench.runs.evaluate import default_workers, evaluate
+    from mmbench.runs.items_in import read_manifest
+
+    chosen = EvaluateSettings.from_yaml(settings) if settings else EvaluateSettings()
+    with progress_bar() as progress:
+        result = evaluate(
+            read_manifest(manifest),
+            run,
+            chosen,
+            workers=workers or default_workers(),
+            progress=progress,
+        )
+    print_result(result)
+    facts = {name: fact for name, fact in facts_by_name().items() if fact.scope == "clip" and fact.column}
+    for short, long in pairs:
+        sides = [[row for row in result.rows if row.item.model == name] for name in (short, long)]
+        if all(sides):
+            print_comparison(compare(sides[0], sides[1], facts), Console(highlight=False))
+    typer.echo("Text alignment is scored against the short prompt for both.")
+    return result.complete
