@@ -9,6 +9,7 @@ import os
 import zipfile
 import zlib
 from dataclasses import asdict, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +68,12 @@ class FaceCache:
             "backend": backend.name,
             "provenance": asdict(backend.provenance),
             "frames": frames,
+            "decoder": version("av"),
         }
 
     def path(self, clip: ClipInfo) -> Path:
         """Where the track of a clip is, or would be."""
-        key = json.dumps({**self._maker, "content": clip.sha256, "n_frames": clip.n_frames}, sort_keys=True)
+        key = json.dumps({**self._maker, "content": clip.sha256}, sort_keys=True)
         name = hashlib.sha256(key.encode()).hexdigest()
         return self.folder / name[:2] / f"{name}.npz"
 
