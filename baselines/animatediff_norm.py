@@ -1,4 +1,4 @@
-"""AnimateDiff's group norm, which diffusers computes over other values than the published networks were trained with."""
+"""AnimateDiff's group norm: diffusers normalises over other values than the published networks were trained with."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class PerFrameGroupNorm(nn.GroupNorm):
         """x (batch, channels, frames, height, width), each frame normalised by itself."""
         batch, _, frames = x.shape[:3]
         folded: Tensor = super().forward(x.transpose(1, 2).flatten(0, 1))
-        return folded.unflatten(0, (batch, frames)).transpose(1, 2)
+        return folded.view(batch, frames, *folded.shape[1:]).transpose(1, 2)
 
 
 def normalise_per_frame(unet: nn.Module) -> int:

@@ -69,16 +69,14 @@ class CogVideoX(TorchBaseline):
 
         folder = repo_folder(weights_dir, self.repo, self.weights(variant))
         self.pipe = open_folder(self.pipeline_class(), folder, self.dtype)
-        self.pipe.scheduler = CogVideoXDPMScheduler.from_config(
-            self.pipe.scheduler.config, timestep_spacing="trailing"
-        )
+        self.pipe.scheduler = CogVideoXDPMScheduler.from_config(self.pipe.scheduler.config, timestep_spacing="trailing")
         if self.tiling:
             self.pipe.vae.enable_tiling()
             self.pipe.vae.enable_slicing()
         self.pipe.set_progress_bar_config(disable=True)
         self.placement = place(self.pipe, self.device, self.resident_bytes)
 
-    def pipeline_class(self) -> type:
+    def pipeline_class(self) -> Any:
         """The diffusers pipeline that runs this model."""
         from diffusers import CogVideoXPipeline
 
@@ -140,7 +138,7 @@ class CogVideoXI2V(CogVideoX):
     repo: ClassVar[str] = "THUDM/CogVideoX-5b-I2V"
     resident_bytes: ClassVar[int] = 28 * GIB
 
-    def pipeline_class(self) -> type:
+    def pipeline_class(self) -> Any:
         from diffusers import CogVideoXImageToVideoPipeline
 
         return CogVideoXImageToVideoPipeline

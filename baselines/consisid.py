@@ -55,7 +55,7 @@ class ConsisID(CogVideoX):
             folder = repo_folder(weights_dir, self.repo, self.weights(variant))
             self.reader = open_reader(folder / "face_encoder", weights_dir, self.device)
 
-    def pipeline_class(self) -> type:
+    def pipeline_class(self) -> Any:
         from diffusers import ConsisIDPipeline
 
         return ConsisIDPipeline

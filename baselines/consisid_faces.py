@@ -123,7 +123,11 @@ class TowerReader:
             )
         crop = np.ascontiguousarray(self.helper.cropped_faces[0][:, :, ::-1])
         found = self.faces.find(Pil.fromarray(pixels), DETECTOR_SIZE)
-        vector = largest(found).embedding if found else self.faces.embed_crop(cv2.resize(crop, (112, 112)))
+        vector = (
+            largest(found).embedding
+            if found
+            else self.faces.embed_crop(np.asarray(cv2.resize(crop, (112, 112)), np.uint8))
+        )
         with torch.inference_mode():
             face = torch.from_numpy(crop).permute(2, 0, 1)[None].float().to(self.device) / 255
             classes = self.parsing(standardise(face, PARSING_MEAN, PARSING_STD))[0].argmax(dim=1, keepdim=True)

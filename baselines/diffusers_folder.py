@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,27 @@ if TYPE_CHECKING:
     import torch
 
 
-def open_folder(pipeline: type, folder: Path, dtype: torch.dtype | None, **parts: object) -> Any:
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep diffusers' and transformers' own bars and notices off the screen; their settings are put back after."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    levels = diffusers_logging.get_verbosity(), transformers_logging.get_verbosity()
+    bars = diffusers_logging.is_progress_bar_enabled(), transformers_logging.is_progress_bar_enabled()
+    for logging in (diffusers_logging, transformers_logging):
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for logging, level, bar in zip((diffusers_logging, transformers_logging), levels, bars, strict=True):
+            logging.set_verbosity(level)
+            if bar:
+                logging.enable_progress_bar()
+
+
+def open_folder(pipeline: Any, folder: Path, dtype: torch.dtype | None, **parts: object) -> Any:
     """A pipeline of class `pipeline` from a local folder; `parts` replace components that are already built.
 
     diffusers and transformers fill weights that a file lacks with random numbers and only log it; here that is a
@@ -23,7 +45,7 @@ def open_folder(pipeline: type, folder: Path, dtype: torch.dtype | None, **parts
     for name, (library, class_name) in components(folder).items():
         if name not in parts and (folder / name).is_dir() and (folder / name / "config.json").is_file():
             parts[name] = open_part(library, class_name, folder / name, dtype)
-    return pipeline.from_pretrained(folder, dtype=dtype, local_files_only=True, **parts)  # type: ignore[attr-defined]
+    return pipeline.from_pretrained(folder, dtype=dtype, local_files_only=True, **parts)
 
 
 def components(folder: Path) -> dict[str, tuple[str, str]]:
@@ -47,7 +69,9 @@ def open_part(library: str, class_name: str, folder: Path, dtype: torch.dtype | 
     if library == "diffusers":
         options["low_cpu_mem_usage"] = True
     module, report = found.from_pretrained(folder, **options)
-    bad = [f"{kind} {listing(sorted(map(str, keys)))}" for kind, keys in report.items() if keys and kind != "error_msgs"]
+    bad = [
+        f"{kind} {listing(sorted(map(str, keys)))}" for kind, keys in report.items() if keys and kind != "error_msgs"
+    ]
     if bad or report.get("error_msgs"):
         raise WeightsError(
             f"{folder} does not fit {class_name}: {'; '.join(bad) or report['error_msgs']}.",

@@ -61,7 +61,7 @@ def rescale_table(base_scale: float | None) -> Table:
 
 
 def make_schedule(steps: int, *, zero_snr: bool, base_scale: float | None, eta: float = 1.0) -> Schedule:
-    """The schedule of a variant; trailing steps go with zero terminal SNR. After the last step alpha is the table's first."""
+    """The schedule of a variant; trailing steps go with zero terminal SNR. The last step ends at the first alpha."""
     table, scale = alphas_bar(zero_snr), rescale_table(base_scale)
     at = timesteps(steps, trailing=zero_snr)
     alpha = table[at]
@@ -69,12 +69,12 @@ def make_schedule(steps: int, *, zero_snr: bool, base_scale: float | None, eta: 
     after = np.concatenate([scale[at[:1]], scale[at[:-1]]])
     sigma = eta * np.sqrt((1 - alpha_next) / (1 - alpha) * (1 - alpha / alpha_next))
     order = slice(None, None, -1)
-    return Schedule(
-        tuple(reversed(at)), alpha[order], alpha_next[order], sigma[order], (after / scale[at])[order]
-    )
+    return Schedule(tuple(reversed(at)), alpha[order], alpha_next[order], sigma[order], (after / scale[at])[order])
 
 
-def ddim_step(x: Tensor, output: Tensor, noise: Tensor, schedule: Schedule, index: int, prediction: Prediction) -> Tensor:
+def ddim_step(
+    x: Tensor, output: Tensor, noise: Tensor, schedule: Schedule, index: int, prediction: Prediction
+) -> Tensor:
     """One step of DDIM (Song et al. 2021, eq. 12): the sample after step `index`; all tensors of one shape."""
     alpha, alpha_next = float(schedule.alpha[index]), float(schedule.alpha_next[index])
     sigma = float(schedule.sigma[index])
@@ -86,7 +86,8 @@ def ddim_step(x: Tensor, output: Tensor, noise: Tensor, schedule: Schedule, inde
         clean = (x - (1 - alpha) ** 0.5 * epsilon) / alpha**0.5
     clean = clean * float(schedule.rescale[index])
     direction = max(0.0, 1 - alpha_next - sigma**2) ** 0.5
-    return alpha_next**0.5 * clean + direction * epsilon + sigma * noise
+    after: Tensor = alpha_next**0.5 * clean + direction * epsilon + sigma * noise
+    return after
 
 
 def guide(unconditional: Tensor, conditional: Tensor, guidance: float, rescale: float) -> Tensor:

@@ -65,15 +65,13 @@ class ImageTextAttention(nn.Module):
     ) -> Tensor:
         """hidden_states (batch x frames, pixels, width), encoder_hidden_states (batch x frames, tokens, context)."""
         assert encoder_hidden_states is not None and attention_mask is None
-        text, image = encoder_hidden_states.split(
-            [TEXT_TOKENS, encoder_hidden_states.shape[1] - TEXT_TOKENS], dim=1
-        )
+        text, image = encoder_hidden_states[:, :TEXT_TOKENS], encoder_hidden_states[:, TEXT_TOKENS:]
         frames = image.shape[1] // self.tokens_per_frame
         at = torch.arange(len(image), device=image.device)
-        image = image.unflatten(1, (frames, self.tokens_per_frame))[at, at % frames]
+        image = image.view(len(image), frames, self.tokens_per_frame, -1)[at, at % frames]
 
         def heads(x: Tensor) -> Tensor:
-            return x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+            return x.view(*x.shape[:2], attn.heads, -1).transpose(1, 2)
 
         query = heads(attn.to_q(hidden_states))
         out = F.scaled_dot_product_attention(query, heads(attn.to_k(text)), heads(attn.to_v(text)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -59,10 +59,10 @@ UNUSED_VISION = (*UNUSED_TEXT, "token_embedding.weight", "positional_embedding",
 class Networks:
     """All networks of one checkpoint, float32 on the CPU."""
 
-    unet: nn.Module
-    vae: nn.Module
-    text: nn.Module
-    vision: nn.Module
+    unet: Any
+    vae: Any
+    text: Any
+    vision: Any
     resampler: Perceiver
 
 
@@ -163,7 +163,7 @@ def read_vae(state: State, layout: Layout, path: Path) -> nn.Module:
     from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 
     levels = len(layout.vae_blocks)
-    vae: nn.Module = AutoencoderKL(
+    vae: Any = AutoencoderKL(
         block_out_channels=layout.vae_blocks,
         down_block_types=("DownEncoderBlock2D",) * levels,
         up_block_types=("UpDecoderBlock2D",) * levels,
@@ -176,7 +176,8 @@ def read_vae(state: State, layout: Layout, path: Path) -> nn.Module:
     converted = convert_ldm_vae_checkpoint(dict(named), dict(vae.config))
     refuse_lost(named, converted, path)
     load_strict(vae, converted, str(path))
-    return vae.eval()
+    found: nn.Module = vae.eval()
+    return found
 
 
 def read_text(state: State, layout: Layout, path: Path) -> nn.Module:

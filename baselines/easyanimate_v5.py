@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from mmbench.errors import WeightsError
 from mmbench.weights import load_strict, read_state, rename_keys
 
-
 from .diffusers_folder import open_part, read_config
 from .files import require_file
 from .runtime import is_cut
@@ -111,9 +110,7 @@ def as_list(value: object) -> object:
     return value
 
 
-def constructor_options(
-    cls: type, config: dict[str, Any], ignored: set[str], folder: Path
-) -> dict[str, Any]:
+def constructor_options(cls: type, config: dict[str, Any], ignored: set[str], folder: Path) -> dict[str, Any]:
     """The entries of `config` that `cls` takes; WeightsError for one that is neither taken nor known to be ignored."""
     known = set(inspect.signature(cls.__init__).parameters)  # type: ignore[misc]
     options = {key: value for key, value in config.items() if not key.startswith("_")}
@@ -159,7 +156,8 @@ class FrameAttention(nn.Module):
         normed = self.group_norm(rows).transpose(1, 2)
         seen = F.scaled_dot_product_attention(self.to_q(normed), self.to_k(normed), self.to_v(normed))
         out = rows + self.to_out(seen).transpose(1, 2)
-        return out.unflatten(2, (height, width)).unflatten(0, (batch, -1)).transpose(1, 2)
+        after: Tensor = out.view(batch, -1, *out.shape[1:2], height, width).transpose(1, 2)
+        return after
 
 
 class TextPair:

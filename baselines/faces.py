@@ -58,7 +58,7 @@ class StandInFaces:
                 box=np.array([left, top, left + side, top + side], dtype=np.float32),
                 points=ARCFACE_POINTS * np.float32(side / 112) + np.array([left, top], dtype=np.float32),
                 score=1.0,
-                embedding=projection @ pixels / np.float32(np.sqrt(pixels.size)) * 20,
+                embedding=(projection @ pixels * (20 / np.sqrt(pixels.size))).astype(np.float32),
             )
         ]
 

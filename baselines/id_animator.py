@@ -145,7 +145,7 @@ class IDAnimator(TorchBaseline):
         pixels = clip_pixels(crops, self.image_encoder.config.image_size).to(self.device, self.dtype)
         seen = torch.cat([torch.zeros_like(pixels), pixels])
         features: torch.Tensor = self.image_encoder(seen, output_hidden_states=True).hidden_states[-2]
-        return features.unflatten(0, (2, len(crops)))
+        return features.view(2, len(crops), *features.shape[1:])
 
     def networks(self) -> Mapping[str, torch.nn.Module]:
         if self.pipe is None:

@@ -81,12 +81,13 @@ def read_vae(state: State, folder: Path, source: Path) -> nn.Module:
     from diffusers import AutoencoderKL
     from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 
-    vae: nn.Module = AutoencoderKL.from_config(read_config(folder / "config.json"))
+    vae: Any = AutoencoderKL.from_config(read_config(folder / "config.json"))
     named = {f"first_stage_model.{key}": value for key, value in state.items()}
     converted = convert_ldm_vae_checkpoint(dict(named), dict(vae.config))
     refuse_lost(named, converted, source)
     load_strict(vae, converted, str(source))
-    return vae.eval()
+    found: nn.Module = vae.eval()
+    return found
 
 
 def read_text(state: State, folder: Path, source: Path) -> nn.Module:
@@ -161,7 +162,7 @@ def load_face_adapter(pipe: Any, path: Path) -> None:
     )
 
 
-def cross_attentions(unet: nn.Module) -> dict[int, str]:
+def cross_attentions(unet: Any) -> dict[int, str]:
     """Index in the checkpoint to module path of every spatial cross-attention: down, up, then middle; odd numbers."""
     names = [name for name in unet.attn_processors if "motion_modules" not in name]
     return {

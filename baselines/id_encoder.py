@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -27,12 +27,15 @@ class IdentityEncoder(nn.Module):
     `unused` counts the two projections that the file carries and this version does not use (2,097,152 parameters).
     """
 
-    def __init__(self, vision: nn.Module, tau_id: IdentityPerceiver, fusion: FusionMLP, unused: int) -> None:
+    def __init__(
+        self, vision: nn.Module, tau_id: IdentityPerceiver, fusion: FusionMLP, unused: int, image_size: int
+    ) -> None:
         super().__init__()
         self.vision = vision
         self.tau_id = tau_id
         self.fusion = fusion
         self.unused = unused
+        self.image_size = image_size
 
     def tokens(self, pixels: Tensor, embeddings: Tensor) -> Tensor:
         """pixels (n, 3, 224, 224) CLIP-normalised, embeddings (n, 512) raw -> identity tokens (n, 2, width)."""
@@ -58,7 +61,7 @@ def build_encoder(state: Mapping[str, Tensor], source: Path) -> IdentityEncoder:
     depth = count_layers(state, "qformer_perceiver.perceiver_resampler.layers.")
     parts = split_state(state, str(source), depth=depth)
     with torch.device("meta"):
-        vision = CLIPVisionModel(vision_config(parts.vision, source))
+        vision: Any = CLIPVisionModel(vision_config(parts.vision, source))
         query_mid, embedding_dim = parts.tau_id["query_in.weight"].shape
         width = len(parts.tau_id["query_norm.weight"])
         tau_id = IdentityPerceiver(
@@ -73,7 +76,11 @@ def build_encoder(state: Mapping[str, Tensor], source: Path) -> IdentityEncoder:
         text_dim = len(parts.fusion["norm_out.weight"])
         fusion = FusionMLP(text_dim, len(parts.fusion["norm1.weight"]) - text_dim, norm=True)
     encoder = IdentityEncoder(
-        vision, tau_id, fusion, sum(value.numel() for key, value in state.items() if key.startswith("visual_proj"))
+        vision,
+        tau_id,
+        fusion,
+        sum(value.numel() for key, value in state.items() if key.startswith("visual_proj")),
+        vision.config.image_size,
     )
     encoder.to_empty(device="cpu")
     for name, buffer in vision.named_buffers():

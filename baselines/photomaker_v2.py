@@ -17,7 +17,7 @@ from mmbench.errors import RequestError, WeightsError
 from .checkpoint import read_tensors, tensors_only
 from .checks import check_picture
 from .contract import FirstFrame, Parameters, Size, without_trigger
-from .diffusers_folder import open_folder
+from .diffusers_folder import open_folder, quiet_libraries
 from .faces import FaceAnalyser, StandInFaces, first_face_of_each, surest
 from .files import registered, repo_folder, require_file
 from .lora import locate_processor, merge
@@ -35,10 +35,8 @@ if TYPE_CHECKING:
 
 BASE_REPO = "SG161222/RealVisXL_V4.0"
 ADAPTER_REPO = "TencentARC/PhotoMaker-V2"
-NEGATIVE = (
-    "(asymmetry, worst quality, low quality, illustration, 3d, 2d, painting, cartoons, sketch), open mouth"
-)
-STEPS, GUIDANCE = 50, 5.0
+NEGATIVE = "(asymmetry, worst quality, low quality, illustration, 3d, 2d, painting, cartoons, sketch), open mouth"
+STEPS, TINY_STEPS, GUIDANCE = 50, 3, 5.0
 DETECTOR_SIZES = (*range(640, 256, -64), 256)
 BUCKETS: tuple[Size, ...] = (
     (1024, 1024), (896, 1152), (832, 1216), (768, 1280), (768, 1344), (640, 1536),
@@ -72,34 +70,37 @@ class PhotoMakerV2(FirstFrame):
         return registered(BASE_REPO, ADAPTER_REPO, names=(BUFFALO_L.detector, BUFFALO_L.recogniser))
 
     def load(self, device: str, dtype: str, variant: str, weights_dir: Path) -> None:
+        self.variant = None
+        variant = self.pick_variant(variant)
+        with quiet_libraries():
+            self.read(device, dtype, variant, weights_dir)
+        self.variant = variant
+
+    def read(self, device: str, dtype: str, variant: str, weights_dir: Path) -> None:
+        """Base pipeline, LoRA folded in, identity encoder, face networks."""
         from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
 
         from .id_encoder import build_encoder
         from .insightface import BUFFALO_L, open_analyser
 
-        self.variant = None
-        variant = self.pick_variant(variant)
         files = self.weights(variant)
         number = pick_dtype(dtype, "bfloat16", device)
         base = repo_folder(weights_dir, BASE_REPO, files)
         path = require_file(repo_folder(weights_dir, ADAPTER_REPO, files) / "photomaker-v2.bin")
-        adapter = read_tensors(path)
+        adapter: dict[str, Any] = read_tensors(path)
         if set(adapter) != {"id_encoder", "lora_weights"}:
             raise WeightsError(
                 f"{path} holds {sorted(adapter)}, not id_encoder and lora_weights.",
                 "Use photomaker-v2.bin of TencentARC/PhotoMaker-V2.",
             )
         self.pipe = open_folder(StableDiffusionXLPipeline, base, number)
-        self.merged = merge(
-            self.pipe.unet, tensors_only(adapter["lora_weights"], path), locate_processor, str(path)
-        )
+        self.merged = merge(self.pipe.unet, tensors_only(adapter["lora_weights"], path), locate_processor, str(path))
         self.pipe.scheduler = EulerDiscreteScheduler.from_config(self.pipe.scheduler.config)
         self.pipe.set_progress_bar_config(disable=True)
         self.encoder = build_encoder(tensors_only(adapter["id_encoder"], path), path).to(device, number)
         tiny = variant in self.tiny_variants
         self.faces = StandInFaces() if tiny else open_analyser(BUFFALO_L, weights_dir, device)
         place(self.pipe, device, 10 * 1024**3)
-        self.variant = variant
 
     def make(
         self, prompt: str, references: Sequence[Image], size: Size, seed: int, negative: str | None = None
@@ -112,8 +113,8 @@ class PhotoMakerV2(FirstFrame):
             check_picture(picture, "reference")
         found = first_face_of_each(self.faces, references, DETECTOR_SIZES, surest)
         height, width = self.bucket(size)
-        steps = self.steps or (2 if self.variant in self.tiny_variants else STEPS)
-        with torch.inference_mode():
+        steps = self.steps or (TINY_STEPS if self.variant in self.tiny_variants else STEPS)
+        with torch.inference_mode(), quiet_libraries():
             plain, fused = self.embeddings(prompt, found, NEGATIVE if negative is None else negative)
             picture = self.pipe(
                 **plain,
@@ -158,7 +159,7 @@ class PhotoMakerV2(FirstFrame):
         dtype = self.pipe.text_encoder_2.dtype
         parameter = next(self.encoder.parameters())
         vectors = torch.from_numpy(np.stack([face.embedding for _, face in found]))
-        side = self.encoder.vision.config.image_size
+        side = self.encoder.image_size
         fused = self.encoder(
             clip_pixels([picture for picture, _ in found], side).to(parameter.device, parameter.dtype),
             vectors.to(parameter.device, parameter.dtype),
@@ -182,7 +183,7 @@ class PhotoMakerV2(FirstFrame):
             "text_encoder": count_parameters(self.pipe.text_encoder),
             "text_encoder_2": count_parameters(self.pipe.text_encoder_2),
             "vae": count_parameters(self.pipe.vae),
-            "id_encoder": count_parameters(self.encoder) + self.encoder.unused,
+            "id_encoder": count_parameters(self.encoder),
         }
         return Parameters(parts, tuple(parts))
 
@@ -195,9 +196,7 @@ def merge_step(steps: int) -> int:
     return min(steps // 5, 30)
 
 
-def swap_text(
-    plain: dict[str, torch.Tensor], fused: dict[str, torch.Tensor], at: int, guided: bool
-) -> Any:
+def swap_text(plain: dict[str, torch.Tensor], fused: dict[str, torch.Tensor], at: int, guided: bool) -> Any:
     """The step callback that puts the fused text in place of the plain one after step `at`."""
     import torch
 

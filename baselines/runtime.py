@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mmbench.errors import GenerationError, RequestError
 
 from .contract import Baseline, Parameters, PromptKind, Request, Setting, Size, Video, VideoInfo
+from .diffusers_folder import quiet_libraries
 
 if TYPE_CHECKING:
     import torch
@@ -64,7 +65,8 @@ class TorchBaseline(Baseline):
         variant = self.pick_variant(variant)
         self.device = device
         self.dtype = pick_dtype(dtype, self.published_dtype, device)
-        self.read(variant, weights_dir)
+        with quiet_libraries():
+            self.read(variant, weights_dir)
         self.variant = variant
 
     @abstractmethod
@@ -107,7 +109,7 @@ class TorchBaseline(Baseline):
         if on_cuda:
             torch.cuda.reset_peak_memory_stats(self.device)
         started = time.perf_counter()
-        with torch.inference_mode():
+        with torch.inference_mode(), quiet_libraries():
             sampled = self.sample(plan)
         seconds = time.perf_counter() - started
         if len(sampled.frames) != plan.frames or sampled.frames.shape[1:3] != plan.size:
@@ -178,7 +180,8 @@ def to_uint8(frames: NDArray[np.floating]) -> NDArray[np.uint8]:
         raise GenerationError(
             "The model produced values that are not finite.", "Load it with dtype float32 or bfloat16."
         )
-    return np.round(np.clip(frames, 0.0, 1.0) * 255).astype(np.uint8)
+    whole: NDArray[np.uint8] = np.round(np.clip(frames, 0.0, 1.0) * 255).astype(np.uint8)
+    return whole
 
 
 def place(pipe: object, device: str, need_bytes: int) -> str:

@@ -44,7 +44,11 @@ def request_from_json(document: Mapping[str, Any]) -> Request:
 def video_to_json(video: Video, path: Path) -> dict[str, Any]:
     """`video` with its frames in a `.npy` file."""
     np.save(path, video.frames)
-    return {"frames": str(path), "fps": video.fps, "info": {**asdict(video.info), "settings": dict(video.info.settings)}}
+    return {
+        "frames": str(path),
+        "fps": video.fps,
+        "info": {**asdict(video.info), "settings": dict(video.info.settings)},
+    }
 
 
 def video_from_json(document: Mapping[str, Any]) -> Video:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKLCogVideoX, CogVideoXDDIMScheduler
     from transformers import T5EncoderModel, T5Tokenizer
 
-TEXT_TOKENS = 32
+TEXT_TOKENS = 226
 TEXT_WIDTH = 32
 
 

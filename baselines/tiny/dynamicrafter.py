@@ -92,8 +92,8 @@ def denoiser_state(unet: nn.Module, recipe: Recipe) -> dict[str, torch.Tensor]:
     rate = {"time_embedding.linear_1.": f"{recipe.rate_key}.0.", "time_embedding.linear_2.": f"{recipe.rate_key}.2."}
     state = {}
     plain = {key: value for key, value in unet.state_dict().items() if not key.startswith(tuple(rate))}
-    holder = _Named({key.replace("time_embedding.base.", "time_embedding."): value for key, value in plain.items()})
-    for key, value in unet_state(holder).items():
+    named = {key.replace("time_embedding.base.", "time_embedding."): value for key, value in plain.items()}
+    for key, value in unet_state(named).items():
         name = key.replace(".processor.", ".")
         if name.startswith("init_attn.0.proj_") and value.ndim == 2:
             value = value[..., None]
@@ -103,16 +103,6 @@ def denoiser_state(unet: nn.Module, recipe: Recipe) -> dict[str, torch.Tensor]:
         for part in ("weight", "bias"):
             state[theirs + part] = unet.state_dict()[ours + part]
     return state
-
-
-class _Named:
-    """A state dict that answers like a module."""
-
-    def __init__(self, state: dict[str, torch.Tensor]) -> None:
-        self.state = state
-
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        return self.state
 
 
 def open_clip_text() -> dict[str, torch.Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..id_animator import REPO
 from . import hub_folder
@@ -28,7 +28,7 @@ def make_id_animator(root: Path) -> None:
     folder = hub_folder(root, REPO)
     unet, vae, text = sd15(folder / "animatediff" / "sd")
     layers = {
-        **{f"model.diffusion_model.{key}": value for key, value in unet_state(unet).items()},
+        **{f"model.diffusion_model.{key}": value for key, value in unet_state(unet.state_dict()).items()},
         **{f"first_stage_model.{key}": value for key, value in vae_state(vae).items()},
         **{f"cond_stage_model.transformer.{key}": value for key, value in text_state(text).items()},
         "betas": torch.linspace(0.00085, 0.012, 1000),
@@ -86,12 +86,11 @@ def sd15(folder: Path) -> tuple[nn.Module, nn.Module, nn.Module]:
 def text_state(text: nn.Module) -> dict[str, torch.Tensor]:
     """A text tower's tensors with the `text_model.` level that published files have."""
     return {
-        key if key.startswith("text_model.") else f"text_model.{key}": value
-        for key, value in text.state_dict().items()
+        key if key.startswith("text_model.") else f"text_model.{key}": value for key, value in text.state_dict().items()
     }
 
 
-def motion_state(unet: nn.Module) -> dict[str, torch.Tensor]:
+def motion_state(unet: Any) -> dict[str, torch.Tensor]:
     """A v2 motion module under AnimateDiff's names, its frame positions included."""
     import torch
     from diffusers import MotionAdapter
@@ -127,7 +126,8 @@ def adapter_state(unet: nn.Module) -> dict[str, torch.Tensor]:
     from ..id_animator_weights import RESAMPLER_LAYERS, cross_attentions
 
     def linear(out: int, inner: int) -> torch.Tensor:
-        return torch.randn(out, inner) / inner**0.5
+        weight: torch.Tensor = torch.randn(out, inner) / inner**0.5
+        return weight
 
     inner = 64 * RESAMPLER_HEADS
     state = {

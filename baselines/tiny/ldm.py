@@ -41,13 +41,10 @@ VAE = (
 )
 
 
-def unet_state(unet: nn.Module) -> dict[str, torch.Tensor]:
-    """Tensors of a 2D or 3D UNet with two layers a block under LDM's names (without `model.diffusion_model.`)."""
-    state = unet.state_dict()
+def unet_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The state dict of a 2D or 3D UNet, two layers a block, under LDM's names (without `model.diffusion_model.`)."""
     temporal = any("temp_attentions" in key for key in state)
-    with_attention = {
-        int(key.split(".")[1]) for key in state if key.startswith("up_blocks") and ".attentions." in key
-    }
+    with_attention = {int(key.split(".")[1]) for key in state if key.startswith("up_blocks") and ".attentions." in key}
     return {unet_name(key, temporal, with_attention): value for key, value in state.items()}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..photomaker_v2 import ADAPTER_REPO, BASE_REPO
 from . import hub_folder
@@ -28,7 +28,7 @@ def make_photomaker(root: Path) -> None:
     torch.save(state, hub_folder(root, ADAPTER_REPO) / "photomaker-v2.bin")
 
 
-def make_sdxl(folder: Path) -> nn.Module:
+def make_sdxl(folder: Path) -> Any:
     """A two-block SDXL pipeline folder; returns its UNet."""
     from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
     from transformers import (
@@ -70,6 +70,9 @@ def make_sdxl(folder: Path) -> nn.Module:
         projection_class_embeddings_input_dim=6 * 8 + TEXT_WIDTH,
         cross_attention_dim=WIDTH,
     ).eval()
+    for name, weight in unet.named_parameters():
+        if ".attn2.to_v." in name:
+            weight.data *= 20  # let the text matter, which random cross-attention all but averages away
     vae = AutoencoderKL(
         block_out_channels=(8, 8, 8, 8),
         down_block_types=("DownEncoderBlock2D",) * 4,
