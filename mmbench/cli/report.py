@@ -12,8 +12,12 @@ if TYPE_CHECKING:
 
     from mmbench.reports.build import ReportPaths
     from mmbench.reports.comparison import Comparison
-    from mmbench.reports.tables import Table
+    from mmbench.reports.tables import Table, TableRow
     from mmbench.runs.rows import ItemRow
+
+MODEL_WIDTH = 20
+CELL_WIDTH = 17
+"""Characters a column needs, "[-0.012, -0.003]" and its frame."""
 
 RandomWeights = Literal["hide", "show", "rank"]
 
@@ -86,37 +90,58 @@ def print_leaderboard(report: ReportPaths) -> None:
 
 
 def print_table(table: Table, console: Console) -> None:
-    """The leaderboard in the terminal: best in bold, second best underlined, missing cells with their reasons."""
+    """The leaderboard in the terminal: `*` best, `+` second best, missing cells with their reasons.
+
+    Models are rows where the terminal is wide enough, else columns; published rows only fit the former.
+    """
     from rich.markup import escape
     from rich.table import Table as Grid
 
-    from mmbench.reports.cell_text import cell_text
-
-    styles = {"best": "bold green", "second": "underline", "": ""}
-    grid = Grid(title=escape(table.title), title_justify="left", show_lines=False)
-    grid.add_column("Model", overflow="fold")
-    for column in table.columns:
-        grid.add_column(escape(column.heading), justify="right")
-    for row in (*table.rows, *table.published):
-        cells = []
-        for cell, column in zip(row.cells, table.columns, strict=True):
-            text = cell_text(cell, column, table)
-            style = "dim" if row.kind == "published" else "yellow" if cell.state == "missing" else styles[cell.mark]
-            refs = f" ({','.join(map(str, text.refs))})" if text.refs else ""
-            value = f"[{style}]{text.value}[/{style}]" if style else text.value
-            small = [part for part in (text.interval, text.coverage) if part]
-            cells.append("\n".join([value + refs, *(f"[dim]{escape(part)}[/dim]" for part in small)]))
-        name = escape(row.model)
-        grid.add_row(f"[dim]{name} (published)[/dim]" if row.kind == "published" else name, *cells)
-        if row is table.rows[-1]:
+    grid = Grid(title=escape(table.title), title_justify="left")
+    if console.width >= MODEL_WIDTH + CELL_WIDTH * len(table.columns):
+        grid.add_column("Model")
+        for column in table.columns:
+            grid.add_column(escape(column.heading), justify="right")
+        for row in table.rows:
+            grid.add_row(escape(row.model), *_cells(row, table))
+        if table.published:
             grid.add_section()
+            grid.add_row("[dim italic]published, not ranked[/]")
+            for row in table.published:
+                grid.add_row(f"[dim]{escape(row.model)}[/dim]", *_cells(row, table))
+    else:
+        grid.add_column("Metric")
+        for row in table.rows:
+            grid.add_column(escape(row.model), justify="right")
+        by_column = zip(*(_cells(row, table) for row in table.rows), strict=True)
+        for column, cells in zip(table.columns, by_column, strict=True):
+            grid.add_row(escape(column.heading), *cells, end_section=True)
     console.print(grid)
+    if any(cell.mark for row in table.rows for cell in row.cells):
+        console.print("* best, + second best among the measured rows")
     for index, note in enumerate(table.footnotes, 1):
         console.print(f"({index}) {escape(note)}", soft_wrap=True)
     for warning in table.warnings:
         console.print(f"[yellow]warning:[/yellow] {escape(warning)}", soft_wrap=True)
-    for note in table.notes:
-        console.print(f"[dim]{escape(note)}[/dim]", soft_wrap=True)
+
+
+def _cells(row: TableRow, table: Table) -> list[str]:
+    """Markup of the cells: value with its mark, interval, coverage, one below the other."""
+    from rich.markup import escape
+
+    from mmbench.reports.cell_text import cell_text
+
+    styles = {"best": "bold green", "second": "underline", "": "default"}
+    signs = {"best": " *", "second": " +", "": ""}
+    cells = []
+    for cell, column in zip(row.cells, table.columns, strict=True):
+        text = cell_text(cell, column, table)
+        style = "dim" if row.kind == "published" else "yellow" if cell.state == "missing" else styles[cell.mark]
+        refs = f" ({','.join(map(str, text.refs))})" if text.refs else ""
+        random = "random weights" if cell.random_weights and cell.state == "value" else ""
+        small = [f"[dim]{escape(part)}[/dim]" for part in (text.interval, text.coverage, random) if part]
+        cells.append("\n".join([f"[{style}]{text.value}[/]{signs[cell.mark]}{refs}", *small]))
+    return cells
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:

@@ -27,7 +27,7 @@ def cautions(rows: Sequence[ItemRow], samples: Samples, facts: Mapping[str, Metr
     return (
         *_backend_mixtures(samples, facts),
         *_geometry(rows, "frame size", lambda clip: f"{clip.width}x{clip.height}"),
-        *_geometry(rows, "frame rate", lambda clip: f"{clip.fps:g} fps"),
+        *_geometry(rows, "frame rate", lambda clip: f"{clip.fps:.4g} fps"),
         *_geometry(rows, "length", lambda clip: f"{clip.n_frames} frames"),
         *_assumed_fps(rows),
         *_unusable(rows),
@@ -89,10 +89,16 @@ def _unusable(rows: Sequence[ItemRow]) -> list[str]:
 
 
 def _clip_warnings(rows: Sequence[ItemRow]) -> list[str]:
-    """Warnings of the reader (cadence, odd headers), counted."""
-    counts = Counter(text for row in rows if row.clip for text in set(row.clip.warnings))
-    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-    found = [f"{_clips(count)}: {text}" for text, count in ordered[:SHOWN]]
+    """Warnings of the reader ("cadence: 34% ..."), counted by their kind, with the first as an example."""
+    texts = sorted(text for row in rows if row.clip for text in set(row.clip.warnings))
+    kinds: dict[str, list[str]] = {}
+    for text in texts:
+        kinds.setdefault(text.split(":")[0], []).append(text)
+    ordered = sorted(kinds.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+    found = []
+    for _, group in ordered[:SHOWN]:
+        example = " (the wording of one of them)" if len(set(group)) > 1 else ""
+        found.append(f"{_clips(len(group))}: {group[0]}{example}")
     if len(ordered) > SHOWN:
         found.append(f"{len(ordered) - SHOWN} more kinds of clip warnings; see the rows.")
     return found
@@ -109,7 +115,7 @@ def _uneven(rows: Sequence[ItemRow]) -> list[str]:
     counts = ", ".join(f"{model}: {len(names)}" for model, names in identities.items())
     return [
         f"Models were measured on different identities ({counts}; shared by all: {len(shared)}): "
-        "compare them by paired differences, not by these means."
+        + ("compare them by paired differences, not by these means." if shared else "their means are of other people.")
     ]
 
 

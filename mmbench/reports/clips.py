@@ -29,7 +29,8 @@ class ScoreView:
 
 @dataclass(frozen=True)
 class ClipView:
-    """One clip as the page shows it. `status`: all metrics measured, only a part, or the clip was unusable.
+    """One clip as the page shows it. `status`: all columns that the run could measure have a value, only
+    a part of them, or the clip was unusable.
 
     `frames`, `width` and `height` (pixels) are 0 for an unusable clip.
     """
@@ -74,7 +75,8 @@ def clip_views(
 ) -> tuple[tuple[ClipView, ...], tuple[Scene, ...]]:
     """Views of all rows in a fixed order, and the scenes they make. Places the media on `shelf`."""
     ordered = sorted_rows(rows)
-    views = tuple(_view(row, facts, shelf) for row in ordered)
+    measured = measured_metrics(ordered)
+    views = tuple(_view(row, facts, measured, shelf) for row in ordered)
     grouped: dict[tuple[str, int, str], list[int]] = {}
     for position, row in enumerate(ordered):
         item = row.item
@@ -84,7 +86,12 @@ def clip_views(
     return views, scenes
 
 
-def _view(row: ItemRow, facts: Mapping[str, MetricFacts], shelf: MediaShelf) -> ClipView:
+def measured_metrics(rows: Sequence[ItemRow]) -> frozenset[str]:
+    """Metrics with a value on at least one clip. The others lack something for the whole run, not for a clip."""
+    return frozenset(score.metric for row in rows for score in row.scores if score.status == "ok")
+
+
+def _view(row: ItemRow, facts: Mapping[str, MetricFacts], measured: frozenset[str], shelf: MediaShelf) -> ClipView:
     item, clip = row.item, row.clip
     scores = {
         score.metric: ScoreView(
@@ -96,10 +103,10 @@ def _view(row: ItemRow, facts: Mapping[str, MetricFacts], shelf: MediaShelf) -> 
         for score in row.scores
     }
     geometry = (
-        f"{clip.n_frames} frames, {clip.width}x{clip.height}, {clip.fps:g} fps ({clip.fps_source})" if clip else ""
+        f"{clip.n_frames} frames, {clip.width}x{clip.height}, {clip.fps:.4g} fps ({clip.fps_source})" if clip else ""
     )
-    shown = [facts[name] for name in scores if name in facts and facts[name].column]
-    partly = any(scores[fact.name].value is None for fact in shown)
+    shown = [name for name in scores if name in facts and facts[name].column and name in measured]
+    partly = any(scores[name].value is None for name in shown)
     return ClipView(
         id=item.id,
         model=item.model,

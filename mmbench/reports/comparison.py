@@ -97,7 +97,7 @@ def _raw(
     differences = []
     for name, fact in facts.items():
         a, b = samples_a.get((model_a, name)), samples_b.get((model_b, name))
-        if a is not None and b is not None and (a.values or b.values):
+        if pairing != "none" and a is not None and b is not None and (a.values or b.values):
             differences.append(_difference(a, b, fact, pairing, seed))
     return Comparison(name_a or model_a, name_b or model_b, pairing, tuple(differences), 0, "", _notes(pairing))
 
@@ -159,8 +159,6 @@ def _pairing(rows_a: Sequence[ItemRow], rows_b: Sequence[ItemRow]) -> Pairing:
 
 
 def _by_key(sample: Sample, pairing: Pairing) -> dict[tuple[Hashable, ...], float]:
-    if pairing == "none":
-        return {}
     key = LEVELS[pairing]
     values: dict[tuple[Hashable, ...], list[float]] = {}
     for item, value in zip(sample.items, sample.values, strict=True):

@@ -71,6 +71,7 @@ def page_html(content: PageContent) -> str:
         script=Markup(script),
         policy=_policy(style, script),
         data=Markup(_data(content, palette)),
+        without_clips=_without_clips(content),
         standings=standings(content.comparisons),
         run=list(_flat(content.run)),
         text_of=cell_text,
@@ -131,13 +132,20 @@ def _clip_values(column: Column, table: Table, samples: Samples) -> dict[str, tu
     return {row.model: values(row) for row in table.rows}
 
 
+def _without_clips(content: PageContent) -> list[Column]:
+    """Columns that have no value on any clip: the leaderboard says why, and a table of clips has no use for them."""
+    with_value = {name for clip in content.clips for name, score in clip.scores.items() if score.value is not None}
+    return [column for column in content.table.columns if column.facts.name not in with_value]
+
+
 def _data(content: PageContent, palette: Mapping[str, str]) -> str:
     """The page's data as JSON that cannot end the script element that holds it."""
     shown = [column.facts for column in content.everything.columns if column.facts.scope == "clip"]
+    unmeasured = _without_clips(content)
     data = {
         "models": [{"name": model, "colour": colour} for model, colour in palette.items()],
         "metrics": [_metric(facts) for facts in shown],
-        "columns": [column.facts.name for column in content.table.columns if column.facts.scope == "clip"],
+        "columns": [column.facts.name for column in content.table.columns if column not in unmeasured],
         "clips": [asdict(clip) for clip in content.clips],
         "scenes": [asdict(scene) for scene in content.scenes],
     }

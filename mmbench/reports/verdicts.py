@@ -57,7 +57,7 @@ def summarise(differences: Sequence[Difference], name_a: str, name_b: str) -> st
         parts.append(f"undecided: {open_ones}")
     if skipped := titles("not comparable"):
         parts.append(f"not comparable: {skipped}")
-    return "; ".join(parts) + "." if parts else "No metric has values on both sides."
+    return "; ".join(parts) + "." if parts else "nothing to compare."
 
 
 def format_p(p: float) -> str:

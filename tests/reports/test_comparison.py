@@ -126,8 +126,8 @@ def test_pairing_falls_back_to_what_is_shared(make_row: Any, facts: Any) -> None
     assert (identities.pairing, only(identities, "id_similarity").difference.n) == ("identity", 8)
     assert "Prompts differ" in identities.notes[0]
     strangers = compare(side("a", 0, 0), [make_row("b", "zoe", id_similarity=0.5)], facts)
-    assert strangers.pairing == "none"
-    assert only(strangers, "id_similarity").verdict == "not comparable"
+    assert (strangers.pairing, strangers.differences, strangers.tests) == ("none", (), 0)
+    assert "share no identity" in strangers.notes[0]
 
 
 def test_clips_without_a_value_are_counted_not_dropped_silently(make_row: Any, facts: Any) -> None:

@@ -39,10 +39,18 @@ def test_report_prints_the_table_and_the_page(app: typer.Typer, run: Path) -> No
     assert result.exit_code == 0
     assert "[b]old" in result.output
     assert "0.852" in result.output and "12/12" in result.output
-    assert "Magic Mirror (published)" in result.output
+    assert "published, not ranked" in result.output and "Magic Mirror" in result.output
     page = run / "report" / "index.html"
     assert f"Page: {page}" in result.output
     assert page.is_file()
+
+
+def test_a_narrow_terminal_shows_models_as_columns(app: typer.Typer, run: Path) -> None:
+    result = CliRunner().invoke(app, ["report", str(run)], env={"COLUMNS": "70"}, catch_exceptions=False)
+    table = result.output[: result.output.index("* best")]
+    assert "0.852 *" in table and "0.802 +" in table
+    assert "…" not in table
+    assert max(len(line.rstrip()) for line in table.splitlines()) <= 70
 
 
 def test_report_options(app: typer.Typer, run: Path, tmp_path: Path) -> None:
