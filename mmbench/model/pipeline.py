@@ -19,7 +19,7 @@ from mmbench.model.denoise import Denoiser, TableCache, Texts
 from mmbench.model.face_embeds import FaceEmbeds
 from mmbench.model.face_encoder import MagicMirrorFaceEncoder
 from mmbench.model.faces import BackendAnalyser, FaceAnalyser, Picture, analyse_references
-from mmbench.model.guidance import GuidanceMode, guidance_at
+from mmbench.model.guidance import GuidanceMode, calls_of, guidance_at
 from mmbench.model.pipeline_adapter import IdentityAdapterMixin
 from mmbench.model.pipeline_modes import ModesMixin
 from mmbench.model.pipeline_output import MagicMirrorPipelineOutput, RunInfo
@@ -167,6 +167,7 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
         )
         inputs.check_range("identity_scale", identity_scale, 0.0, 1.5)
         inputs.check_range("num_videos_per_prompt", num_videos_per_prompt, 1, 64)
+        calls_of(identity_guidance, guided, with_identity)
         inputs.check_embeds(prompt, prompt_embeds, negative_prompt_embeds, identity_mask, fuse, config.text_embed_dim)
         self._check_callback(callback_on_step_end_tensor_inputs)
         wave = inputs.dynamic_guidance(use_dynamic_cfg, isinstance(self.scheduler, CogVideoXDPMScheduler))

@@ -20,6 +20,7 @@ import torch
 from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTransformer3DModel
 from torch import Tensor
 
+from mmbench.errors import RequestError
 from mmbench.model.configs import ModelSize, size_named
 from mmbench.model.face_embeds import FaceEmbeds
 from mmbench.model.fast import FastPlan, modulation_released
@@ -157,6 +158,14 @@ class StepBench:
             for step in range(2):
                 self.timed_step(row, step)
             return torch.cuda.max_memory_allocated(self.device) / 2**30
+
+
+def check_device(size: str, device: str) -> None:
+    """Refuse what cannot run: CUDA without a device, the full size (12.5 GiB in bf16) on a CPU."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise RequestError("No CUDA device is available.", "Use --device none to count, or --device cpu for nano.")
+    if device == "cpu" and size == "5b":
+        raise RequestError("A step of the full size takes hours on a CPU.", "Use --config nano, or --device cuda.")
 
 
 def profile_steps(

@@ -54,3 +54,41 @@ def test_kernels_equal_plain_pytorch():
     with_no_grad = "import torch\ntorch.set_grad_enabled(False)\n" + SCRIPT
     done = subprocess.run([sys.executable, "-c", with_no_grad], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+COMPILE = """
+from triton import compile
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from mmbench.model import triton_kernels as k
+
+def build(kernel, pointers, integers, floats, constants, arch):
+    kinds = {n: "*bf16" for n in pointers} | {n: "i32" for n in integers} | {n: "fp32" for n in floats}
+    kinds |= {n: "*fp32" for n in ("cos_ptr", "sin_ptr") if n in kinds}
+    names = kernel.arg_names
+    signature = {n: kinds.get(n, "constexpr") for n in names}
+    constants = {(names.index(n),): v for n, v in constants.items()}
+    made = compile(ASTSource(kernel, signature, constants), target=GPUTarget("cuda", arch, 32))
+    assert len(made.asm["cubin"]) > 1000
+    assert made.metadata.shared <= 48 * 1024
+
+for arch in (80, 90):
+    build(k._add_norm_modulate_kernel,
+          ("rows_ptr", "update_ptr", "gate_ptr", "factor_ptr", "weight_ptr", "bias_ptr", "out_ptr"),
+          ("num_rows", "num_update", "num_out", "num_text", "num_text_video", "dim"), ("eps",),
+          {"HAS_UPDATE": True, "AFFINE": True, "BLOCK": 4096}, arch)
+    build(k._norm_rotate_kernel, ("heads_ptr", "weight_ptr", "bias_ptr", "cos_ptr", "sin_ptr"),
+          ("num_rows", "num_heads", "num_text", "num_text_video"), ("eps",),
+          {"HEAD_DIM": 64, "HEADS": 64, "AFFINE": True}, arch)
+    build(k._add_face_attention_kernel, ("out_ptr", "query_ptr", "key_ptr", "value_ptr", "weight_ptr"),
+          ("num_rows", "num_heads", "num_face"), ("softmax_scale",),
+          {"HEAD_DIM": 64, "ROWS": 128, "FACE": 32}, arch)
+"""
+
+
+@pytest.mark.slow
+def test_kernels_compile_for_ampere_and_hopper_at_full_size():
+    """To machine code, without a GPU; running them needs one (`test_fast.py`, marker gpu)."""
+    pytest.importorskip("triton", reason="Triton comes with PyTorch's CUDA builds")
+    done = subprocess.run([sys.executable, "-c", COMPILE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
