@@ -109,6 +109,8 @@ def _all(
 def print_generated(result: Generated) -> None:
     """What a run made, and why requests failed."""
     typer.echo(f"{result.label}: {result.made} videos made, {result.before} were there, {len(result.failed)} failed.")
+    if result.elsewhere:
+        typer.echo(f"  {result.elsewhere} are being made by other processes; run again when they have ended.")
     for name, reason in result.failed[:20]:
         typer.echo(f"  failed {name}: {reason}")
     if len(result.failed) > 20:

@@ -46,19 +46,16 @@ def get(
 ) -> None:
     """Download files after showing their licences and who may use them. Interrupted downloads go on."""
     from mmbench.cli.progress import progress_bar
-    from mmbench.weights.download import addresses, is_offline
     from mmbench.weights.download import get as get_file
+    from mmbench.weights.download import is_offline
     from mmbench.weights.locate import locate
     from mmbench.weights.registry import expand
 
     wanted = [entry for entry in expand(names) if force or locate(entry) is None]
-    for entry in wanted:
-        _print_entry(entry, None)
-        if not entry.package:
-            typer.echo(f"    from: {addresses(entry)[0]}")
     if not wanted:
         typer.echo("All here already.")
         return
+    _print_terms(wanted)
     if any(entry.limits for entry in wanted) and not is_offline() and not yes:
         if not sys.stdin.isatty():
             typer.echo("Some of these files may not be used by everyone (see `limits`). Repeat with --yes to accept.")
@@ -128,6 +125,24 @@ def _print_entry(entry: WeightFile, where: Path | None) -> None:
     if entry.limits:
         typer.echo(f"    limits: {entry.limits}")
     typer.echo(f"    sha256: {entry.sha256 or entry.trust}")
+
+
+def _print_terms(entries: list[WeightFile]) -> None:
+    """Licence and limits of what is about to be downloaded, with files, sizes and addresses under each."""
+    from mmbench.weights.download import addresses
+    from mmbench.weights.registry import human_size
+
+    terms: dict[tuple[str, str], list[WeightFile]] = {}
+    for entry in entries:
+        terms.setdefault((entry.licence, entry.limits), []).append(entry)
+    for (licence, limits), files in terms.items():
+        typer.echo(f"licence: {licence}")
+        typer.echo(f"limits: {limits or 'none'}")
+        for entry in files:
+            where = addresses(entry)[0] if not entry.package else f"package {entry.package}"
+            typer.echo(f"    {entry.name}  [{entry.size_text}]  {where}")
+    known = sum(entry.size or entry.about or 0 for entry in entries)
+    typer.echo(f"{len(entries)} {'file' if len(entries) == 1 else 'files'}, about {human_size(known)} in all.")
 
 
 def _facts(entry: WeightFile, where: Path | None) -> dict[str, str | int | list[str] | None]:

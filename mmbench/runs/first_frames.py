@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmbench.baselines.contract import Baseline, FirstFrame, Size
+from mmbench.runs.generate_claims import claim
 from mmbench.runs.generate_plan import Job, open_references
 from mmbench.weights.cache import sha256_of, write_json
 
@@ -89,19 +90,30 @@ def make_first_frames(
     `failed`.
 
     The maker is loaded only when something is missing. `session` frees it when the next model is loaded.
+    Pictures that another process is making are waited for at the end.
     """
     missing = [job for job in jobs if not store.is_done(job)]
-    if not missing:
-        return
-    session.load(maker, variant)
-    for number, job in enumerate(missing):
-        if progress:
-            progress(len(jobs) - len(missing) + number, len(jobs), "first frames")
-        try:
-            image = maker.make(job.prompt.long, open_references(job.identity), store.size, job.seed)
-            store.keep(job, image)
-        except Exception as error:
-            # One request must not stop the others; the caller keeps the reason.
-            failed(job, error)
-    if progress:
-        progress(len(jobs), len(jobs), "first frames")
+    elsewhere: list[Job] = []
+    done = len(jobs) - len(missing)
+    for wait, todo in ((False, missing), (True, elsewhere)):
+        for job in todo:
+            if progress:
+                progress(done, len(jobs), "first frames")
+            with claim(store.folder, store.path(job).stem, wait=wait) as mine:
+                if not mine:
+                    elsewhere.append(job)
+                    continue
+                done += 1
+                if not store.is_done(job):
+                    session.load(maker, variant)
+                    _make(job, store, maker, failed)
+    if progress and missing:
+        progress(done, len(jobs), "first frames")
+
+
+def _make(job: Job, store: FrameStore, maker: FirstFrame, failed: Callable[[Job, Exception], None]) -> None:
+    try:
+        store.keep(job, maker.make(job.prompt.long, open_references(job.identity), store.size, job.seed))
+    except Exception as error:
+        # One request must not stop the others; the caller keeps the reason.
+        failed(job, error)

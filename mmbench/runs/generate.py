@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mmbench.baselines.contract import Baseline
 from mmbench.errors import GenerationError
 from mmbench.runs.first_frames import FrameStore, make_first_frames, maker_label, pick_first_frame_variant
+from mmbench.runs.generate_claims import claim
 from mmbench.runs.generate_folder import RunFolder, generator_versions
 from mmbench.runs.generate_plan import (
     Job,
@@ -48,7 +49,10 @@ class Machine:
 
 @dataclass(frozen=True)
 class Generated:
-    """What a run did: videos there before, made now, and failed with their reasons; and the manifest of all."""
+    """What a run did: videos there before, made now, and failed with their reasons; and the manifest of all.
+
+    `elsewhere` videos are being made by other processes in the same folder.
+    """
 
     label: str
     folder: Path
@@ -56,6 +60,7 @@ class Generated:
     before: int
     made: int
     failed: tuple[tuple[str, str], ...]
+    elsewhere: int = 0
 
 
 def generate(
@@ -97,7 +102,8 @@ def generate(
             work.prepare_first_frames(first_frames or out / "first_frames", session)
         work.make_videos(session)
     manifest = run.write_manifest(everything, work.conditions(everything))
-    return Generated(run.label, out, manifest, work.before, work.made, tuple(sorted(work.failed.items())))
+    failed = tuple(sorted(work.failed.items()))
+    return Generated(run.label, out, manifest, work.before, work.made, failed, work.elsewhere)
 
 
 def create_model(settings: VideoSettings, python: Path | None = None) -> Baseline:
@@ -141,6 +147,7 @@ class _Work:
         self.pending = [job for job in jobs if not run.is_done(job)]
         self.before = len(jobs) - len(self.pending)
         self.made = 0
+        self.elsewhere = 0
         self.failed: dict[str, str] = {}
         self.store: FrameStore | None = None
 
@@ -162,7 +169,13 @@ class _Work:
         if self.pending:
             session.load(self.model, self.variant)
         for job in self.pending:
-            self._make(job, session)
+            with claim(self.run.folder, job.name) as mine:
+                if not mine:
+                    self.elsewhere += 1
+                elif self.run.is_done(job):
+                    self.before += 1
+                else:
+                    self._make(job, session)
             self._report()
 
     def conditions(self, jobs: Sequence[Job]) -> dict[str, Path]:
@@ -200,7 +213,9 @@ class _Work:
 
     def _report(self) -> None:
         if self.progress:
-            self.progress(self.before + self.made + len(self.failed), self.total, f"videos of {self.run.label}")
+            self.progress(
+                self.before + self.made + len(self.failed) + self.elsewhere, self.total, f"videos of {self.run.label}"
+            )
 
     def _facts(self, job: Job) -> dict[str, Any]:
         store = self.store

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -93,10 +94,14 @@ def verify(path: Path, entry: WeightFile, *, quick: bool = False) -> str:
     else:
         digest = sha256_of(path)
     check_digest(digest, entry, str(path))
-    if record and not entry.sha256 and digest != record.sha256:
-        raise WeightsError(
-            f"{path} changed: sha256 {digest}, recorded at its download as {record.sha256}.", _again(entry)
-        )
+    if entry.sha256:
+        return digest
+    if record is None:
+        # put here by hand: recorded on first use; in a cache that cannot be written, the next use records it
+        with suppress(OSError):
+            write_record(path, digest, "found in the cache", "first use")
+    elif digest != record.sha256:
+        raise WeightsError(f"{path} changed: sha256 {digest}, recorded at first as {record.sha256}.", _again(entry))
     return digest
 
 

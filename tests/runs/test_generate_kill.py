@@ -24,6 +24,7 @@ from mmbench.runs.generate_plan import VideoSettings
 generate(VideoSettings(model="killed_toy:Toy", testset=sys.argv[1]), Path(sys.argv[2]))
 """
 TOY = """
+import os
 import time
 import numpy as np
 from mmbench.baselines.contract import Baseline, Native, Video, VideoInfo
@@ -40,6 +41,8 @@ class Toy(Baseline):
 
     def generate(self, request):
         time.sleep(0.005)
+        with open(os.environ["TOY_LOG"], "a") as log:
+            log.write(f"{request.seed}\\n")
         rng = np.random.default_rng(request.seed)
         frames = rng.integers(0, 255, (3, 4, 4, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
         return Video(frames, 8.0, VideoInfo(request.seed, 0.0, None, request.prompt, False))
@@ -51,7 +54,7 @@ def finished(out: Path) -> int:
 
 
 def start(code: Path, testset: Path, out: Path) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "PYTHONPATH": str(code)}
+    environment = {**os.environ, "PYTHONPATH": str(code), "TOY_LOG": str(code / "log")}
     return subprocess.Popen([sys.executable, "-c", DRIVER, str(testset), str(out)], env=environment)
 
 
@@ -108,3 +111,15 @@ def test_killed_five_times_equals_uninterrupted(places, tmp_path):
     for item in items:
         assert sum(1 for _ in open_clip(item.video).frames()) == 3
     assert not (out / "failures").exists()
+
+
+def test_processes_in_one_folder_share_the_work(places, tmp_path):
+    code, testset = places
+    crew = [start(code, testset, tmp_path / "shared") for _ in range(3)]
+    assert [process.wait(120) for process in crew] == [0, 0, 0]
+    made = (code / "log").read_text().split()
+    assert len(made) == len(set(made)) == VIDEOS, "no video was made twice"
+    assert finished(tmp_path / "shared") == VIDEOS
+    assert start(code, testset, tmp_path / "shared").wait(120) == 0
+    assert len((code / "log").read_text().split()) == VIDEOS
+    assert len(read_manifest(tmp_path / "shared" / "manifest.csv")) == VIDEOS

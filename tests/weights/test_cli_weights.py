@@ -32,7 +32,8 @@ def test_get_shows_limits_and_needs_consent(server, monkeypatch):
     monkeypatch.setenv("MMBENCH_MIRROR", server.url)
     result = run(app, ["get", "viclip"])
     assert result.exit_code == 2
-    assert "CC BY-NC-SA 4.0" in result.output
+    assert "limits: trained on InternVid, which is CC BY-NC-SA 4.0" in result.output
+    assert "1 file, about 1.71 GB in all" in result.output
     assert "--yes" in result.output
     assert server.requests == []
 

@@ -131,6 +131,17 @@ def test_changed_first_use_file_is_noticed(tmp_path: Path):
             verify(file, entry, quick=quick)
 
 
+def test_file_put_here_by_hand_is_recorded_on_first_use():
+    entry = WeightFile(name="net", kind="torch", licence="MIT", urls=("https://x/net.pth",))
+    file = cached_file(entry)
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"one")
+    verify(file, entry)
+    file.write_bytes(b"two")
+    with pytest.raises(WeightsError, match="changed"):
+        verify(file, entry)
+
+
 def test_missing_package_says_how_to_install():
     entry = WeightFile(name="p", kind="dlib", licence="CC0", package="no_such_package", path="models/a.dat")
     with pytest.raises(MissingWeights, match="pip install no-such-package"):
