@@ -93,12 +93,17 @@ class EvaluateSettings(Settings):
 
 
 class GenerateSettings(Settings):
-    """Which models make videos of which test set."""
+    """Which models make videos of the test set: registered names, `module:Class`, or `folder:PATH`.
+
+    `variant` None is each model's published checkpoint; `limit` takes only the first videos of the set.
+    """
 
     models: tuple[str, ...] = ()
     variant: str | None = None
     limit: int | None = Field(default=None, ge=1)
-    base_seed: int = 0
+    seed: int = Field(default=0, ge=0)
+    device: str = "cpu"
+    dtype: str = "auto"
 
 
 class ReportSettings(Settings):

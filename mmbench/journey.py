@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from mmbench.items import Item
     from mmbench.reports.build import ReportPaths
     from mmbench.runs.evaluate import EvaluateResult, Progress
+    from mmbench.runs.generate import Generated
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,12 @@ class Journey:
 
     evaluation: EvaluateResult
     report: ReportPaths
+    generated: tuple[Generated, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """True when every video was made and measured."""
+        return self.evaluation.complete and not any(run.failed for run in self.generated)
 
 
 def default_settings() -> Path:
@@ -46,14 +54,19 @@ def run_all(
     from mmbench.reports.build import ReportOptions, build_report
     from mmbench.reports.tables import TableOptions
     from mmbench.runs.evaluate import evaluate
+    from mmbench.runs.items_in import read_manifest
 
-    items = generated_items(settings, out, progress) if settings.generate.models else given_items(settings, base)
+    generated = generated_videos(settings, out, progress) if settings.generate.models else ()
+    if generated:
+        items = [item for run in generated for item in read_manifest(run.manifest)]
+    else:
+        items = given_items(settings, base)
     done = evaluate(items, out / "evaluation", settings.evaluate, workers=workers, progress=progress)
     wanted = settings.report
     table = TableOptions(
         wanted.title, metrics=wanted.metrics or None, random_weights=wanted.random_weights, seed=wanted.seed
     )
-    return Journey(done, build_report(done.run, report or out / "report", ReportOptions(table)))
+    return Journey(done, build_report(done.run, report or out / "report", ReportOptions(table)), generated)
 
 
 def given_items(settings: RunSettings, base: Path) -> list[Item]:
@@ -74,6 +87,27 @@ def given_items(settings: RunSettings, base: Path) -> list[Item]:
     return read_manifest(bundled)
 
 
-def generated_items(settings: RunSettings, out: Path, progress: Progress | None) -> list[Item]:
-    """Items of the videos the settings' models make (or made, in an interrupted run) of the test set."""
-    raise NotImplementedError
+def generated_videos(settings: RunSettings, out: Path, progress: Progress | None) -> tuple[Generated, ...]:
+    """Videos of the test set by each of the settings' models, one model after the other; finished ones are kept."""
+    from mmbench.runs.generate import Machine, generate
+    from mmbench.runs.generate_plan import VideoSettings
+
+    if settings.testset is None:
+        raise ManifestError("The settings name models but no test set.", "Set `testset`.")
+    wanted = settings.generate
+    machine = Machine(wanted.device, wanted.dtype)
+    made = []
+    for model in wanted.models:
+        video = VideoSettings(model=model, testset=settings.testset, variant=wanted.variant, seed=wanted.seed)
+        folder = out / "videos" / re.sub(r"[^A-Za-z0-9._-]+", "_", model)
+        made.append(
+            generate(
+                video,
+                folder,
+                limit=wanted.limit,
+                machine=machine,
+                first_frames=out / "first_frames",
+                progress=progress,
+            )
+        )
+    return tuple(made)

@@ -33,12 +33,15 @@ def _root(
 
 
 def _register() -> None:
-    from mmbench.cli import evaluate, inspect, report, weights
+    from mmbench.cli import ablate, evaluate, generate, inspect, report, testset, weights
 
     app.command("run")(evaluate.run)
+    app.command("generate")(generate.generate)
     app.command("evaluate")(evaluate.evaluate)
     app.command("report")(report.report)
     app.command("compare")(report.compare)
+    app.add_typer(testset.app, name="testset")
+    app.add_typer(ablate.app, name="ablate")
     app.add_typer(weights.app, name="weights")
     app.command("doctor")(inspect.doctor)
     app.command("explain")(inspect.explain)

@@ -74,32 +74,40 @@ def evaluate(
 
 
 def run(
-    settings: Annotated[Path, typer.Argument(help="YAML: testset or manifest, generate, evaluate, report.")],
+    settings: Annotated[
+        Path | None,
+        typer.Argument(help="YAML: testset or manifest, generate, evaluate, report. Default: the bundled set."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default: runs/<name of the file>.")] = None,
     report: Annotated[Path | None, typer.Option(help="Folder of the report; default: <out>/report.")] = None,
     workers: Annotated[int, typer.Option(help="Processes; 0 means one a core.")] = 0,
-    weights: Annotated[Path | None, typer.Option(help="Folder of the generators' weights.")] = None,
 ) -> None:
     """The whole way: generate, evaluate, report. Rerun the same command to continue."""
+    from mmbench.cli.generate import print_generated
+    from mmbench.cli.report import print_table
     from mmbench.config import RunSettings
+    from mmbench.journey import default_settings, run_all
     from mmbench.runs.evaluate import default_workers
-    from mmbench.runs.journey import run_all
 
+    path = settings or default_settings()
     with progress_bar() as progress:
         done = run_all(
-            RunSettings.from_yaml(settings),
-            settings.resolve().parent,
-            out or Path("runs") / settings.stem,
+            RunSettings.from_yaml(path),
+            path.resolve().parent,
+            out or Path("runs") / path.stem,
             report,
             workers=workers or default_workers(),
-            weights_dir=weights,
             progress=progress,
         )
-    print_result(done.evaluation)
-    from mmbench.cli.report import print_leaderboard
+    from rich.console import Console
 
-    print_leaderboard(done.report)
-    if not done.evaluation.complete:
+    for generated in done.generated:
+        print_generated(generated)
+    print_result(done.evaluation)
+    console = Console(highlight=False)
+    print_table(done.report.table, console)
+    console.print(f"Page: {done.report.page}", soft_wrap=True, markup=False)
+    if not done.complete:
         raise typer.Exit(1)
 
 
