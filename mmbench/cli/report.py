@@ -170,7 +170,8 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
             "" if row.p_holm is None else format_p(row.p_holm),
             style=style,
         )
-    console.print(grid)
+    if comparison.differences:
+        console.print(grid)
     for text in (comparison.summary, *(row.sentence for row in comparison.differences), *comparison.notes):
         console.print(escape(text), soft_wrap=True)
 

@@ -70,7 +70,7 @@ def _list(counts: Counter[str]) -> str:
     rest = len(ordered) - SHOWN
     if len(ordered) == 1:
         return ordered[0][0]
-    text = ", ".join(f"{value} ({count} clips)" for value, count in ordered[:SHOWN])
+    text = ", ".join(f"{value} ({_clips(count)})" for value, count in ordered[:SHOWN])
     return f"{text} and {rest} more" if rest > 0 else text
 
 

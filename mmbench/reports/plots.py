@@ -52,7 +52,7 @@ def distribution_svg(values: Mapping[str, Sequence[float]], facts: MetricFacts, 
         figure = Figure(figsize=(5.4, 0.75 + 0.42 * len(models)), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
-        yes_or_no = all(value in (0.0, 1.0) for model in models for value in values[model])
+        yes_or_no = {value for model in models for value in values[model]} == {0.0, 1.0}
         draw = _draw_share if yes_or_no else _draw_clips
         for line, model in enumerate(reversed(models)):
             draw(axes, np.asarray(values[model], dtype=np.float64), line, palette[model])

@@ -25,7 +25,7 @@ function chosenClips() {
 
 function clipRow({ clip, index }) {
   const row = make("tr", { class: clip.status });
-  const open = make("button", { class: "open", type: "button", title: "Show side by side" }, clip.id);
+  const open = make("button", { class: "open", type: "button", title: "Show side by side" }, ...breakable(clip.id));
   open.addEventListener("click", () => {
     showScene(sceneOf.get(index));
     byId("side-by-side").scrollIntoView();

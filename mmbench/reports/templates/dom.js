@@ -29,6 +29,11 @@ function fillSelect(select, options) {
   select.replaceChildren(...options.map(([value, label]) => make("option", { value }, label)));
 }
 
+// Long identifiers may break after their separators.
+function breakable(text) {
+  return text.split(/(?<=[/_-])/).flatMap((part) => [part, make("wbr")]);
+}
+
 function why(score) {
   return [score.reason, score.remedy].filter(Boolean).join(" ");
 }
