@@ -79,7 +79,7 @@ def given_items(settings: RunSettings, base: Path) -> list[Item]:
         raise ManifestError("The settings name no videos.", "Set `manifest`, or `testset`, or `generate.models`.")
     from mmbench.testsets.load import load_testset
 
-    bundled = load_testset(settings.testset).root / "manifest.csv"
+    bundled = load_testset(settings.testset).folder / "manifest.csv"
     if not bundled.is_file():
         raise ManifestError(
             f"The test set {settings.testset} has no clips of its own.", "Name models to generate: `generate.models`."

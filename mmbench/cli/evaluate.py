@@ -130,11 +130,10 @@ def print_result(result: EvaluateResult) -> None:
         console.print(f"[red]error[/red] {escape(item)}, {score.metric}: {escape(score.reason)}")
     missing: Counter[tuple[str, str]] = Counter()
     metrics: dict[tuple[str, str], dict[str, None]] = {}
-    for row in (*result.rows, *result.sets):
-        for score in row.scores:
-            if score.status == "missing":
-                missing[score.reason, score.remedy] += 1
-                metrics.setdefault((score.reason, score.remedy), {})[score.metric] = None
+    for score in (s for scores in (*(r.scores for r in result.rows), *(r.scores for r in result.sets)) for s in scores):
+        if score.status == "missing":
+            missing[score.reason, score.remedy] += 1
+            metrics.setdefault((score.reason, score.remedy), {})[score.metric] = None
     for (reason, remedy), count in missing.most_common(12):
         names = ", ".join(metrics[reason, remedy])
         console.print(f"[yellow]missing[/yellow] {names} ({count}x): {escape(reason)} {escape(remedy)}")

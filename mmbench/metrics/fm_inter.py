@@ -70,7 +70,7 @@ def fm_inter(points: Floats, short_side: float) -> FMInterResult | None:
     inter-frame facial motion", translation kept); v1 and v2 of the paper use different units.
     """
     p = np.asarray(points, np.float64)
-    present = np.isfinite(p).all(axis=(-1, -2))
+    present = np.asarray(np.isfinite(p).all(axis=(-1, -2)))
     pairs = [(a, a + 1) for a in range(len(p) - 1) if present[a] and present[a + 1]]
     if len(pairs) < 2:
         return None

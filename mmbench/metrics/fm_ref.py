@@ -26,7 +26,8 @@ class FMRefResult:
 def in_box(points: Floats, box: Floats) -> NDArray[np.float64]:
     """Points in box coordinates, each axis by its own side: (..., 5, 2) px and (..., 4) xyxy px -> (..., 5, 2)."""
     corners = np.asarray(box, np.float64)[..., None, :]
-    return (np.asarray(points, np.float64) - corners[..., :2]) / (corners[..., 2:] - corners[..., :2])
+    sides = corners[..., 2:] - corners[..., :2]
+    return np.asarray((np.asarray(points, np.float64) - corners[..., :2]) / sides)
 
 
 def in_pose_units(points: Floats) -> NDArray[np.float64]:

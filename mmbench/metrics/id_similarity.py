@@ -46,7 +46,8 @@ def unit(vectors: Floats) -> NDArray[np.float64]:
     norm = np.linalg.norm(wide, axis=-1, keepdims=True)
     if np.any(norm == 0):
         raise ValueError("an embedding of length zero has no direction")
-    return wide / norm
+    scaled: NDArray[np.float64] = wide / norm
+    return scaled
 
 
 def reference_centroid(references: Floats) -> NDArray[np.float64]:
@@ -56,7 +57,7 @@ def reference_centroid(references: Floats) -> NDArray[np.float64]:
 
 def usable_rows(embeddings: Floats) -> NDArray[np.bool_]:
     """Which rows of (K, D) hold an embedding, shape (K,)."""
-    return np.isfinite(embeddings).all(axis=-1)
+    return np.asarray(np.isfinite(embeddings).all(axis=-1))
 
 
 def similarity_curve(embeddings: Floats, references: Floats) -> NDArray[np.float64]:
@@ -65,7 +66,9 @@ def similarity_curve(embeddings: Floats, references: Floats) -> NDArray[np.float
     return curve
 
 
-def id_similarity(embeddings: Floats, references: Floats, same_person: float = DLIB_SAME_PERSON) -> IdSimilarityResult:
+def id_similarity(
+    embeddings: Floats, references: Floats, same_person: float = DLIB_SAME_PERSON
+) -> IdSimilarityResult:
     """Mean cosine between the faces of a clip and the average reference.
 
     embeddings: (K, D) raw recogniser outputs of the K sampled slots, NaN rows where no face was usable.
@@ -126,7 +129,9 @@ def too_few_faces(metric: str, track: FaceTrack) -> Score | None:
     )
 
 
-def _companion(name: str, title: str, definition: str, unit_: str = "cosine", caveats: str = "") -> MetricFacts:
+def _companion(
+    name: str, title: str, definition: str, unit_: str = "cosine", caveats: str = ""
+) -> MetricFacts:
     bounds = {"cosine": (-1.0, 1.0), "cosine difference": (-2.0, 2.0), "share": (0.0, 1.0)}[unit_]
     return MetricFacts(name, title, True, unit_, bounds, definition, "mmbench", caveats)
 
@@ -148,7 +153,11 @@ class IdSimilarity(ClipMetric):
         column=True,
     )
     companions: ClassVar[tuple[MetricFacts, ...]] = (
-        _companion("id_pooled", "Pooled ID similarity", "Cosine of the mean frame embedding to the average reference."),
+        _companion(
+            "id_pooled",
+            "Pooled ID similarity",
+            "Cosine of the mean frame embedding to the average reference.",
+        ),
         _companion(
             "id_margin",
             "ID margin",
@@ -161,7 +170,10 @@ class IdSimilarity(ClipMetric):
             "Cosine after subtracting the mean reference of all identities; strangers fall near 0.",
         ),
         _companion(
-            "id_rank1", "Rank-1", "1 when the own reference is the most similar of all identities, else 0.", "share"
+            "id_rank1",
+            "Rank-1",
+            "1 when the own reference is the most similar of all identities, else 0.",
+            "share",
         ),
         _companion(
             "id_verified",
@@ -171,7 +183,10 @@ class IdSimilarity(ClipMetric):
             "On rendered faces 0.6 is too lenient: they sit close together in the embedding space.",
         ),
         _companion(
-            "id_score", "ID score", "ID similarity times face rate, so that hiding the face cannot pay.", "cosine"
+            "id_score",
+            "ID score",
+            "ID similarity times face rate, so that hiding the face cannot pay.",
+            "cosine",
         ),
     )
     needs: ClassVar[frozenset[Need]] = frozenset({Need.FACES, Need.REFERENCES})

@@ -90,13 +90,14 @@ class Gatherer:
     def __init__(self, settings: EvaluateSettings, metrics: Sequence[Metric], items: Sequence[Item], run: Path) -> None:
         from mmbench.face.bank import build_bank
         from mmbench.face.cache import FaceCache
+        from mmbench.face.face_pass import FacePass
 
         self._run = run
         self._passes, self.unmet = prepare_passes(settings, metrics)
         self._caches = {
-            need: FaceCache(cache_dir(), make().backend, make().frames)
-            for need, make in self._passes.items()
-            if need in (Need.FACES, Need.ARCFACE)
+            need: FaceCache(cache_dir(), made.backend, made.frames)
+            for need, made in ((need, make()) for need, make in self._passes.items())
+            if isinstance(made, FacePass)
         }
         self._references: dict[Need, Mapping[str, ReferenceFaces]] = {
             need: load(path)

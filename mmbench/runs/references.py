@@ -78,7 +78,8 @@ def lookup(known: Mapping[str, ReferenceFaces], paths: tuple[Path, ...]) -> Refe
 def _save(path: Path, known: Mapping[str, ReferenceFaces]) -> None:
     from dataclasses import asdict
 
-    index, arrays = [], {}
+    index: list[dict[str, Any]] = []
+    arrays: dict[str, Any] = {}
     for number, (key, faces) in enumerate(known.items()):
         index.append({"key": key, "paths": [str(p) for p in faces.paths], "provenance": asdict(faces.provenance)})
         for name in ARRAYS:
@@ -87,7 +88,8 @@ def _save(path: Path, known: Mapping[str, ReferenceFaces]) -> None:
                 arrays[f"{number}/{name}"] = array
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.stem}.{os.getpid()}.part.npz")
-    np.savez(unfinished, index=np.array(json.dumps(index)), **arrays)
+    arrays["index"] = np.array(json.dumps(index))
+    np.savez(unfinished, **arrays)
     unfinished.replace(path)
 
 
