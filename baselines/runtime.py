@@ -28,6 +28,7 @@ class Plan:
 
     prompt: str
     negative: str
+    class_word: str
     seed: int
     size: Size
     frames: int
@@ -89,6 +90,7 @@ class TorchBaseline(Baseline):
         return Plan(
             prompt=self.prompt_for(request),
             negative=self.negative if request.negative is None else request.negative,
+            class_word=request.class_word,
             seed=request.seed,
             size=request.size or native.size,
             frames=request.frames or native.frames,
