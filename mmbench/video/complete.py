@@ -38,7 +38,9 @@ def _last_box_end(stream: BinaryIO, size: int) -> int:
         length = int.from_bytes(head[:4], "big")
         if length == 1:
             length = int.from_bytes(head[8:16], "big")
-        if length < 8:  # 0: up to the end of the file; else: no box, padding after the last one
+        if (
+            length < 8 or not head[4:8].isalnum()
+        ):  # up to the end of the file, or no box: padding behind the last
             return size
         position += length
     return position
