@@ -36,7 +36,7 @@ class ConditionedAdaptiveNorm(nn.Module):
     def head(self, hidden: Tensor) -> Tensor:
         """Hidden rows before the SiLU [..., hidden_dim] -> residuals [..., 12, dim]."""
         out: Tensor = self.linear_out(F.silu(hidden))
-        return out.unflatten(-1, (12, -1))
+        return out.reshape(*out.shape[:-1], 12, -1)
 
     def time_part(self, silu_temb: Tensor, shift: Tensor) -> Tensor:
         """The first Linear's share of time alone, bias included: [T, time_dim], [T, dim] -> [T, hidden]."""
@@ -64,7 +64,7 @@ class FaceModulation(nn.Module):
     def forward(self, silu_temb: Tensor) -> Tensor:
         """SiLU(temb) [B, time_dim] -> m_face [B, 6, dim]."""
         out: Tensor = self.linear_out(F.silu(self.linear_in(silu_temb)))
-        return out.unflatten(-1, (6, -1))
+        return out.reshape(*out.shape[:-1], 6, -1)
 
 
 class FaceKeyValue(nn.Module):

@@ -71,7 +71,7 @@ class PatchPCACodec(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers
         """Latents [B, C, k+1, h, w] -> frames [B, 3, 4k+1, h * p, w * p]."""
         p = self.config.patch
         rows = (z.permute(0, 2, 3, 4, 1) * self.deviation) @ self.basis + self.mean
-        grid = rows.unflatten(-1, (GROUP, 3, p, p))  # b t h w g c y x
+        grid = rows.reshape(*rows.shape[:-1], GROUP, 3, p, p)  # b t h w g c y x
         frames = grid.permute(0, 5, 1, 4, 2, 6, 3, 7).flatten(6, 7).flatten(4, 5).flatten(2, 3)
         first = frames[:, :, :GROUP].mean(dim=2, keepdim=True)
         frames = torch.cat([first, frames[:, :, GROUP:]], dim=2)
@@ -79,7 +79,7 @@ class PatchPCACodec(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers
 
     def forward(self, sample: Tensor) -> Tensor:
         """Encode and decode."""
-        decoded: Tensor = self.decode(self.encode(sample).latent_dist.mode()).sample
+        decoded: Tensor = self.decode(self.encode(sample).latent_dist.mode(), return_dict=False)[0]
         return decoded
 
     def enable_tiling(self) -> None:
@@ -94,5 +94,6 @@ class PatchPCACodec(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers
         if (frames.shape[2] - 1) % GROUP:
             raise ValueError(f"a clip must have 4k+1 frames, got {frames.shape[2]}")
         frames = torch.cat([frames[:, :, :1].expand(-1, -1, GROUP - 1, -1, -1), frames], dim=2)
-        grid = frames.unflatten(2, (-1, GROUP)).unflatten(4, (-1, p)).unflatten(6, (-1, p))  # b c t g h y w x
+        batch, channels, count, height, width = frames.shape
+        grid = frames.reshape(batch, channels, count // GROUP, GROUP, height // p, p, width // p, p)  # b c t g h y w x
         return grid.permute(0, 2, 4, 6, 3, 1, 5, 7).flatten(4)

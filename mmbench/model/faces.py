@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -106,7 +106,7 @@ def analyse_references(
     Raises ReferenceFaceError where a picture has no face, RequestError for no pictures, a wrong picture
     type, and an analyser whose vectors have another width than the model's.
     """
-    views = list(pictures) if isinstance(pictures, list | tuple) else [pictures]
+    views: list[Any] = list(pictures) if isinstance(pictures, list | tuple) else [pictures]
     if not views:
         raise RequestError("id_image is an empty list.", "Pass one to four pictures of one person.")
     pixels, vectors = [], []

@@ -98,10 +98,10 @@ class FastPlan:
         if video is not None and layer in video.can:
             residual = video.can[layer][step].repeat(video.copies, 1, 1)
             factors = factors + video.weight * residual
-        ops = factors.unflatten(1, (2, 2, 3))  # [B, op, modality (video, text), shift scale gate, D]
+        ops = factors.reshape(rows.shape[0], 2, 2, 3, -1)  # [B, op, modality (video, text), shift scale gate, D]
         face = ops[:, :, 1]
         if video is not None and layer in self.schedule.face:
-            table = self.schedule.face[layer][step].unflatten(0, (2, 3))
+            table = self.schedule.face[layer][step].reshape(2, 3, -1)
             face = table.expand(rows.shape[0], -1, -1, -1)
         by_segment = torch.stack([ops[:, :, 1], ops[:, :, 0], face], dim=2).transpose(0, 1)
         return _LayerFactors(by_segment[..., :2, :].contiguous(), by_segment[..., 2, :].contiguous())
@@ -167,9 +167,9 @@ def fast_path_blocker(model: MagicMirrorTransformer3DModel) -> str | None:
             return "fused QKV projections"
         if block.ff.net[0].approximate != "tanh":
             return "another activation than tanh GELU"
-    for name, adapter in model.adapters.items():
+    for layer, adapter in model.layer_adapters().items():
         if adapter.can is not None and type(adapter.can.linear_in) is not nn.Linear:
-            return f"CAN of layer {name} is wrapped"
+            return f"CAN of layer {layer} is wrapped"
     return None
 
 

@@ -24,17 +24,15 @@ if TYPE_CHECKING:
 
     from mmbench.model.pipeline import MagicMirrorPipeline
 
-VOCABULARY = (
-    *IDENTITY_WORDS,
-    *(
-        "a an the is in on with and of her his their its at by to from young old elderly middle aged smiling talking "
-        "laughing walking running singing dancing cooking reading playing looking turning nodding waving sitting "
-        "standing riding climbing painting camera park street beach kitchen garden room city forest snow rain sun "
-        "wearing red blue green yellow white black shirt dress hat glasses jacket blouse hair long short close up "
-        "portrait photo video style anime oil cinematic background light soft bright dark golf guitar horse radio "
-        "police serene delicate features slowly happily gently left right towards".split()
-    ),
+_WORDS = (
+    "a an the is in on with and of her his their its at by to from young old elderly middle aged smiling "
+    "talking laughing walking running singing dancing cooking reading playing looking turning nodding waving "
+    "sitting standing riding climbing painting camera park street beach kitchen garden room city forest snow "
+    "rain sun wearing red blue green yellow white black shirt dress hat glasses jacket blouse hair long short "
+    "close up portrait photo video style anime oil cinematic background light soft bright dark golf guitar "
+    "horse radio police serene delicate features slowly happily gently left right towards "
 )
+VOCABULARY = (*IDENTITY_WORDS, *_WORDS.split())
 """Every word that the offline tokenizer knows; any other word is one unknown token."""
 
 

@@ -334,7 +334,7 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
         denoiser: Denoiser,
     ) -> tuple[Tensor, Texts]:
         """Hand the named values to the callback and take over those that it returns."""
-        known = {
+        known: dict[str, Any] = {
             "latents": latents,
             "prompt_embeds": embeds.plain if embeds.fused is None else embeds.fused,
             "negative_prompt_embeds": embeds.negative,

@@ -146,7 +146,9 @@ def _load_base(base: str, torch_dtype: torch.dtype) -> CogVideoXPipeline:
 
 def _new_face_encoder(pipeline: CogVideoXPipeline, config: dict[str, Any]) -> MagicMirrorFaceEncoder:
     widths = {k: config[k] for k in ("face_dim", "num_id_tokens", "num_face_tokens") if k in config}
-    return MagicMirrorFaceEncoder(text_dim=pipeline.transformer.config.text_embed_dim, **widths).eval()
+    made: MagicMirrorFaceEncoder = MagicMirrorFaceEncoder(text_dim=pipeline.transformer.config.text_embed_dim, **widths)
+    made.eval()
+    return made
 
 
 def _encoder_widths(face_encoder: MagicMirrorFaceEncoder) -> dict[str, int]:

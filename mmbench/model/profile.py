@@ -6,6 +6,7 @@ No weights are needed and no memory is used. Seconds and memory on a GPU: `mmben
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,12 +40,22 @@ class FlopsRow:
 
 
 @dataclass(frozen=True)
+class ResidentRow:
+    """Bytes of weights and tables that the denoising loop keeps on the device in bf16; no activations."""
+
+    what: str
+    weights: int
+    tables: int
+
+
+@dataclass(frozen=True)
 class CostTable:
-    """Parameters and FLOPs of one model size."""
+    """Parameters, FLOPs and resident bytes of one model size."""
 
     size: str
     parameters: tuple[ParameterRow, ...]
     flops: tuple[FlopsRow, ...]
+    resident: tuple[ResidentRow, ...]
 
     @property
     def base_parameters(self) -> int:
@@ -61,7 +72,7 @@ class CostTable:
 def cost_table(size: str = "5b") -> CostTable:
     """Count parameters and FLOPs of a model size ("5b", "nano", "smoke")."""
     chosen = size_named(size)
-    return CostTable(size, parameter_rows(chosen), flops_rows(chosen))
+    return CostTable(size, parameter_rows(chosen), flops_rows(chosen), resident_rows(chosen))
 
 
 def parameter_rows(size: ModelSize) -> tuple[ParameterRow, ...]:
@@ -75,7 +86,7 @@ def parameter_rows(size: ModelSize) -> tuple[ParameterRow, ...]:
         face = MagicMirrorFaceEncoder(**size.face_encoder)
     text_encoder, vae = base_text_and_vae(size)
     added = sum(p.numel() for k, p in transformer.named_parameters() if k.startswith(ADAPTER_PREFIXES))
-    adapters = list(transformer.adapters.values())
+    adapters = list(transformer.layer_adapters().values())
     rows = [
         ParameterRow("CogVideoX transformer", count(transformer) - added, False, True),
         ParameterRow("T5 encoder", count(text_encoder), False, True),
@@ -149,8 +160,40 @@ def forward_flops(size: ModelSize, num_frames: int) -> tuple[int, int]:
     return counts[0], counts[1]
 
 
+def resident_rows(size: ModelSize) -> tuple[ResidentRow, ...]:
+    """What stays on the device during a guided loop of the size's steps with one identity, counted on meta.
+
+    "released" rows are without the weights that the tables replace (`fast.modulation_released`).
+    """
+    from mmbench.model.fast import tabulated_modules
+    from mmbench.model.tables import tabulate_schedule, tabulate_video
+    from mmbench.model.transformer import ADAPTER_PREFIXES, MagicMirrorTransformer3DModel
+
+    with torch.device("meta"):
+        model = MagicMirrorTransformer3DModel(**size.transformer).eval()
+        face = meta_inputs(model, size, 1)[-1]
+        schedule = tabulate_schedule(model, tuple(range(size.steps)))
+        video = tabulate_video(model, schedule, face, copies=2)
+    every = count(model)
+    added = sum(p.numel() for k, p in model.named_parameters() if k.startswith(ADAPTER_PREFIXES))
+    released = every - sum(count(module) for module in tabulated_modules(model))
+    null_rows = 0 if model.null_face is None else model.null_face.numel()
+    base_tables = schedule.base.numel() + schedule.out.numel()
+    tables = base_tables + sum(t.numel() for t in (*schedule.face.values(), *schedule.can_time.values()))
+    tables += sum(t.numel() for t in video.can.values())
+    tables += sum(t.numel() for pair in video.key_value.values() for t in pair)
+    tables += 0 if video.rows is None else video.rows.numel()
+    return (
+        ResidentRow("stock base", 2 * (every - added), 0),
+        ResidentRow("optimised base, released", 2 * (released - null_rows), 2 * base_tables),
+        ResidentRow("Magic Mirror, released", 2 * released, 2 * tables),
+        ResidentRow("Magic Mirror, not released", 2 * every, 2 * tables),
+        ResidentRow("Magic Mirror, direct path", 2 * every, 0),
+    )
+
+
 def meta_inputs(
-    model: nn.Module, size: ModelSize, num_frames: int
+    model: Any, size: ModelSize, num_frames: int
 ) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor], FaceEmbeds]:
     """Empty inputs of the right shapes on the default device: latents, text, timestep, rotary, face."""
     config = model.config

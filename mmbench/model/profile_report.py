@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -41,6 +42,10 @@ def as_markdown(cost: CostTable, steps: StepProfile | None, day: date) -> str:
     parts += [
         "## TFLOP of one forward pass, batch 1 (PyTorch's counter, meta device)",
         _table(("clip", "base", "Magic Mirror", "ratio"), flops),
+        "## GiB that the loop keeps on the device, bf16, one identity, batch 2 (counted, without activations)",
+        _table(
+            ("row", "weights", "tables", "sum"), [_resident(row.what, row.weights, row.tables) for row in cost.resident]
+        ),
         "## Seconds and memory of one guided step",
     ]
     parts.append(_measured(steps) if steps is not None else _unmeasured())
@@ -57,8 +62,8 @@ def _against_paper(cost: CostTable, steps: StepProfile | None) -> str:
     lines = []
     for name, memory, parameters, seconds in PAPER:
         lines.append((name, "paper, A800", parameters, memory, seconds))
-        row = "stock base" if name == "CogVideoX-5B" else name
-        peak, took = measured.get(row, (NOT_MEASURED, NOT_MEASURED))
+        measured_row = "stock base" if name == "CogVideoX-5B" else name
+        peak, took = measured.get(measured_row, (NOT_MEASURED, NOT_MEASURED))
         lines.append((name, "ours", f"{ours[name] / 1e9:.3f} B", peak, took))
     return _table(("model", "source", "parameters", "memory", "time"), lines)
 
@@ -89,9 +94,13 @@ def _unmeasured() -> str:
     )
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _resident(what: str, weights: int, tables: int) -> tuple[str, ...]:
+    return what, *(f"{value / 2**30:.4f}" for value in (weights, tables, weights + tables))
 
 
 def _tera(flops: int) -> str:

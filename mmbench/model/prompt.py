@@ -15,12 +15,13 @@ from torch import Tensor
 
 from mmbench.errors import RequestError
 
-IDENTITY_WORDS = tuple(
+_PEOPLE = (
     "man woman boy girl baby person lady gentleman guy male female child kid toddler infant teenager adult "
-    "officer policeman policewoman fireman firefighter soldier actor actress singer dancer musician chef doctor "
-    "nurse teacher student scientist artist painter athlete king queen prince princess bride groom mother father "
-    "mom dad son daughter brother sister grandmother grandfather".split()
+    "officer policeman policewoman fireman firefighter soldier actor actress singer dancer musician chef "
+    "doctor nurse teacher student scientist artist painter athlete king queen prince princess bride groom "
+    "mother father mom dad son daughter brother sister grandmother grandfather "
 )
+IDENTITY_WORDS = tuple(_PEOPLE.split())
 """Words that may carry the identity when a prompt has no trigger; singular only, the first in the prompt
 wins."""
 

@@ -65,8 +65,7 @@ def tabulate_schedule(model: MagicMirrorTransformer3DModel, timesteps: tuple[int
         ]
     )
     face, can_time = {}, {}
-    for name, adapter in model.adapters.items():
-        layer = int(name)
+    for layer, adapter in model.layer_adapters().items():
         if adapter.phi_face is not None:
             face[layer] = adapter.phi_face(silu)
         if adapter.can is not None:
@@ -89,8 +88,7 @@ def tabulate_video(
     projected = model.project_identity(batch, identity_scale, present)
     single = model.project_identity(face)
     can, key_value = {}, {}
-    for name, adapter in model.adapters.items():
-        layer = int(name)
+    for layer, adapter in model.layer_adapters().items():
         if adapter.can is not None and single.p_id is not None:
             hidden = schedule.can_time[layer][:, None] + adapter.can.identity_part(single.p_id)[None]
             can[layer] = adapter.can.head(hidden)

@@ -7,7 +7,7 @@ with `identity_scale=0`, the forward pass is the base's own, bit for bit.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import torch
 from diffusers.configuration_utils import register_to_config
@@ -160,14 +160,18 @@ class MagicMirrorTransformer3DModel(CogVideoXTransformer3DModel):  # type: ignor
                 part.reset_parameters()
         if self.null_face is not None:
             nn.init.normal_(self.null_face, std=0.02)
-        for name, adapter in self.adapters.items():
+        for layer, adapter in self.layer_adapters().items():
             if adapter.can is not None:
                 adapter.can.reset_parameters()
             if adapter.phi_face is not None:
                 adapter.phi_face.reset_parameters()
             if adapter.kv is not None:
-                attention = self.transformer_blocks[int(name)].attn1
+                attention = self.transformer_blocks[layer].attn1
                 adapter.kv.reset_parameters(attention.to_k.weight, attention.norm_k)
+
+    def layer_adapters(self) -> dict[int, LayerAdapter]:
+        """The adapters by the index of their layer."""
+        return {int(name): cast("LayerAdapter", adapter) for name, adapter in self.adapters.items()}
 
     def identity_parameter_names(self) -> list[str]:
         """Names of all parameters that the base model does not have."""
@@ -244,7 +248,7 @@ class MagicMirrorTransformer3DModel(CogVideoXTransformer3DModel):  # type: ignor
         self,
         hidden_states: Tensor,
         encoder_hidden_states: Tensor,
-        timestep: int | float | Tensor,
+        timestep: Tensor,
         timestep_cond: Tensor | None = None,
         ofs: Tensor | None = None,
         image_rotary_emb: tuple[Tensor, Tensor] | None = None,
@@ -312,10 +316,11 @@ class MagicMirrorTransformer3DModel(CogVideoXTransformer3DModel):  # type: ignor
         encoder, video = rows[:, :num_text], rows[:, num_text:]
         face = identity.face if self.config.face_tokens else None
         num_face = 0 if face is None else face.shape[1]
+        adapters = self.layer_adapters()
         for index, block in enumerate(self.transformer_blocks):
-            adapter = dict(self.adapters).get(str(index))
+            adapter = adapters.get(index)
             joins = face is not None and (adapter is not None or self.config.face_rows == "visible")
-            if joins:
+            if joins and face is not None:
                 encoder = torch.cat([encoder, face], dim=1)
             kwargs = dict(attention_kwargs or {})
             condition: Tensor | LayerContext = temb

@@ -53,7 +53,7 @@ def test_tau_id_reads_the_last_layer_and_tau_face_the_one_before(encoder, views)
     import copy
 
     changed = copy.deepcopy(encoder)
-    last_layer = [m for n, m in changed.vision.named_modules() if n.endswith("layers.1")][0]
+    last_layer = next(m for n, m in changed.vision.named_modules() if n.endswith("layers.1"))
     for parameter in last_layer.parameters():
         torch.nn.init.normal_(parameter)
     before, after = encoder(*views), changed(*views)
