@@ -60,6 +60,9 @@ def compare(
     b: Annotated[str, typer.Argument(help="The other run, or RUN:MODEL.")],
     out: Annotated[Path | None, typer.Option(help="Also write the comparison to this file (.md or .json).")] = None,
     companions: Annotated[bool, typer.Option("--companions", help="Test all numbers, not only the columns.")] = False,
+    random_weights: Annotated[
+        bool, typer.Option("--random-weights", help="Also compare numbers made by untrained networks.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap and the test.")] = 0,
 ) -> None:
     """Is A better than B? Paired differences with intervals, Holm-adjusted, and what may be concluded."""
@@ -72,9 +75,17 @@ def compare(
         name: fact for name, fact in facts_by_name().items() if fact.scope == "clip" and (companions or fact.column)
     }
     rows_a, rows_b = _side(a), _side(b)
-    comparison = compare_rows(rows_a, rows_b, facts, seed=seed)
-    if comparison.name_a == comparison.name_b:  # the same model in two runs: the runs' names tell them apart
-        comparison = compare_rows(rows_a, rows_b, facts, name_a=_run_name(a), name_b=_run_name(b), seed=seed)
+    # The same model in two runs: the runs' names tell them apart.
+    same = {row.item.model for row in rows_a} == {row.item.model for row in rows_b}
+    comparison = compare_rows(
+        rows_a,
+        rows_b,
+        facts,
+        name_a=_run_name(a) if same else None,
+        name_b=_run_name(b) if same else None,
+        random_weights=random_weights,
+        seed=seed,
+    )
     print_comparison(comparison, Console(highlight=False))
     if out is not None:
         _write(comparison, out)

@@ -89,7 +89,9 @@ def write_report(
     everything = build_table(rows, set_rows, facts, replace(options.table, companions=True, metrics=None))
     compared = {column.facts.name: column.facts for column in table.columns if column.facts.scope == "clip"}
     few = 2 <= len(table.rows) <= MAX_COMPARED
-    comparisons = compare_all(rows, compared, seed=options.table.seed) if few else ()
+    rank_random = options.table.random_weights == "rank"
+    seed = options.table.seed
+    comparisons = compare_all(rows, compared, random_weights=rank_random, seed=seed) if few else ()
     shelf = MediaShelf(out, keep=options.clips)
     clips, scenes = clip_views(rows, facts, shelf)
     content = PageContent(

@@ -59,6 +59,12 @@ class Comparison:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _How:
+    random_weights: bool
+    seed: int
+
+
 def compare(
     rows_a: Sequence[ItemRow],
     rows_b: Sequence[ItemRow],
@@ -66,21 +72,27 @@ def compare(
     *,
     name_a: str | None = None,
     name_b: str | None = None,
+    random_weights: bool = False,
     seed: int = 0,
 ) -> Comparison:
     """Paired comparison of two models, one on each side, over the clip metrics in `facts` that both have.
 
-    Clips are paired by (identity, prompt, seed) or, where seeds or prompts differ, by what they share.
+    Clips are paired by (identity, prompt, seed) or, where seeds or prompts differ, by what they share. Numbers
+    made by untrained networks are "not comparable" unless `random_weights` says so (tests of the machinery).
     Raises ManifestError when a side is empty or holds several models.
     """
-    return _finish([_raw(rows_a, rows_b, facts, name_a, name_b, seed)])[0]
+    how = _How(random_weights, seed)
+    return _finish([_raw(rows_a, rows_b, facts, name_a, name_b, how)])[0]
 
 
-def compare_all(rows: Sequence[ItemRow], facts: Mapping[str, MetricFacts], *, seed: int = 0) -> tuple[Comparison, ...]:
+def compare_all(
+    rows: Sequence[ItemRow], facts: Mapping[str, MetricFacts], *, random_weights: bool = False, seed: int = 0
+) -> tuple[Comparison, ...]:
     """Every pair of models of one run; Holm's correction spans all tests of all pairs."""
     by_model = {model: [row for row in rows if row.item.model == model] for model in models_of(rows)}
     pairs = combinations(by_model, 2)
-    return tuple(_finish([_raw(by_model[a], by_model[b], facts, a, b, seed) for a, b in pairs]))
+    how = _How(random_weights, seed)
+    return tuple(_finish([_raw(by_model[a], by_model[b], facts, a, b, how) for a, b in pairs]))
 
 
 def _raw(
@@ -89,7 +101,7 @@ def _raw(
     facts: Mapping[str, MetricFacts],
     name_a: str | None,
     name_b: str | None,
-    seed: int,
+    how: _How,
 ) -> Comparison:
     model_a, model_b = _only_model(rows_a, "first"), _only_model(rows_b, "second")
     pairing = _pairing(rows_a, rows_b)
@@ -98,21 +110,21 @@ def _raw(
     for name, fact in facts.items():
         a, b = samples_a.get((model_a, name)), samples_b.get((model_b, name))
         if pairing != "none" and a is not None and b is not None and (a.values or b.values):
-            differences.append(_difference(a, b, fact, pairing, seed))
+            differences.append(_difference(a, b, fact, pairing, how))
     return Comparison(name_a or model_a, name_b or model_b, pairing, tuple(differences), 0, "", _notes(pairing))
 
 
-def _difference(a: Sample, b: Sample, facts: MetricFacts, pairing: Pairing, seed: int) -> Difference:
+def _difference(a: Sample, b: Sample, facts: MetricFacts, pairing: Pairing, how: _How) -> Difference:
     by_key_a, by_key_b = _by_key(a, pairing), _by_key(b, pairing)
     shared = [key for key in by_key_a if key in by_key_b]
     unpaired = len(by_key_a) + len(by_key_b) - 2 * len(shared)
     mean_a = sum(by_key_a[key] for key in shared) / len(shared) if shared else None
     mean_b = sum(by_key_b[key] for key in shared) / len(shared) if shared else None
-    reason = _not_comparable(a, b) or ("" if shared else "no clip of both sides has a value")
+    reason = _not_comparable(a, b, how.random_weights) or ("" if shared else "no clip of both sides has a value")
     if reason:
         return Difference(facts, mean_a, mean_b, None, None, None, None, unpaired, "not comparable", reason=reason)
     values = [by_key_a[key] - by_key_b[key] for key in shared]
-    test = paired_test(values, [key[0] for key in shared], seed=seed)
+    test = paired_test(values, [key[0] for key in shared], seed=how.seed)
     return Difference(facts, mean_a, mean_b, test.difference, test.p, None, test.smallest_p, unpaired, "undecided")
 
 
@@ -166,7 +178,9 @@ def _by_key(sample: Sample, pairing: Pairing) -> dict[tuple[Hashable, ...], floa
     return {name: sum(group) / len(group) for name, group in values.items()}
 
 
-def _not_comparable(a: Sample, b: Sample) -> str:
+def _not_comparable(a: Sample, b: Sample, random_weights: bool) -> str:
+    if not random_weights and (a.random_weights or b.random_weights):
+        return "made with untrained (random) weights, which say nothing about quality"
     if a.labels != b.labels:
         return f"measured by {_named(a)} on one side and {_named(b)} on the other"
     if a.values and b.values and a.weights != b.weights:

@@ -147,6 +147,15 @@ def test_other_backends_are_not_compared(make_row: Any, facts: Any) -> None:
     assert "measured by dis on one side and raft on the other" in found.sentence
 
 
+def test_untrained_networks_are_not_compared_unless_asked(make_row: Any, facts: Any) -> None:
+    a = [make_row("a", f"id{n}", fm_ref=0.5 + 0.01 * n, random_weights=True) for n in range(10)]
+    b = [make_row("b", f"id{n}", fm_ref=0.1, random_weights=True) for n in range(10)]
+    found = only(compare(a, b, facts), "fm_ref")
+    assert (found.verdict, found.p) == ("not comparable", None)
+    assert "untrained" in found.sentence
+    assert only(compare(a, b, facts, random_weights=True), "fm_ref").verdict == "a better"
+
+
 def test_repeats_of_a_scene_are_averaged_not_counted_twice(make_row: Any, facts: Any) -> None:
     a = [make_row("a", f"id{n}", None, prompt=None, seed=None, id_similarity=v) for n in range(8) for v in (0.8, 1.0)]
     b = [make_row("b", f"id{n}", None, prompt=None, seed=None, id_similarity=0.7) for n in range(8)]
