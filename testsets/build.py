@@ -43,12 +43,25 @@ class Slot:
 
 
 @dataclass(frozen=True)
+class ListSource:
+    """One of PubFig's lists: its address, and how many pictures the complete list has."""
+
+    url: str
+    entries: int
+
+    @property
+    def file(self) -> str:
+        """Its file name."""
+        return self.url.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
 class Plan:
     """`identities.yaml`."""
 
     name: str
     licence: str
-    lists: dict[str, str]
+    lists: tuple[ListSource, ...]
     rule: CropRule
     slots: tuple[Slot, ...]
 
@@ -80,7 +93,8 @@ def read_plan() -> Plan:
     document: dict[str, Any] = yaml.safe_load((prompts.DATA / "identities.yaml").read_text(encoding="utf-8"))
     slots = (Slot(**{**row, "images": tuple(row.get("images", ()))}) for row in document["identities"])
     rule = CropRule(**document["rule"])
-    return Plan(document["name"], document["licence"], document["lists"], rule, tuple(slots))
+    lists = tuple(ListSource(**row) for row in document["lists"])
+    return Plan(document["name"], document["licence"], lists, rule, tuple(slots))
 
 
 def build_pubfig50(
@@ -104,18 +118,20 @@ def build_pubfig50(
     """
     plan = read_plan()
     folder = out or testsets_dir() / plan.name
-    entries, notes = _read_lists(lists)
+    entries, notes = _read_lists(lists, plan.lists)
     pictures = read_own(own) if own else {}
     if unknown := sorted(pictures.keys() - {slot.id for slot in plan.slots}):
         raise ManifestError(
             f"{own}: unknown identities {unknown[:5]}.", "Names are in testsets/pubfig50/identities.yaml."
         )
 
+    dead_hosts: set[str] = set()
+
     def fill(slot: Slot) -> tuple[list[Reference], list[Attempt]]:
         if slot.id in pictures:
             return take_own(slot.id, pictures[slot.id], slot.references, plan.rule, folder, has_face), []
         chosen = candidates(entries, slot.person, plan.rule.min_face, plan.rule.max_tries) if slot.person else []
-        return fetch_references(slot.id, chosen, slot.references, plan.rule, folder, limits, has_face)
+        return fetch_references(slot.id, chosen, slot.references, plan.rule, folder, limits, has_face, dead_hosts)
 
     references: list[Reference] = []
     attempts: list[Attempt] = []
@@ -146,20 +162,23 @@ def fetch_lists(folder: Path, progress: Progress | None = None) -> list[Path]:
     No digest of them is published; the one found is written to `coverage.json`. Raises DownloadError.
     """
     paths = []
-    for url in read_plan().lists.values():
-        target = folder / url.rsplit("/", 1)[-1]
+    for source in read_plan().lists:
+        target = folder / source.file
         if not target.is_file():
-            download(url, target, Limits(max_bytes=50_000_000), progress, target.name)
+            download(source.url, target, Limits(max_bytes=50_000_000), progress, target.name)
         paths.append(target)
     return paths
 
 
-def _read_lists(lists: Sequence[Path]) -> tuple[list[Entry], list[str]]:
+def _read_lists(lists: Sequence[Path], known: Sequence[ListSource]) -> tuple[list[Entry], list[str]]:
+    complete = {source.file: source.entries for source in known}
     entries, notes = [], []
     for path in lists:
         more, odd = read_list(path)
         entries += more
         notes += odd
+        if len(more) < complete.get(path.name, 0):
+            notes.append(f"{path.name}: {len(more)} of {complete[path.name]} lines: an incomplete copy")
     return entries, notes
 
 
@@ -172,7 +191,7 @@ def _write_report(folder: Path, coverage: Coverage, references: Sequence[Referen
             "wanted": coverage.wanted,
             "lacking": coverage.lacking,
             "failures": [asdict(attempt) for attempt in coverage.attempts if attempt.failure],
-            "unreadable_lines": list(coverage.notes),
+            "notes": list(coverage.notes),
         },
     )
     _write_csv(folder / "references.csv", COLUMNS, [asdict(reference) for reference in references])
@@ -226,6 +245,4 @@ def describe(coverage: Coverage) -> list[str]:
     lines += [f"  none: {name}" for name in coverage.lacking]
     reasons = Counter(attempt.failure.split(": ", 1)[-1] for attempt in coverage.attempts if attempt.failure)
     lines += [f"  {count} not used: {reason}" for reason, count in reasons.most_common(10)]
-    if coverage.notes:
-        lines.append(f"  {len(coverage.notes)} lines of the lists are unreadable, the first: {coverage.notes[0]}")
-    return lines
+    return lines + [f"  note: {note}" for note in coverage.notes[-5:]]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from mmbench.errors import ManifestError, MediaError, MMBenchError, ReferenceFaceError
 from mmbench.testsets.pictures import crop_face, decode, fit, save_png
 from mmbench.testsets.pubfig_list import Box, Entry
-from mmbench.weights.http import Limits, download
+from mmbench.weights.http import Limits, UnknownHost, download
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -74,6 +75,7 @@ def fetch_references(
     folder: Path,
     limits: Limits = PICTURE,
     has_face: HasFace | None = None,
+    dead_hosts: set[str] | None = None,
 ) -> tuple[list[Reference], list[Attempt]]:
     """Up to `wanted` crops of one person in `folder/references`, trying `entries` in order until there are
     enough.
@@ -88,7 +90,7 @@ def fetch_references(
         if len(found) == wanted:
             break
         try:
-            data = _original(entry, folder / "originals", limits)
+            data = _original(entry, folder / "originals", limits, dead_hosts if dead_hosts is not None else set())
             crop = crop_face(decode(data, entry.url), entry.box, rule.margin, rule.min_crop, entry.url)
             need_face(crop, entry.url, has_face)
         except MMBenchError as error:
@@ -116,10 +118,17 @@ def _pubfig_reference(identity: str, name: str, entry: Entry, folder: Path) -> R
     )
 
 
-def _original(entry: Entry, folder: Path, limits: Limits) -> bytes:
+def _original(entry: Entry, folder: Path, limits: Limits, dead_hosts: set[str]) -> bytes:
     kept = folder / entry.md5
     if not kept.is_file():
-        download(entry.url, kept, limits)
+        host = urlsplit(entry.url).hostname or ""
+        if host in dead_hosts:
+            raise UnknownHost(f"{entry.url}: the host {host} is not known.", "Nothing: the next is used.")
+        try:
+            download(entry.url, kept, limits)
+        except UnknownHost:
+            dead_hosts.add(host)
+            raise
     data = kept.read_bytes()
     digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
     if digest != entry.md5:

@@ -25,6 +25,10 @@ class DownloadError(MMBenchError):
     """A file could not be fetched: refused address, HTTP status, too large, too slow, cut off."""
 
 
+class UnknownHost(DownloadError):
+    """The host's name leads nowhere: it is gone, or this machine is not on the network."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What one download may do.
@@ -170,12 +174,23 @@ def download(url: str, target: Path, limits: Limits, progress: Progress | None =
         try:
             _continue_part(job)
         except (requests.RequestException, urllib3.exceptions.HTTPError, _Cut) as error:
+            if _is_unresolved(error):
+                host = urlsplit(url).hostname
+                raise UnknownHost(f"{url}: the host {host} is not known.", "Is this machine online?") from error
             failure = f"{type(error).__name__.lstrip('_')}: {error}"
         else:
             job.tag_path.unlink(missing_ok=True)
             part.replace(target)
             return
     raise DownloadError(f"{url}: failed {limits.attempts} times ({failure}).", "Run the command again to go on.")
+
+
+def _is_unresolved(error: Exception) -> bool:
+    """Whether no address was found for a host name, somewhere below requests' own error."""
+    from urllib3.exceptions import MaxRetryError, NameResolutionError
+
+    reason: object = error.args[0] if error.args else None
+    return isinstance(reason, MaxRetryError) and isinstance(reason.reason, NameResolutionError)
 
 
 def _continue_part(job: _Job) -> None:

@@ -88,6 +88,18 @@ def test_face_outside_the_picture_is_replaced(write_list, tmp_path):
     assert found[0].image == "2"
 
 
+def test_dead_host_is_asked_once(write_list, tmp_path, monkeypatch):
+    listing = write_list([("Ada", 1, "/good/1"), ("Ada", 2, "/good/2")])
+    gone = listing.read_text().replace("http://127.0.0.1", "http://pictures.invalid")
+    listing.write_text(gone + (listing.read_text().splitlines()[-1].replace("Ada\t2", "Ada\t3") + "\n"))
+    entries, _ = read_list(listing)
+    dead: set[str] = set()
+    found, attempts = fetch_references("x", entries, 1, RULE, tmp_path, QUICK, None, dead)
+    assert [reference.image for reference in found] == ["3"]
+    assert ["host pictures.invalid is not known" in attempt.failure for attempt in attempts] == [True, True, False]
+    assert dead == {"pictures.invalid"}
+
+
 def test_picture_without_a_face_is_replaced(write_list, tmp_path):
     listing = write_list([("Ada", 1, "/good/1"), ("Ada", 2, "/good/2"), ("Ada", 3, "/good/3")])
     entries, _ = read_list(listing)
@@ -184,6 +196,7 @@ def test_coverage_says_what_lacks_and_why(built):
     report = json.loads((folder / "coverage.json").read_text())
     assert report["found"]["man_01"] == 4
     assert len(report["lists"]["dev_urls.txt"]) == 64
+    assert any("of 16336 lines: an incomplete copy" in note for note in report["notes"])
     assert {failure["identity"] for failure in report["failures"]} >= {"woman_03"}
     rows = list(csv.DictReader((folder / "references.csv").open()))
     assert len(rows) == sum(coverage.found.values())

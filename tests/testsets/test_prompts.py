@@ -120,3 +120,19 @@ def test_given_prompt_files_are_checked(tmp_path: Path, vbench_prompts: Path):
     (copy / "human.txt").unlink()
     with pytest.raises(ManifestError, match=r"raw\.githubusercontent\.com"):
         fetch_sources(tmp_path / "none", given=copy)
+
+
+def test_listed_images_are_what_the_rule_picks():
+    import os
+
+    from mmbench.testsets.pubfig_list import candidates, read_list
+
+    folder = os.environ.get("MMBENCH_PUBFIG_LISTS")
+    if not folder:
+        pytest.skip("PubFig's lists are not here: set MMBENCH_PUBFIG_LISTS to the folder of dev_urls.txt")
+    plan = read_plan()
+    entries, _ = read_list(Path(folder) / "dev_urls.txt")
+    for slot in plan.slots:
+        if slot.images:
+            found = candidates(entries, slot.person, plan.rule.min_face, plan.rule.max_tries)
+            assert tuple(entry.image for entry in found[: slot.references]) == slot.images, slot.id
