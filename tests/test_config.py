@@ -18,7 +18,8 @@ def test_yaml_round_trip(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "named"), [("evaluat: {}", "evaluat"), ("evaluate: {flow: {backend: fast}}", "flow.backend"), ("a: [", "YAML")]
+    ("text", "named"),
+    [("evaluat: {}", "evaluat"), ("evaluate: {flow: {backend: fast}}", "flow.backend"), ("a: [", "YAML")],
 )
 def test_wrong_files_are_named(tmp_path: Path, text: str, named: str) -> None:
     path = tmp_path / "s.yaml"

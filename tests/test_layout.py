@@ -16,7 +16,7 @@ EYES = {"weights", "video", "face", "flow", "encode"}
 GROUND = {"errors", "items", "score", "config"}
 # What each part may import of ours, besides itself.
 ALLOWED = {
-    **{name: GROUND | EYES for name in EYES},
+    **dict.fromkeys(EYES, GROUND | EYES),
     "metrics": GROUND | EYES,
     "model": GROUND | EYES,
     "synth": GROUND | EYES | {"testsets"},

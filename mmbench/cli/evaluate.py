@@ -20,7 +20,9 @@ def evaluate(
         Path | None, typer.Option(help="Reference image, or a folder with <identity>.png or <identity>/*.png.")
     ] = None,
     prompts: Annotated[Path | None, typer.Option(help="CSV: video or identity, prompt[, prompt_long].")] = None,
-    manifest: Annotated[Path | None, typer.Option(help="CSV instead of a folder: model, video, references, ...")] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(help="CSV instead of a folder: model, video, references, ...")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the run; give it again to continue.")] = Path("runs/evaluation"),
     name: Annotated[str | None, typer.Option(help="Name of the model that made the folder's videos.")] = None,
     metrics: Annotated[str, typer.Option(help="Comma-separated metrics; all by default.")] = "",
@@ -29,9 +31,7 @@ def evaluate(
     flow_backend: Annotated[
         str | None, typer.Option(help="raft (VBench's network) or dis (needs no weights; another measure).")
     ] = None,
-    flow: Annotated[
-        str | None, typer.Option(help="early: stop when the verdict is certain; full: every pair.")
-    ] = None,
+    flow: Annotated[str | None, typer.Option(help="early: stop when the verdict is certain; full: every pair.")] = None,
     fm_version: Annotated[int | None, typer.Option(help="Unit of fm_inter: 2 (frame) or 1 (face).")] = None,
     prompt_field: Annotated[str | None, typer.Option(help="Score text alignment against: short or long.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
@@ -123,7 +123,9 @@ def print_result(result: EvaluateResult) -> None:
     console.print(f"{measured} of {len(result.rows)} clips measured ({result.measured_now} now), rows in {result.run}")
     for row in result.failed[:20]:
         assert row.error is not None
-        console.print(f"[red]failed[/red] {escape(row.item.id)}: {escape(row.error.message)} {escape(row.error.remedy)}")
+        console.print(
+            f"[red]failed[/red] {escape(row.item.id)}: {escape(row.error.message)} {escape(row.error.remedy)}"
+        )
     if len(result.failed) > 20:
         console.print(f"... and {len(result.failed) - 20} more: see the report")
     for item, score in result.errors[:20]:

@@ -42,9 +42,7 @@ class RateResult:
 
 def point_distance(a: Floats, b: Floats) -> NDArray[np.float64]:
     """Sum over the five points of their distance, (..., 5, 2) px twice -> (...) px."""
-    return np.asarray(
-        np.linalg.norm(np.asarray(b, np.float64) - np.asarray(a, np.float64), axis=-1).sum(axis=-1)
-    )
+    return np.asarray(np.linalg.norm(np.asarray(b, np.float64) - np.asarray(a, np.float64), axis=-1).sum(axis=-1))
 
 
 def eye_distance(points: Floats) -> NDArray[np.float64]:

@@ -60,14 +60,10 @@ def slot_rows(track: FaceTrack, values: Floats) -> NDArray[np.float64]:
     return picked
 
 
-def measure_against(
-    track: FaceTrack, references: ReferenceFaces
-) -> tuple[FMRefResult, FMRefResult, FMRefResult]:
+def measure_against(track: FaceTrack, references: ReferenceFaces) -> tuple[FMRefResult, FMRefResult, FMRefResult]:
     """The three forms for one clip: in the tight landmark box, in the detector's box, in pose units."""
     points = slot_rows(track, track.points)
-    tight = fm_ref(
-        in_box(points, slot_rows(track, track.tight_box)), in_box(references.points, references.tight_box)
-    )
+    tight = fm_ref(in_box(points, slot_rows(track, track.tight_box)), in_box(references.points, references.tight_box))
     loose = fm_ref(in_box(points, slot_rows(track, track.box)), in_box(references.points, references.box))
     pose = fm_ref(in_pose_units(points), in_pose_units(references.points))
     return tight, loose, pose
@@ -94,9 +90,7 @@ class FMRef(ClipMetric):
         column=True,
     )
     companions: ClassVar[tuple[MetricFacts, ...]] = (
-        _companion(
-            "fm_ref_max", "FM ref, maximum", "Maximum over the frames, in the detector's box.", "face boxes"
-        ),
+        _companion("fm_ref_max", "FM ref, maximum", "Maximum over the frames, in the detector's box.", "face boxes"),
         _companion(
             "fm_ref_pose",
             "FM ref, box-free",

@@ -66,9 +66,7 @@ def similarity_curve(embeddings: Floats, references: Floats) -> NDArray[np.float
     return curve
 
 
-def id_similarity(
-    embeddings: Floats, references: Floats, same_person: float = DLIB_SAME_PERSON
-) -> IdSimilarityResult:
+def id_similarity(embeddings: Floats, references: Floats, same_person: float = DLIB_SAME_PERSON) -> IdSimilarityResult:
     """Mean cosine between the faces of a clip and the average reference.
 
     embeddings: (K, D) raw recogniser outputs of the K sampled slots, NaN rows where no face was usable.
@@ -129,9 +127,7 @@ def too_few_faces(metric: str, track: FaceTrack) -> Score | None:
     )
 
 
-def _companion(
-    name: str, title: str, definition: str, unit_: str = "cosine", caveats: str = ""
-) -> MetricFacts:
+def _companion(name: str, title: str, definition: str, unit_: str = "cosine", caveats: str = "") -> MetricFacts:
     bounds = {"cosine": (-1.0, 1.0), "cosine difference": (-2.0, 2.0), "share": (0.0, 1.0)}[unit_]
     return MetricFacts(name, title, True, unit_, bounds, definition, "mmbench", caveats)
 

@@ -69,9 +69,7 @@ class SuccessRates(DerivedMetric):
         _facts("success_motion", "Motion quality", "Dynamic (dynamic_degree) with consistent flow."),
         _facts("success_text", "Text alignment passed", "text_alignment reaches its limit."),
         _facts("success_face", "Face recognised", "face_rate reaches its limit."),
-        _facts(
-            "success_identity", "Identity check", "The identity metric of the settings reaches its limit."
-        ),
+        _facts("success_identity", "Identity check", "The identity metric of the settings reaches its limit."),
     )
     requires: ClassVar[tuple[str, ...]] = (
         "dynamic_degree",

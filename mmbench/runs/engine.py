@@ -79,9 +79,7 @@ def _work_in_processes(
             process.join()
 
 
-def _collect(
-    expected: int, processes: Sequence[BaseProcess], results: Queue[ItemRow | _Crash], on_row: OnRow
-) -> None:
+def _collect(expected: int, processes: Sequence[BaseProcess], results: Queue[ItemRow | _Crash], on_row: OnRow) -> None:
     seen = 0
     while seen < expected:
         try:

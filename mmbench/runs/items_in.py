@@ -60,15 +60,11 @@ def _manifest_item(path: Path, number: int, line: Mapping[str, str | None]) -> I
         try:
             return kind(cell[name])
         except ValueError as cause:
-            raise ManifestError(
-                f"{where}: {name} is {cell[name]!r}, not a number.", "Mend the cell."
-            ) from cause
+            raise ManifestError(f"{where}: {name} is {cell[name]!r}, not a number.", "Mend the cell.") from cause
 
     cell.setdefault("model", cell.get("system", ""))
     model, video = required("model"), path.parent / required("video")
-    references = tuple(
-        path.parent / name.strip() for name in required("references").split(";") if name.strip()
-    )
+    references = tuple(path.parent / name.strip() for name in required("references").split(";") if name.strip())
     index, seed = number_of("prompt_index", int), number_of("seed", int)
     return Item(
         id=cell.get("id") or f"{model}/{Path(cell['video']).with_suffix('').as_posix()}",
@@ -87,9 +83,7 @@ def _manifest_item(path: Path, number: int, line: Mapping[str, str | None]) -> I
     )
 
 
-def read_folder(
-    folder: Path, references: Path, prompts: Path | None = None, name: str | None = None
-) -> list[Item]:
+def read_folder(folder: Path, references: Path, prompts: Path | None = None, name: str | None = None) -> list[Item]:
     """Items of a folder of videos, matched to identities by name.
 
     references: one image (everything shows that person), or a folder holding `<identity>.png` or
@@ -142,9 +136,7 @@ def read_references(path: Path) -> dict[str, tuple[Path, ...]]:
     if path.is_file():
         return {path.stem: (path,)}
     if not path.is_dir():
-        raise ManifestError(
-            f"{path}: no such file or folder.", "Give the reference image or a folder of them."
-        )
+        raise ManifestError(f"{path}: no such file or folder.", "Give the reference image or a folder of them.")
     people: dict[str, tuple[Path, ...]] = {}
     for entry in sorted(path.iterdir()):
         if entry.is_dir():
@@ -153,9 +145,7 @@ def read_references(path: Path) -> dict[str, tuple[Path, ...]]:
         elif entry.suffix.lower() in IMAGE_SUFFIXES:
             people[entry.stem] = (entry,)
     if not people:
-        raise ManifestError(
-            f"{path}: holds no reference image.", f"Known: {', '.join(sorted(IMAGE_SUFFIXES))}."
-        )
+        raise ManifestError(f"{path}: holds no reference image.", f"Known: {', '.join(sorted(IMAGE_SUFFIXES))}.")
     return people
 
 
@@ -187,9 +177,7 @@ def add_prompts(items: Iterable[Item], path: Path) -> list[Item]:
     if not rows or "prompt" not in rows[0] or not {"video", "identity"} & set(rows[0]):
         raise ManifestError(f"{path}: needs the columns prompt and video or identity.", "Add them.")
     by_video = {row["video"]: row for row in rows if row.get("video")}
-    by_identity = {
-        (row["identity"], row.get("prompt_index") or ""): row for row in rows if row.get("identity")
-    }
+    by_identity = {(row["identity"], row.get("prompt_index") or ""): row for row in rows if row.get("identity")}
     result = []
     for item in items:
         index = "" if item.prompt_index is None else str(item.prompt_index)
@@ -209,9 +197,7 @@ def unique(items: list[Item], source: Path) -> list[Item]:
     """The items, if no id stands twice; raises ManifestError otherwise."""
     twice = [name for name, count in Counter(item.id for item in items).items() if count > 1]
     if twice:
-        raise ManifestError(
-            f"{source}: the id {twice[0]!r} stands more than once.", "Give every item its own id."
-        )
+        raise ManifestError(f"{source}: the id {twice[0]!r} stands more than once.", "Give every item its own id.")
     return items
 
 

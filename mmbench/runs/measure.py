@@ -56,7 +56,7 @@ def measure_item(item: Item, metrics: Sequence[Metric], gatherer: Gatherer) -> I
 
 
 def unmet_scores(metric: Metric, unmet: Mapping[Need, Unmet]) -> list[Score]:
-    """"missing" scores of a metric that lacks something; empty when it lacks nothing."""
+    """ "missing" scores of a metric that lacks something; empty when it lacks nothing."""
     lacking = [unmet[need] for need in sorted(metric.needs) if need in unmet]
     if not lacking:
         return []

@@ -29,9 +29,7 @@ def reference_sets(items: Sequence[Item]) -> dict[tuple[Path, ...], str]:
     return sets
 
 
-def prepare(
-    items: Sequence[Item], backend: FaceBackend, path: Path, progress: Callable[[int, int, str], None]
-) -> None:
+def prepare(items: Sequence[Item], backend: FaceBackend, path: Path, progress: Callable[[int, int, str], None]) -> None:
     """Find the faces of every reference set and keep them in `path` (.npz); sets already there are not redone.
 
     Raises ReferenceFaceError naming every reference without a usable face: an error of the set-up, not a NaN.

@@ -57,9 +57,7 @@ def read_rows(run: Path) -> tuple[list[ItemRow], list[SetRow]]:
     or a line in the middle of a file is damaged.
     """
     if not (run / ROWS).is_dir():
-        raise ManifestError(
-            f"{run}: not a run (it has no folder {ROWS!r}).", "Name the folder `evaluate` wrote."
-        )
+        raise ManifestError(f"{run}: not a run (it has no folder {ROWS!r}).", "Name the folder `evaluate` wrote.")
     items: dict[str, ItemRow] = {}
     sets: dict[str, SetRow] = {}
     for path in sorted((run / ROWS).glob("*.jsonl"), key=_attempt_and_worker):

@@ -25,7 +25,7 @@ import torch
 import mmbench.testsets
 from mmbench.config import EvaluateSettings
 from mmbench.encode.inception import InceptionPass, make_inception
-from mmbench.encode.viclip import VideoTextPass, ViClip, centre_cut, make_viclip
+from mmbench.encode.viclip import ViClip, VideoTextPass, centre_cut, make_viclip
 from mmbench.face.backend import FaceBackend, make_backend
 from mmbench.face.face_pass import FacePass
 from mmbench.flow.backend import FlowBackend, make_flow

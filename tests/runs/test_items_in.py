@@ -24,7 +24,8 @@ def manifest(tmp_path: Path, text: str) -> Path:
 
 
 def test_smallest_manifest(tmp_path: Path) -> None:
-    items = read_manifest(manifest(tmp_path, "system,video,references\nmm,clips/a.gif,refs/p.png\nmm,b.mp4,refs/p.png;refs/q.png\n"))
+    text = "system,video,references\nmm,clips/a.gif,refs/p.png\nmm,b.mp4,refs/p.png;refs/q.png\n"
+    items = read_manifest(manifest(tmp_path, text))
     assert [item.id for item in items] == ["mm/clips/a", "mm/b"]
     assert [item.identity for item in items] == ["p", "p+q"]
     assert items[1].references == (tmp_path / "refs/p.png", tmp_path / "refs/q.png")

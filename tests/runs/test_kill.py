@@ -21,7 +21,8 @@ from mmbench.config import EvaluateSettings
 from mmbench.runs.evaluate import evaluate
 from mmbench.runs.items_in import read_manifest
 if __name__ == "__main__":
-    evaluate(read_manifest(Path(sys.argv[1])), Path(sys.argv[2]), EvaluateSettings(metrics=("length",)), workers=int(sys.argv[3]))
+    manifest, run, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    evaluate(read_manifest(manifest), run, EvaluateSettings(metrics=("length",)), workers=workers)
 """
 
 

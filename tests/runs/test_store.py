@@ -12,7 +12,8 @@ from mmbench.runs.rows import ClipFacts, ItemRow, RowError, SetRow
 from mmbench.runs.store import RowWriter, next_attempt, read_rows
 from mmbench.score import Provenance, Score
 
-ITEM = Item("m/a_0", "m", "a", Path("/v/a_0.mp4"), (Path("/r/a.png"),), prompt='a "quoted", <b>prompt</b>\nline', seed=7)
+PROMPT = 'a "quoted", <b>prompt</b>\nline'
+ITEM = Item("m/a_0", "m", "a", Path("/v/a_0.mp4"), (Path("/r/a.png"),), prompt=PROMPT, seed=7)
 
 
 def row(item: Item = ITEM, value: float = 0.5) -> ItemRow:
