@@ -72,7 +72,13 @@ def test_the_trigger_inside_a_word_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "prompt", ["a man smiles", "a man img and a woman img", "img smiles", "one two three four five six seven eight nine ten eleven img"]
+    "prompt",
+    [
+        "a man smiles",
+        "a man img and a woman img",
+        "img smiles",
+        "one two three four five six seven eight nine ten eleven img",
+    ],
 )
 def test_a_prompt_without_one_usable_trigger_is_refused(prompt: str) -> None:
     with pytest.raises(RequestError):

@@ -158,7 +158,9 @@ def test_first_frames_follow_seed_references_and_prompt(first_frames: FirstFrame
     request = request_for()
     size = (48, 72)
 
-    def make(prompt: str = request.prompt, references: tuple[Image.Image, ...] = request.references, seed: int = 3) -> np.ndarray:
+    def make(
+        prompt: str = request.prompt, references: tuple[Image.Image, ...] = request.references, seed: int = 3
+    ) -> np.ndarray:
         return np.asarray(first_frames.make(prompt, references, size, seed))
 
     first = make()
