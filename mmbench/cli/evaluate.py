@@ -84,7 +84,7 @@ def run(
 ) -> None:
     """The whole way: generate, evaluate, report. Rerun the same command to continue."""
     from mmbench.cli.generate import print_generated
-    from mmbench.cli.report import print_table
+    from mmbench.cli.report import print_leaderboard
     from mmbench.config import RunSettings
     from mmbench.journey import default_settings, run_all
     from mmbench.runs.evaluate import default_workers
@@ -99,14 +99,10 @@ def run(
             workers=workers or default_workers(),
             progress=progress,
         )
-    from rich.console import Console
-
     for generated in done.generated:
         print_generated(generated)
     print_result(done.evaluation)
-    console = Console(highlight=False)
-    print_table(done.report.table, console)
-    console.print(f"Page: {done.report.page}", soft_wrap=True, markup=False)
+    print_leaderboard(done.report)
     if not done.complete:
         raise typer.Exit(1)
 

@@ -123,7 +123,7 @@ def _companion(name: str, title: str, definition: str, unit: str, caveats: str =
 
 
 class FMInter(ClipMetric):
-    """Facial motion between frames. `version` 2 (default) or 1 picks the unit of the column, as the paper changed it."""
+    """Facial motion between frames. `version` picks the unit of the column, which the paper changed."""
 
     facts: ClassVar[MetricFacts] = MetricFacts(
         name="fm_inter",

@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -32,11 +32,16 @@ from mmbench.weights.cache import sha256_of, write_json
 
 
 class RunFolder:
-    """Paths and files of one run; `label` is the model's name in ids and tables."""
+    """Paths and files of one run; `label` is the model's name in ids and tables, `jobs` all videos of the set.
 
-    def __init__(self, folder: Path, label: str) -> None:
+    `conditions`, once set, says where a job's opening picture is.
+    """
+
+    def __init__(self, folder: Path, label: str, jobs: Sequence[Job]) -> None:
         self.folder = folder
         self.label = label
+        self.jobs = tuple(jobs)
+        self.conditions: Callable[[Job], Path] | None = None
 
     def video(self, job: Job) -> Path:
         """Where the job's video is or will be."""
@@ -144,8 +149,8 @@ class RunFolder:
             for number, path in enumerate(job.identity.references, start=1)
         ]
 
-    def write_manifest(self, jobs: Sequence[Job], conditions: dict[str, Path]) -> Path:
-        """List every finished video of `jobs`, by whichever process made it, in the jobs' order."""
+    def write_manifest(self) -> Path:
+        """List every finished video, by whichever process made it, in the set's order."""
         import filelock
 
         path = self.folder / "manifest.csv"
@@ -154,14 +159,15 @@ class RunFolder:
             with scratch.open("w", encoding="utf-8", newline="") as stream:
                 writer = csv.DictWriter(stream, MANIFEST_COLUMNS, lineterminator="\n")
                 writer.writeheader()
-                for job in jobs:
+                for job in self.jobs:
                     if self.sidecar(job).is_file() and self.video(job).is_file():
-                        writer.writerow(self._manifest_row(job, conditions.get(job.name)))
+                        writer.writerow(self._manifest_row(job))
             scratch.replace(path)
         return path
 
-    def _manifest_row(self, job: Job, condition: Path | None) -> dict[str, str | int | float]:
+    def _manifest_row(self, job: Job) -> dict[str, str | int | float]:
         record = read_json(self.sidecar(job))
+        condition = self.conditions(job) if self.conditions else None
         references = [path.relative_to(self.folder).as_posix() for path in self.reference_paths(job)]
         return {
             "id": record["id"],

@@ -29,3 +29,11 @@ def prepare_weights(folder: Path | None, model: Model, variant: str) -> Path:
                 make_tiny(root, model.name)
                 done.touch()
     return root
+
+
+def require_weights(folder: Path, model: Model, variant: str) -> None:
+    """Raise MissingWeights, naming every absent file, where `model` could not be loaded from `folder`."""
+    from mmbench.baselines.files import require
+
+    if variant not in model.tiny_variants:
+        require(folder, model.weights(variant))

@@ -39,15 +39,14 @@ def prepare(items: Sequence[Item], backend: FaceBackend, path: Path, progress: C
 
     known = load(path) if path.exists() else {}
     wanted = reference_sets(items)
-    failures, done = [], 0
-    for paths, name in wanted.items():
+    failures = []
+    for done, (paths, name) in enumerate(wanted.items(), start=1):
         if _key(paths) not in known:
             try:
                 known[_key(paths)] = reference_faces(paths, backend)
             except ReferenceFaceError as cause:
                 if not name.endswith("(conditioning frame)"):
                     failures.append(cause)
-        done += 1
         progress(done, len(wanted), "references")
     if failures:
         raise ReferenceFaceError(" ".join(f.message for f in failures[:5]), failures[0].remedy)
@@ -62,7 +61,7 @@ def load(path: Path) -> dict[str, ReferenceFaces]:
         index = json.loads(str(data["index"]))
         found = {}
         for number, entry in enumerate(index):
-            arrays: dict[str, Any] = {n: data[f"{number}/{n}"] if f"{number}/{n}" in data else None for n in ARRAYS}
+            arrays: dict[str, Any] = {name: data.get(f"{number}/{name}") for name in ARRAYS}
             paths = tuple(Path(p) for p in entry["paths"])
             found[entry["key"]] = ReferenceFaces(paths, **arrays, provenance=Provenance(**entry["provenance"]))
     return found

@@ -101,13 +101,12 @@ def seconds(call: Callable[[], object]) -> float:
 def run_flow(flow: FlowBackend, frames: list[Frame]) -> None:
     """Every frame encoded once, every pair's flow, in the backend's own batches."""
     at_once = flow.pairs_at_once(*frames[0].shape[:2])
+    last = flow.encode(frames[:1])
     for start in range(0, len(frames) - 1, at_once):
         part = frames[start : start + at_once + 1]
-        features = flow.encode(part if start == 0 else part[1:])
-        if start:
-            features = torch.cat([carried, features])
+        features = torch.cat([last, flow.encode(part[1:])])
         flow.flows(part[:-1], features[:-1], features[1:])
-        carried = features[-1:]
+        last = features[-1:]
 
 
 def run_viclip(encoder: ViClip, frames: list[Frame]) -> None:
