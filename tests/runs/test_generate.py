@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from mmbench.errors import ManifestError, RequestError
+from mmbench.errors import ManifestError, MissingWeights, RequestError
 from mmbench.runs.generate import Machine, generate
 from mmbench.runs.generate_plan import Shard, VideoSettings, plan_jobs
 from mmbench.runs.items_in import read_manifest
@@ -59,6 +59,8 @@ class Toy(Baseline):
         prompt = self.prompt_for(request)
         if os.environ.get("TOY_FAIL", "never") in prompt:
             raise RuntimeError("the toy broke")
+        if os.environ.get("TOY_INTERRUPT", "never") in prompt:
+            raise KeyboardInterrupt
         if os.environ.get("TOY_DIE", "never") in prompt:
             os._exit(3)
         log(f"video {request.seed}")
@@ -255,6 +257,23 @@ def test_first_frames_are_shared_and_kept(toy, testset, tmp_path):
     other = settings(testset, model="toy_models:ToyI2V", first_frame="toy_models:Opening", seed=1)
     generate(other, tmp_path / "c", first_frames=tmp_path / "frames")
     assert len(events(toy, "opening")) == 6, "another seed needs other pictures"
+
+
+def test_missing_weights_are_found_before_first_frames_are_made(toy, testset, tmp_path):
+    chosen = settings(testset, model="dynamicrafter", first_frame="toy_models:Opening")
+    with pytest.raises(MissingWeights, match="mmbench weights get"):
+        generate(chosen, tmp_path / "run")
+    assert events(toy, "opening") == []
+
+
+def test_interrupted_run_can_be_measured(toy, testset, tmp_path, monkeypatch):
+    monkeypatch.setattr("mmbench.runs.generate_work.MANIFEST_EVERY", 2)
+    monkeypatch.setenv("TOY_INTERRUPT", "of 2 waves 1")
+    with pytest.raises(KeyboardInterrupt):
+        generate(settings(testset), tmp_path / "run")
+    assert len(read_manifest(tmp_path / "run" / "manifest.csv")) == 4
+    monkeypatch.delenv("TOY_INTERRUPT")
+    assert generate(settings(testset), tmp_path / "run").made == 1
 
 
 def test_failed_first_frame_fails_its_video_only(toy, testset, tmp_path, monkeypatch):
