@@ -4,7 +4,7 @@
 """
 
 from mmbench.weights.load import Loaded, load, load_file, load_strict, read_state, rename_keys
-from mmbench.weights.locate import first_of, folder, locate, path
+from mmbench.weights.locate import first_of, locate, path
 from mmbench.weights.registry import WeightFile, expand, find, registry
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "expand",
     "find",
     "first_of",
-    "folder",
     "load",
     "load_file",
     "load_strict",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ from mmbench.weights.cache import cached_file, check_digest, sha256_of, write_re
 from mmbench.weights.http import DownloadError, Limits, Progress
 from mmbench.weights.http import download as http_download
 from mmbench.weights.locate import locate, trust_of, unpack
-from mmbench.weights.registry import WeightFile, find
+from mmbench.weights.registry import WeightFile, find, human_size
 
 
 class OfflineError(MMBenchError):
@@ -87,6 +88,7 @@ def _fetch(entry: WeightFile, url: str, progress: Progress | None, limits: Limit
 
     target = cached_file(entry)
     target.parent.mkdir(parents=True, exist_ok=True)
+    _need_room(entry, target.parent)
 
     def resumable(url: str, output_file: str, pooch: object, check_only: bool = False) -> None:
         # the partial file lies beside the target, so that pooch's temporary file may vanish with the process
@@ -118,3 +120,12 @@ def _fetch(entry: WeightFile, url: str, progress: Progress | None, limits: Limit
             raise
         write_record(target, digest, url, trust_of(entry))
     return target
+
+
+def _need_room(entry: WeightFile, folder: Path) -> None:
+    needed, free = entry.size or entry.about or 0, shutil.disk_usage(folder).free
+    if needed > free:
+        raise DownloadError(
+            f"{entry.name} needs {human_size(needed)}, {folder} has {human_size(free)} free.",
+            "Make room, or name another folder in MMBENCH_WEIGHTS.",
+        )

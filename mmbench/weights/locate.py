@@ -6,8 +6,8 @@ import importlib.util
 from pathlib import Path
 
 from mmbench.errors import MissingWeights, MMBenchError
-from mmbench.weights.cache import cache_dir, cached_file, check_digest, sha256_of, user_paths, write_record
-from mmbench.weights.registry import WeightFile, expand, find, human_size
+from mmbench.weights.cache import cached_file, check_digest, sha256_of, user_paths, write_record
+from mmbench.weights.registry import WeightFile, find
 
 
 def locate(name: str | WeightFile) -> Path | None:
@@ -51,19 +51,9 @@ def first_of(*names: str) -> tuple[str, Path]:
     raise MissingWeights(lack.message.rstrip(".") + f"{others}.", lack.remedy)
 
 
-def folder(repo: str) -> Path:
-    """The cache folder that holds a hub repository's files in their own layout; it may not exist yet."""
-    return cache_dir() / repo.replace("/", "--")
-
-
 def is_user_file(name: str | WeightFile) -> bool:
     """Whether a file of the user's replaces `name`; it is not checked against the published digest."""
     return find(name).name in user_paths()
-
-
-def missing_of(names: list[str]) -> list[WeightFile]:
-    """Those entries of the named files and groups that are not on this machine."""
-    return [entry for entry in expand(names) if locate(entry) is None]
 
 
 def missing(entry: WeightFile) -> MissingWeights:
@@ -113,11 +103,3 @@ def _in_package(entry: WeightFile) -> Path | None:
         return None
     file = Path(next(iter(spec.submodule_search_locations))) / entry.path
     return file if file.is_file() else None
-
-
-def describe(entry: WeightFile) -> str:
-    """One line for a listing: where it is, or what getting it takes."""
-    found = locate(entry)
-    if found is None:
-        return f"not here, {entry.size_text}"
-    return f"{found} ({human_size(found.stat().st_size)})"

@@ -199,3 +199,12 @@ def test_all_addresses_failing_lists_each(server):
         get(both)
     assert "/a.pth" in str(caught.value)
     assert "/b.pth" in str(caught.value)
+
+
+def test_full_disk_is_noticed_before_the_download(server, served, monkeypatch):
+    server.files["/net.pth"] = served(BODY)
+    usage = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
+    with pytest.raises(DownloadError, match=r"needs 1\.02 MB, .* has 1 kB free"):
+        get(entry(f"{server.url}/net.pth"))
+    assert server.requests == []
