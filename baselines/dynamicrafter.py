@@ -151,7 +151,7 @@ class DynamiCrafter(TorchBaseline):
         return found
 
     def image_tokens(self, picture: torch.Tensor) -> torch.Tensor:
-        """(1, frames x tokens, width) of a picture (1, 3, H, W) in [-1, 1]: CLIP tokens without last norm, resampled."""
+        """(1, frames x tokens, width) of a picture (1, 3, H, W) in [-1, 1]: un-normed CLIP tokens, resampled."""
         assert self.networks_ is not None
         seen = self.networks_.vision(clip_view(picture, self.layout.vision_pixels)).last_hidden_state
         found: torch.Tensor = self.networks_.resampler(seen)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from .contract import Size
-from .dynamicrafter_sampler import Prediction
+
+Prediction = Literal["v", "epsilon"]
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,15 @@ where upstream is finite.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .dynamicrafter_layout import Prediction
+
 Table = NDArray[np.float64]
-Prediction = Literal["v", "epsilon"]
 TRAINED_STEPS = 1000
 RESCALE_STEPS = 400
 

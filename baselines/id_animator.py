@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmbench.errors import RequestError
 
-from .animatediff_norm import normalise_per_frame
 from .contract import Kind, Native, Parameters, PromptKind, Size
 from .diffusers_folder import open_part
 from .faces import ARCFACE_POINTS, FaceAnalyser, StandInFaces, aligned, first_face_of_each, surest
@@ -86,6 +85,7 @@ class IDAnimator(TorchBaseline):
         return registered(REPO, names=(BUFFALO_L.detector, BUFFALO_L.recogniser))
 
     def read(self, variant: str, weights_dir: Path) -> None:
+        from .animatediff_norm import normalise_per_frame
         from .id_animator_weights import build_pipeline
         from .insightface import BUFFALO_L, open_analyser
 

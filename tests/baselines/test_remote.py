@@ -58,7 +58,7 @@ def toy(tmp_path: Path) -> Iterator[Remote]:
 def test_frames_and_facts_cross_the_pipe(toy: Remote, request_for: Callable[..., Request]) -> None:
     assert (toy.kind, toy.variants, toy.prompt_kind) == ("identity", ("one", "two"), "long")
     assert toy.native("two").size == (16, 24)
-    toy.load("cpu", "auto", "one", Path("."))
+    toy.load("cpu", "auto", "one", Path())
     request = request_for(steps=9, size=(16, 24))
     video = toy.generate(request)
     expected = np.asarray(request.references[0].resize((24, 16)))
@@ -82,7 +82,7 @@ def test_errors_cross_the_pipe(
 def test_a_crash_is_an_error_and_the_next_call_starts_anew(toy: Remote, request_for: Callable[..., Request]) -> None:
     with pytest.raises(GenerationError, match="exit code 7"):
         toy.generate(request_for(prompt="crash"))
-    toy.load("cpu", "auto", "two", Path("."))
+    toy.load("cpu", "auto", "two", Path())
     assert toy.generate(request_for()).frames.shape == (3, 16, 24, 3)
 
 
