@@ -99,5 +99,5 @@ def paint_wall(backdrop: Backdrop, view: Camera) -> F32:
 
 
 def _mirror(u: F32) -> F32:
-    u = np.abs(u) % 2
-    return np.where(u > 1, 2 - u, u).astype(np.float32)
+    """Reflected into 0..1; the wall is never seen farther than one reflection each way."""
+    return 1 - np.abs(1 - np.abs(u))

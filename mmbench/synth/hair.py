@@ -63,6 +63,8 @@ def hair_style(kit: Kit, style: str) -> HairStyle:
     corner = corner[:, :1] + (corner - corner[:, :1] + 0.5) % 1.0 - 0.5
     strand = np.stack([corner, down[mesh.tri].astype(np.float32)], -1)
     edge = _border_distance(points, mesh.tri)
+    if style.startswith("afro"):  # hundreds of small curled sheets: cut, they would look like shingles
+        edge = np.maximum(edge, 1.0)
     if style in FRINGED:
         x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
         inside = np.minimum.reduce([7.66 - y, (0.70 - x) * 0.9, (z - 0.45) * 0.9, y - 5.9])

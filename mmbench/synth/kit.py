@@ -136,9 +136,9 @@ def kit_path() -> Path:
     given = os.environ.get("MMBENCH_FACEKIT")
     if given:
         return Path(given).expanduser()
-    cache = os.environ.get("MMBENCH_CACHE") or os.environ.get("XDG_CACHE_HOME")
-    root = Path(cache).expanduser() if cache else Path("~/.cache").expanduser()
-    return (root if os.environ.get("MMBENCH_CACHE") else root / "mmbench") / "facekit.npz"
+    import pooch
+
+    return Path(pooch.os_cache("mmbench")) / "facekit.npz"
 
 
 def load_kit(path: Path | None = None) -> Kit:

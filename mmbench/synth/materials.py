@@ -68,7 +68,7 @@ def surface(staged: Staged) -> tuple[Surface, NDArray[np.bool_]]:
         out.albedo[rows], out.gloss[rows], out.sharp[rows] = linear(colour), gloss, sharp
         out.occlusion[rows] = out.occlusion[rows] * open_ + 0.08
     if len(out.hair):
-        _hair(out, triangles[out.hair], weights[out.hair], person)
+        _hair(out, triangles[out.hair], weights[out.hair], person, staged.vertices[made.hair_slice].mean(0))
     return out, hit
 
 
@@ -152,7 +152,7 @@ def _eye(out: Surface, rows: I64, d: F32, person: Person, side: int, staged: Sta
     out.occlusion[rows] = shade * (1 - 0.12 * smoothstep(-0.8, -1.0, below))
 
 
-def _hair(out: Surface, triangles: I64, weights: F32, person: Person) -> None:
+def _hair(out: Surface, triangles: I64, weights: F32, person: Person, middle: F32) -> None:
     """Strand brightness along the flow, grey strands among the coloured, darker towards the roots."""
     style = person.body.style
     assert style is not None
@@ -171,9 +171,11 @@ def _hair(out: Surface, triangles: I64, weights: F32, person: Person) -> None:
         colour = colour * (1 + 0.5 * (streak - 0.5))[:, None]
     edge = (weights * style.edge[own]).sum(1)
     colour = colour * (0.80 + 0.20 * smoothstep(0.2, 0.9, edge))[:, None]
-    if curly:
+    if curly:  # hundreds of tiny sheets: lit one by one they would look like shingles, so light the whole volume
+        place = out.position[out.hair]
         out.hair_tint = out.hair_tint * np.float32(0.15)
-        out.normal[out.hair] = unit(out.normal[out.hair] + np.float32(0.5) * _curls(out.position[out.hair] / person.framing[0]))
+        out.normal[out.hair] = unit(unit(place - middle) + np.float32(0.55) * _curls(place / person.framing[0]))
+        out.occlusion[out.hair] = np.clip(0.75 + 0.25 * out.occlusion[out.hair], 0, 1)
     out.albedo[out.hair] = colour
     out.gloss[out.hair] = 0
 

@@ -10,7 +10,7 @@ from mmbench.synth.backdrop import paint_wall
 from mmbench.synth.materials import surface
 from mmbench.synth.person import Person
 from mmbench.synth.raster import rasterise
-from mmbench.synth.scene import Scene, State
+from mmbench.synth.scene import Scene, State, camera
 from mmbench.synth.shade import key_light, shade
 from mmbench.synth.stage import Staged, stage
 
@@ -27,7 +27,9 @@ def develop(staged: Staged, rng: np.random.Generator) -> Picture:
     """Shade a frame staged at the scene's supersampling."""
     scene, samples = staged.scene, staged.scene.samples
     seen, hit = surface(staged)
-    image = paint_wall(scene.backdrop, staged.view)
+    image = paint_wall(scene.backdrop, camera(staged.person, scene, staged.state))  # out of focus: one sample will do
+    if samples > 1:
+        image = image.repeat(samples, 0).repeat(samples, 1)
     image[hit] = shade(scene.light, seen, key_light(staged, seen))
     _lashes(image, staged)
     if samples > 1:
