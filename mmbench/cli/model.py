@@ -46,9 +46,11 @@ def profile(
 
     from rich.console import Console
 
+    from mmbench.model.extra import require_generate
     from mmbench.model.profile import cost_table
     from mmbench.model.profile_report import as_markdown, write_profile
 
+    require_generate()
     console = Console(highlight=False, soft_wrap=True, markup=False)
     today = datetime.now(UTC).date()
     steps = None

@@ -12,6 +12,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.autoencoders.vae import DecoderOutput, DiagonalGaussianDistribution
 from diffusers.models.modeling_outputs import AutoencoderKLOutput
 from diffusers.models.modeling_utils import ModelMixin
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 
 GROUP = 4
@@ -58,6 +59,7 @@ class PatchPCACodec(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers
         self.basis.copy_(basis)
         self.deviation.copy_(top.clamp_min(1e-8).sqrt())
 
+    @apply_forward_hook  # type: ignore[untyped-decorator]
     def encode(self, x: Tensor) -> AutoencoderKLOutput:
         """Latents as a distribution without spread, so that `.latent_dist.sample()` and `.mode()` agree."""
         coded = (self._patches(x) - self.mean) @ self.basis.T / self.deviation
@@ -67,6 +69,7 @@ class PatchPCACodec(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers
             latent_dist=DiagonalGaussianDistribution(torch.cat([latents, spread], dim=1), deterministic=True)
         )
 
+    @apply_forward_hook  # type: ignore[untyped-decorator]
     def decode(self, z: Tensor, return_dict: bool = True) -> DecoderOutput | tuple[Tensor]:
         """Latents [B, C, k+1, h, w] -> frames [B, 3, 4k+1, h * p, w * p]."""
         p = self.config.patch

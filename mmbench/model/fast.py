@@ -157,8 +157,8 @@ def fast_path_blocker(model: MagicMirrorTransformer3DModel) -> str | None:
     if model.training and model.config.dropout > 0:
         return "dropout is on"
     for name, module in model.named_modules():
-        hooked = "_hf_hook" in module.__dict__ or "_diffusers_hook" in module.__dict__
-        if (hooked and module is not model) or module._forward_hooks or module._forward_pre_hooks:
+        hooked = ("_hf_hook" in module.__dict__ and module is not model) or has_diffusers_hook(module)
+        if hooked or module._forward_hooks or module._forward_pre_hooks:
             return f"a hook is on {name or 'the model'}"
     for index, block in enumerate(model.transformer_blocks):
         if type(block.attn1.processor) is not JointAttnProcessor:
@@ -171,6 +171,12 @@ def fast_path_blocker(model: MagicMirrorTransformer3DModel) -> str | None:
         if adapter.can is not None and type(adapter.can.linear_in) is not nn.Linear:
             return f"CAN of layer {layer} is wrapped"
     return None
+
+
+def has_diffusers_hook(module: nn.Module) -> bool:
+    """Whether a cache, layer skip, group offload or the like of diffusers sits on this module."""
+    registry = module.__dict__.get("_diffusers_hook")
+    return registry is not None and bool(registry.hooks)
 
 
 def tabulated_modules(model: MagicMirrorTransformer3DModel) -> list[nn.Module]:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mmbench.errors import RequestError
 from mmbench.model.configs import ModelSize, size_named
+from mmbench.model.extra import require_generate
 from mmbench.model.prompt import IDENTITY_WORDS
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def build_pipeline(variant: Literal["nano", "smoke"] = "nano", seed: int = 0) ->
     The parts that start at zero are random too, so that the identity visibly enters the result. The codec is
     fitted to drawn clips. Same seed, same weights.
     """
+    require_generate()
     from diffusers.schedulers.scheduling_dpm_cogvideox import CogVideoXDPMScheduler
 
     from mmbench.model.face_encoder import MagicMirrorFaceEncoder

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import torch
+from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTransformer3DModel
 from diffusers.pipelines.cogvideo.pipeline_cogvideox import CogVideoXPipeline, retrieve_timesteps
 from diffusers.schedulers.scheduling_dpm_cogvideox import CogVideoXDPMScheduler
@@ -160,6 +161,8 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
         fuse = with_identity and getattr(config, "identity_fusion", False)
         guided = guidance_scale > 1.0
 
+        if isinstance(callback_on_step_end, PipelineCallback | MultiPipelineCallbacks):
+            callback_on_step_end_tensor_inputs = callback_on_step_end.tensor_inputs
         # Everything that can be refused is refused before a network runs.
         inputs.check_size(height, width, num_frames, spatial, config.patch_size, self.vae_scale_factor_temporal)
         inputs.check_steps(

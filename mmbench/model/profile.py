@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mmbench.model.configs import ModelSize, size_named
+from mmbench.model.extra import require_generate
 from mmbench.model.face_embeds import FaceEmbeds
 
 
@@ -71,6 +72,7 @@ class CostTable:
 
 def cost_table(size: str = "5b") -> CostTable:
     """Count parameters and FLOPs of a model size ("5b", "nano", "smoke")."""
+    require_generate()
     chosen = size_named(size)
     return CostTable(size, parameter_rows(chosen), flops_rows(chosen), resident_rows(chosen))
 

@@ -26,6 +26,7 @@ from mmbench.model.adapter import (
     LayerAdapter,
 )
 from mmbench.model.face_embeds import FaceEmbeds
+from mmbench.model.fast import has_diffusers_hook
 from mmbench.model.joint_block import JointAttnProcessor, JointLayerNormZero, LayerContext, ProjectedIdentity
 
 if TYPE_CHECKING:
@@ -317,6 +318,12 @@ class MagicMirrorTransformer3DModel(CogVideoXTransformer3DModel):  # type: ignor
         face = identity.face if self.config.face_tokens else None
         num_face = 0 if face is None else face.shape[1]
         adapters = self.layer_adapters()
+        skipping = self.is_cache_enabled and any(has_diffusers_hook(b) for b in self.transformer_blocks)
+        if skipping and num_face and self.config.face_rows != "visible":
+            raise RequestError(
+                "A cache that skips blocks is on, and not all blocks see the face rows.",
+                "Call transformer.disable_cache(), or build the model with face_rows='visible'.",
+            )
         for index, block in enumerate(self.transformer_blocks):
             adapter = adapters.get(index)
             joins = face is not None and (adapter is not None or self.config.face_rows == "visible")

@@ -180,6 +180,22 @@ def test_callbacks_read_change_and_interrupt(run, default):
         run(callback_on_step_end=watch, callback_on_step_end_tensor_inputs=["noise"])
 
 
+def test_callback_objects_name_their_own_inputs(run, default):
+    from diffusers.callbacks import PipelineCallback
+
+    class Watch(PipelineCallback):
+        tensor_inputs = ("latents", "face_embeds")
+        seen = ()
+
+        def callback_fn(self, pipeline, step_index, timestep, callback_kwargs):
+            Watch.seen = tuple(callback_kwargs)
+            return callback_kwargs
+
+    frames = run(callback_on_step_end=Watch(cutoff_step_ratio=1.0)).frames
+    assert np.array_equal(frames, default)
+    assert Watch.seen == ("latents", "face_embeds")
+
+
 def test_callback_may_change_the_face(pipe, run, default):
     other = pipe.encode_face(example_reference(1))
 

@@ -1,0 +1,125 @@
+"""The pipeline in other surroundings: offloaded, in bfloat16, with CogVideoX's own VAE, with caches and
+LoRA-like layers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mmbench.errors import RequestError
+from mmbench.model.nano import build_pipeline
+
+
+@pytest.fixture
+def own():
+    """A pipeline of this test's own, equal to the shared one."""
+    return build_pipeline("smoke", seed=0)
+
+
+def test_model_offload_changes_nothing(own, run):
+    """What `enable_model_cpu_offload` does, with the CPU in the accelerator's place."""
+    from accelerate import cpu_offload_with_hook
+
+    want = run(pipeline=own).frames
+    hook = None
+    for name in ("face_encoder", "text_encoder", "transformer"):
+        _, hook = cpu_offload_with_hook(getattr(own, name), "cpu", hook)
+    out = run(pipeline=own)
+    assert out.info.direct_path is None
+    assert np.array_equal(out.frames, want)
+    assert np.array_equal(run(pipeline=own, release_modulation=True).frames, want)
+
+
+def test_sequential_offload_takes_the_direct_path(own, run):
+    from accelerate import cpu_offload
+
+    want = run(pipeline=own, fast_path=False).frames
+    for name in ("face_encoder", "text_encoder", "transformer", "vae"):
+        cpu_offload(getattr(own, name), torch.device("cpu"))
+    out = run(pipeline=own)
+    assert "hook" in out.info.direct_path
+    assert np.array_equal(out.frames, want)
+
+
+def test_bfloat16_runs_and_stays_near_float32(own, run):
+    want = run(pipeline=own, guidance_scale=1.0).frames
+    own.to(torch.bfloat16)
+    for fast in (True, False):
+        frames = run(pipeline=own, guidance_scale=1.0, fast_path=fast).frames
+        assert np.isfinite(frames).all()
+        # the first noise is drawn in bfloat16: only the look of the whole can agree
+        assert abs(frames.mean() - want.mean()) < 0.05
+
+
+def test_cogvideox_vae_decodes_with_and_without_tiling(own, run):
+    from diffusers import AutoencoderKLCogVideoX
+
+    torch.manual_seed(0)
+    own.vae = AutoencoderKLCogVideoX(
+        block_out_channels=(8, 8, 8, 8),
+        latent_channels=16,
+        layers_per_block=1,
+        norm_num_groups=2,
+        scaling_factor=0.7,
+    ).eval()
+    own.vae_scaling_factor_image = 0.7
+    frames = run(pipeline=own).frames
+    assert frames.shape == (1, 9, 32, 32, 3)
+    own.vae.enable_tiling()
+    own.vae.enable_slicing()
+    assert run(pipeline=own).frames.shape == frames.shape
+    assert run(pipeline=own, num_frames=1).frames.shape == (1, 1, 32, 32, 3)
+
+
+def test_attention_backend_is_passed_on(own, run):
+    want = run(pipeline=own).frames
+    own.transformer.set_attention_backend("_native_math")
+    try:
+        for fast in (True, False):
+            assert np.allclose(run(pipeline=own, fast_path=fast).frames, want, atol=1e-5)
+    finally:
+        own.transformer.reset_attention_backend()
+
+
+def test_a_wrapped_norm_layer_is_seen_by_the_tables(own, run):
+    """LoRA wraps Linears: the tables call modules, so they include it, and are not kept from before."""
+    run(pipeline=own)
+
+    class Wrapped(torch.nn.Module):
+        def __init__(self, base):
+            super().__init__()
+            self.base, self.scaling = base, {"default": 0.5}
+
+        def forward(self, x):
+            return self.base(x) * (1 + self.scaling["default"])
+
+    norm = own.transformer.transformer_blocks[0].norm1
+    norm.linear = Wrapped(norm.linear)
+    for scaling in (0.5, 0.1):
+        norm.linear.scaling["default"] = scaling
+        fast, direct = (run(pipeline=own, fast_path=f).frames for f in (True, False))
+        assert np.abs(fast - direct).max() < 1e-5
+
+
+def test_block_caches_serve_the_base_and_are_refused_with_carried_face_rows(own, run):
+    from diffusers import FirstBlockCacheConfig
+
+    base = run(pipeline=own, id_image=None).frames
+    own.transformer.enable_cache(FirstBlockCacheConfig(threshold=1e-9))
+    assert np.array_equal(run(pipeline=own, id_image=None).frames, base)
+    with pytest.raises(RequestError, match="visible"):
+        run(pipeline=own)
+    own.transformer.disable_cache()
+    assert run(pipeline=own).info.direct_path is None
+
+
+def test_block_caches_serve_visible_face_rows(own, run):
+    from diffusers import FirstBlockCacheConfig
+
+    own.transformer.register_to_config(face_rows="visible")
+    want = run(pipeline=own, fast_path=False).frames
+    own.transformer.enable_cache(FirstBlockCacheConfig(threshold=1e-9))
+    out = run(pipeline=own)
+    assert "hook" in out.info.direct_path
+    assert np.allclose(out.frames, want, atol=1e-5)
