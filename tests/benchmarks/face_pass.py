@@ -129,7 +129,7 @@ def compare(clip: Path, rounds: int, folder: Path) -> None:
     print(
         f"{clip.name}: {info.n_frames} frames of {info.width}x{info.height}, median of {rounds} rounds, one thread"
     )
-    print("                                      detect    embed    total   ms/frame   plain/this")
+    print(f"{'':36}   detect    embed    total ms/frame  1 loop/this  {FACE_METRICS} loops/this")
     once = median("plain", "detect", "embed")
     rows = [
         ("plain loop, one metric", "plain", 1),
@@ -142,9 +142,8 @@ def compare(clip: Path, rounds: int, folder: Path) -> None:
         total = times * median(method, "detect", "embed")
         print(
             f"{label:36}{detect:7.2f} s{embed:7.2f} s{total:7.2f} s{1000 * total / info.n_frames:9.1f}"
-            f"{once / total:11.2f}x{FACE_METRICS * once / total:10.2f}x"
+            f"{once / total:12.2f}x{FACE_METRICS * once / total:13.2f}x"
         )
-    print(f"(last columns: against the plain loop once, and against {FACE_METRICS} tools with a loop each)")
     for method in ("all", "sampled"):
         found = zip(runs[method][0]["frames"].tolist(), runs[method][0]["vectors"], strict=True)
         shared = [(vector, reference[index]) for index, vector in found if index in reference]
