@@ -17,8 +17,7 @@ MAX_REFERENCES = 4
 
 
 def check_testset(name_or_path: str | Path, has_face: HasFace | None = None) -> tuple[TestSet, list[str]]:
-    """The set and everything odd about it: damaged, changed or doubled pictures, too many of them, uneven
-    prompts.
+    """The set and everything odd about it: damaged, changed or doubled pictures, too many of them, uneven prompts.
 
     With `has_face` also every picture in which no face is seen: the evaluation would refuse it. Raises
     ManifestError where the set cannot be read at all.

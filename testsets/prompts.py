@@ -153,8 +153,7 @@ def baby_templates() -> tuple[Template, ...]:
 def assign(
     identities: list[tuple[str, str]], templates: tuple[Template, ...], count: int = PROMPTS_PER_IDENTITY
 ) -> dict[str, tuple[Template, ...]]:
-    """`count` prompts for each (identity, group), in the order given: always the least used of those that
-    fit.
+    """`count` prompts for each (identity, group), in the order given: always the least used of those that fit.
 
     Ties go to prompts that fit fewer groups, then by a hash of identity and prompt: the choice depends on
     nothing but the two lists, and all 77 prompts of the main set are used.

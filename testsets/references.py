@@ -77,8 +77,7 @@ def fetch_references(
     has_face: HasFace | None = None,
     dead_hosts: set[str] | None = None,
 ) -> tuple[list[Reference], list[Attempt]]:
-    """Up to `wanted` crops of one person in `folder/references`, trying `entries` in order until there are
-    enough.
+    """Up to `wanted` crops of one person in `folder/references`, trying `entries` in order until there are enough.
 
     A picture that is dead, slow, too large, changed (md5), no picture, or does not hold its face box is noted
     and the next one takes its place, so the choice depends only on which addresses live. Downloaded pictures

@@ -86,8 +86,7 @@ def make_first_frames(
     failed: Callable[[Job, Exception], None],
     progress: Callable[[int, int, str], None] | None = None,
 ) -> None:
-    """Make the missing pictures of `jobs` from their long prompts; a request that fails is handed to
-    `failed`.
+    """Make the missing pictures of `jobs` from their long prompts; a request that fails is handed to `failed`.
 
     The maker is loaded only when something is missing. `session` frees it when the next model is loaded.
     Pictures that another process is making are waited for at the end.

@@ -66,11 +66,11 @@ def generate(
 ) -> Generated:
     """Make the videos of `settings` in `out`, skipping those that are there; see `generate_folder` for the layout.
 
-    `prompts` keeps only videos of these prompt ids, `limit` only the first ones, `shard` an equal part of what is left.
-    Several processes may work in one folder at once, each on what no other is making. `first_frames` is a folder that
-    models may share. Killed at any moment, it loses the video in the making, and the same call finishes the rest. A
-    request that fails is recorded and does not stop the others.
-    Raises RequestError, MissingWeights, ManifestError before the first video.
+    `prompts` keeps only videos of these prompt ids, `limit` only the first ones, `shard` an equal part of what is
+    left. Several processes may work in one folder at once, each on what no other is making. `first_frames` is a
+    folder that models may share. Killed at any moment, it loses the video in the making, and the same call finishes
+    the rest. A request that fails is recorded and does not stop the others. Raises RequestError, MissingWeights,
+    ManifestError before the first video.
     """
     from mmbench.baselines.session import Session
     from mmbench.testsets.load import load_testset

@@ -9,8 +9,7 @@ from pathlib import Path
 
 @contextmanager
 def claim(folder: Path, name: str, *, wait: bool = False) -> Iterator[bool]:
-    """Yields True while this process holds `name` in `folder`, False when another one does (and `wait` is not
-    set).
+    """Yields True while this process holds `name` in `folder`, False when another one does (and `wait` is not set).
 
     The system drops the claim of a killed process. Whoever gets one must look again whether the work is still
     to be done. Processes on several machines share claims where the file system shares locks; elsewhere use

@@ -1,5 +1,5 @@
-"""The folder of a generation run: a video and its sidecar appear complete or not at all; the manifest lists
-what is there.
+"""The folder of a generation run: a video and its sidecar appear complete or not at all; the manifest lists what is
+there.
 
     run.json            settings and test set of the run, and one entry an invocation
     manifest.csv        one line a finished video, for `mmbench evaluate --manifest`

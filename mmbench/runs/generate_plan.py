@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 class VideoSettings(Settings):
     """Everything that decides the frames. None means the model's published value.
 
-    `model` is a registered name, `module:Class` or `folder:PATH`, `label` its name in tables where its own
-    will not do; `size` is (height, width); `first_frame` is
-    what makes the opening pictures of an image-to-video model. `seed` is the base of every video's own seed.
+    `model` is a registered name, `module:Class` or `folder:PATH`, `label` its name in tables where its own will not
+    do; `size` is (height, width); `first_frame` is what makes the opening pictures of an image-to-video model. `seed`
+    is the base of every video's own seed.
     """
 
     model: str

@@ -9,8 +9,7 @@ from mmbench.weights.cache import cache_dir
 
 
 def prepare_weights(folder: Path | None, model: Model, variant: str) -> Path:
-    """The weights folder for `model`: `folder`, else the cache; a tiny variant's files are written there when
-    absent.
+    """The weights folder for `model`: `folder`, else the cache; a tiny variant's files are written there when absent.
 
     Tiny weights are random numbers in the published layout; what they make is marked `random_weights`.
     """

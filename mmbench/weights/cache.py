@@ -17,8 +17,7 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Record:
-    """What was written down when a file arrived: its digest, where from, and whether that digest was
-    published.
+    """What was written down when a file arrived: its digest, where from, and whether that digest was published.
 
     `trust` is "published" (full digest), "prefix" (leading digits) or "first use" (recorded from these
     bytes). `mtime_ns` with `size` tells an untouched file from an edited one without reading it.

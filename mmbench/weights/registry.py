@@ -20,13 +20,13 @@ _HEX = re.compile(r"[0-9a-f]+")
 class WeightFile:
     """One file that a network is loaded from.
 
-    Where it comes from, in the order tried: `archive` + `member` (a zip that is itself a registry entry), the
-    hub file `repo`/`path` at `revision`, then each of `urls` (mirrors). `package` + `path` instead name a
-    file of an installed Python package, which is never downloaded.
-    `size` is exact in bytes; where only a rounded figure is published, `size` is None and `about` holds it,
-    in bytes. `sha256` is the published digest, `sha256_prefix` the leading digits published in a file name.
-    With neither, the digest is recorded on the first download and checked from then on, and every listing
-    says so. `limits` says who may use the file when that is not everyone; it is shown before a download.
+    Where it comes from, in the order tried: `archive` + `member` (a zip that is itself a registry entry), the hub
+    file `repo`/`path` at `revision`, then each of `urls` (mirrors). `package` + `path` instead name a file of an
+    installed Python package, which is never downloaded. `size` is exact in bytes; where only a rounded figure is
+    published, `size` is None and `about` holds it, in bytes. `sha256` is the published digest, `sha256_prefix` the
+    leading digits published in a file name. With neither, the digest is recorded on the first download and checked
+    from then on, and every listing says so. `limits` says who may use the file when that is not everyone; it is shown
+    before a download.
     """
 
     name: str

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from mmbench.cli.testset import app
 from mmbench.errors import ManifestError
-from mmbench.testsets import load_testset
+from mmbench.testsets import GROUPS, load_testset
 from mmbench.testsets.check import check_testset
 from mmbench.testsets.sheet import contact_sheet
 
@@ -122,3 +122,17 @@ def test_cli_build_needs_sources(tmp_path: Path, vbench_prompts: Path):
     result = CliRunner().invoke(app, arguments)
     assert isinstance(result.exception, ManifestError)
     assert "non-commercial" in result.output
+
+
+def test_bundled_set_is_whole():
+    from collections import Counter
+
+    from mmbench.testsets.load import find_testset
+
+    if not (find_testset("synthetic50") / "prompts.csv").is_file():
+        pytest.skip("synthetic50 is not built in this checkout")
+    testset, problems = check_testset("synthetic50")
+    assert problems == []
+    assert testset.size == 200
+    sizes = Counter(identity.group for identity in testset.identities)
+    assert [sizes[group] for group in GROUPS] == [8, 8, 7, 7, 7, 7, 6]
