@@ -116,7 +116,7 @@ def download(folder: Path | None = None, base: str = BASE_URL, workers: int = 8,
             for done, (path, job) in enumerate(jobs.items(), start=1):
                 found[path] = job.result()
                 if progress is not None:
-                    progress(done, len(jobs), path)
+                    progress(done, len(jobs), "source files")
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -13,7 +13,7 @@ import argparse
 import csv
 import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from mmbench.synth.sampling import sample_identity
 from mmbench.synth.scene import State
 from mmbench.testsets.synthetic50 import root
 from mmbench.testsets.synthetic50.still import write_still
-from mmbench.testsets.synthetic50.views import random_scene
+from mmbench.synth.views import random_scene
 from mmbench.testsets.synthetic50.wording import CLASS_WORD, TRIGGER, prompts
 from mmbench.video.write import write_video
 
@@ -86,7 +86,7 @@ def reference_paths(member: Member) -> list[str]:
     return [f"references/{member.name}/{k}.jpg" for k in range(1, member.n_references + 1)]
 
 
-def build_references(out: Path, fifty: Iterable[Member], say: Progress) -> None:
+def build_references(out: Path, fifty: Sequence[Member], say: Progress) -> None:
     """1-4 stills a person: own light, backdrop, clothes, size; redrawn until dlib's HOG detector finds the face."""
     from PIL import Image
 
@@ -94,7 +94,7 @@ def build_references(out: Path, fifty: Iterable[Member], say: Progress) -> None:
     from mmbench.testsets.synthetic50.screen import face_centre
 
     cast = Cast(load_kit())
-    for member in fifty:
+    for done, member in enumerate(fifty, start=1):
         young = member.group in ("boy", "girl", "baby")
         for k, name in enumerate(reference_paths(member)):
             path = out / name
@@ -115,7 +115,7 @@ def build_references(out: Path, fifty: Iterable[Member], say: Progress) -> None:
             part = path.with_suffix(".part")
             Image.fromarray(image).save(part, "JPEG", quality=90)
             part.replace(path)
-        say(member.number + 1, 50, f"references of {member.name}")
+        say(done, len(fifty), "people with references")
 
 
 def clip_path(system: System, member: Member) -> str:
@@ -141,10 +141,10 @@ def clip_plan(out: Path, member: Member) -> ClipPlan:
     )
 
 
-def build_controls(out: Path, fifty: Iterable[Member], say: Progress) -> None:
+def build_controls(out: Path, fifty: Sequence[Member], say: Progress) -> None:
     """The eight systems' clips, 24 frames of 256x256 at 8 frames a second."""
     cast = Cast(load_kit())
-    for member in fifty:
+    for done, member in enumerate(fifty, start=1):
         missing = [system for system in SYSTEMS if not (out / clip_path(system, member)).is_file()]
         if missing:
             plan = clip_plan(out, member)
@@ -155,7 +155,7 @@ def build_controls(out: Path, fifty: Iterable[Member], say: Progress) -> None:
                 write_still(path, next(iter(frames)), FRAMES, FPS)
             else:
                 write_video(path, frames, FPS, crf=CRF)
-        say(member.number + 1, 50, f"clips of {member.name}")
+        say(done, len(fifty), "people with clips")
 
 
 def build_tables(out: Path, fifty: list[Member]) -> None:
