@@ -29,7 +29,8 @@ class Cell:
     """One number of the table: "value" has `mean`, "missing" has `reason`, "absent" means nobody published it.
 
     `low` and `high` bound the 95 % interval (None: it cannot be known, `note` says why). `n` of `n_total` clips
-    in `n_clusters` identities were measured. `label` names the backend. `gaps` say why the others were not.
+    in `n_clusters` identities were measured. `rank` is 1 for the best (ties share the mean of their ranks), None
+    where the cell is not ranked. `label` names the backend. `gaps` say why the others were not.
     """
 
     state: Literal["value", "missing", "absent"]
@@ -41,6 +42,7 @@ class Cell:
     n_clusters: int = 0
     method: str = ""
     mark: Mark = ""
+    rank: float | None = None
     label: str = ""
     random_weights: bool = False
     reason: str = ""
@@ -86,7 +88,7 @@ class Column:
 
 @dataclass(frozen=True)
 class TableRow:
-    """One model. Published rows have a `source` and take no part in the ranking."""
+    """One model. Published rows have a `source` and take no part in the ranking. `mean_rank` is over its columns."""
 
     model: str
     cells: tuple[Cell, ...]
@@ -95,6 +97,12 @@ class TableRow:
     n_clusters: int = 0
     source: str = ""
     random_weights: bool = False
+
+    @property
+    def mean_rank(self) -> float | None:
+        """Mean of the ranks of its ranked cells; None without any."""
+        ranks = [cell.rank for cell in self.cells if cell.rank is not None]
+        return sum(ranks) / len(ranks) if ranks else None
 
 
 @dataclass(frozen=True)
@@ -167,6 +175,7 @@ def build_table(
                 random_weights=any(cell.random_weights for cell in of_model),
             )
         )
+    table_rows.sort(key=lambda row: (row.mean_rank is None, row.mean_rank or 0.0, row.model))
     return Table(
         title=options.title,
         columns=tuple(headings),
@@ -251,7 +260,7 @@ def _why(sample: Sample) -> tuple[str, str]:
 
 
 def _mark(cells: list[Cell], facts: MetricFacts, random_weights: RandomWeights) -> list[Cell]:
-    """Mark best and second best as printed: what looks equal shares its mark, and two bests leave no second."""
+    """Rank, and mark best and second best, as printed: what looks equal shares both, and two bests leave no second."""
     sign = 1 if facts.higher_is_better else -1
     keys = [
         round(sign * cell.mean, facts.decimals)
@@ -268,7 +277,9 @@ def _mark(cells: list[Cell], facts: MetricFacts, random_weights: RandomWeights) 
     marks: list[Mark] = [
         "" if key is None else "best" if key == ranked[0] else "second" if key == second else "" for key in keys
     ]
-    return [replace(cell, mark=mark) for cell, mark in zip(cells, marks, strict=True)]
+    first = {key: ranked.index(key) + 1 for key in ranked}
+    ranks = [None if key is None else first[key] + (ranked.count(key) - 1) / 2 for key in keys]
+    return [replace(cell, mark=mark, rank=rank) for cell, mark, rank in zip(cells, marks, ranks, strict=True)]
 
 
 def _notes(rows: Sequence[TableRow], unmeasured: Sequence[str], unknown: Sequence[str]) -> tuple[str, ...]:
@@ -279,6 +290,7 @@ def _notes(rows: Sequence[TableRow], unmeasured: Sequence[str], unknown: Sequenc
     if "exact" in methods:
         notes.append("Where every clip has the same bound of the range, the interval is exact binomial by identity.")
     if any(cell.mark for row in rows for cell in row.cells):
+        notes.append("Models stand in the order of their mean rank over the columns, best first.")
         notes.append("Best is bold, second best underlined; a mark is not a test: see the paired differences.")
     if any(row.random_weights for row in rows):
         notes.append("Numbers made by untrained (random) weights only show that the machinery runs.")

@@ -208,3 +208,17 @@ def test_many_reasons_are_cut_short_in_the_footnotes(facts: Any, make_row: Any) 
     found = cell(build_table(rows, [], facts), "a", "fm_ref")
     assert len(found.gaps) == 6
     assert len(found.footnotes) == 5  # no interval, three reasons, "further reasons"
+
+
+def test_models_stand_in_the_order_of_their_mean_rank(facts: Any, make_row: Any) -> None:
+    values = {"a": (0.9, 0.02), "b": (0.95, 0.01), "c": (0.9, 0.05)}
+    rows = [
+        make_row(model, identity, id_similarity=similarity, similarity_decay=decay)
+        for model, (similarity, decay) in values.items()
+        for identity in IDENTITIES
+    ]
+    table = build_table(rows, [], facts)
+    assert [row.model for row in table.rows] == ["b", "a", "c"]
+    ranks = {row.model: [cell.rank for cell in row.cells if cell.rank is not None] for row in table.rows}
+    assert ranks == {"b": [1, 1], "a": [2.5, 2], "c": [2.5, 3]}
+    assert table.rows[1].mean_rank == 2.25
