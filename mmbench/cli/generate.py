@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Option = typer.Option
 
+RANDOM = "Random weights: these videos are noise, for trying the machinery out."
+
 
 def generate(
     model: Annotated[str, Option(help="A model's name, module:Class of your own, or folder:PATH of videos.")],
@@ -109,6 +111,8 @@ def _all(
 def print_generated(result: Generated) -> None:
     """What a run made, and why requests failed."""
     typer.echo(f"{result.label}: {result.made} videos made, {result.before} were there, {len(result.failed)} failed.")
+    if result.random_weights:
+        typer.echo(f"  {RANDOM}")
     if result.elsewhere:
         typer.echo(f"  {result.elsewhere} are being made by other processes; run again when they have ended.")
     for name, reason in result.failed[:20]:
@@ -128,9 +132,11 @@ def _one(
     from mmbench.runs.generate_single import generate_one
 
     target = out or Path(f"{settings.model.replace(':', '_')}.mp4")
-    info = generate_one(settings, prompt, references, target, first_frame=first_frame, machine=machine)
-    cut = " (the prompt was cut)" if info.truncated else ""
-    typer.echo(f"{target}: seed {info.seed}, {info.seconds:.1f} s{cut}")
+    made = generate_one(settings, prompt, references, target, first_frame=first_frame, machine=machine)
+    cut = " (the prompt was cut)" if made.info.truncated else ""
+    typer.echo(f"{target}: seed {made.info.seed}, {made.info.seconds:.1f} s{cut}")
+    if made.random_weights:
+        typer.echo(f"  {RANDOM}")
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

@@ -41,7 +41,8 @@ class Machine:
 class Generated:
     """What a run did: videos there before, made now, and failed with their reasons; and the manifest of all.
 
-    `elsewhere` videos are being made by other processes in the same folder.
+    `elsewhere` videos are being made by other processes in the same folder. `random_weights` says that the model was
+    an untrained one, whose videos are noise.
     """
 
     label: str
@@ -51,6 +52,7 @@ class Generated:
     made: int
     failed: tuple[tuple[str, str], ...]
     elsewhere: int = 0
+    random_weights: bool = False
 
 
 def generate(
@@ -93,7 +95,8 @@ def generate(
         work.make_videos(session)
     manifest = run.write_manifest()
     failed = tuple(sorted(work.failed.items()))
-    return Generated(run.label, out, manifest, work.before, work.made, failed, work.elsewhere)
+    random = variant in model.tiny_variants
+    return Generated(run.label, out, manifest, work.before, work.made, failed, work.elsewhere, random)
 
 
 def create_model(settings: VideoSettings, python: Path | None = None) -> Baseline:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     from mmbench.baselines.session import Session
 
 
+@dataclass(frozen=True)
+class Made:
+    """How the video was made; `random_weights` says that the model was an untrained one, whose videos are noise."""
+
+    info: VideoInfo
+    random_weights: bool
+
+
 def generate_one(
     settings: VideoSettings,
     prompt: str,
@@ -34,7 +42,7 @@ def generate_one(
     first_frame: Path | None = None,
     short_prompt: str = "",
     machine: Machine | None = None,
-) -> VideoInfo:
+) -> Made:
     """Write one video to `out` and its account beside it (`.json`).
 
     `settings.seed` is the video's seed itself; `settings.testset` is not used. `prompt` serves as the short
@@ -80,7 +88,7 @@ def generate_one(
         "versions": generator_versions(),
     }
     write_json(out.with_suffix(".json"), {**asdict(video.info), "settings": dict(video.info.settings), **facts})
-    return video.info
+    return Made(video.info, variant in model.tiny_variants)
 
 
 def _opening(

@@ -307,7 +307,7 @@ def test_wrong_request_is_refused_before_loading(toy, testset, tmp_path):
 
 def test_tiny_variant_is_marked(toy, testset, tmp_path):
     result = generate(settings(testset, variant="tiny"), tmp_path / "run", limit=1, machine=Machine("cpu"))
-    assert result.label == "toy-tiny"
+    assert (result.label, result.random_weights) == ("toy-tiny", True)
     assert json.loads((tmp_path / "run/videos/man_00_00.json").read_text())["random_weights"] is True
 
 
