@@ -203,14 +203,13 @@ def schedule_key(model: MagicMirrorTransformer3DModel, timesteps: tuple[int, ...
 
     None where a change could go unseen (LoRA scalings); the tables are then made anew for every video.
     """
+    own = [] if model.null_face is None else [model.null_face]
     modules = [model.time_embedding, model.norm_out.linear, model.adapters, model.face_proj, model.id_proj]
     modules += [norm.linear for block in model.transformer_blocks for norm in (block.norm1, block.norm2)]
-    versions: list[object] = []
     for module in modules:
         for part in module.modules() if module is not None else ():
             if hasattr(part, "scaling"):
                 return None
-            versions += [(id(p), 0 if p.is_inference() else p._version) for p in part.parameters(recurse=False)]
-    if model.null_face is not None:
-        versions.append((id(model.null_face), model.null_face._version))
+            own += part.parameters(recurse=False)
+    versions = [(id(p), 0 if p.is_inference() else p._version) for p in own]
     return (timesteps, model.dtype, str(model.device), *versions)

@@ -95,10 +95,9 @@ class MagicMirrorFaceEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # 
         them, so the number of face tokens does not depend on n.
         """
         batch, num = pixel_values.shape[:2]
-        states = self.vision(pixel_values.flatten(0, 1).to(self.dtype), output_hidden_states=True).hidden_states
-        last, penultimate = states[-1], states[-2]
-        identity = self.tau_id(embeddings.flatten(0, 1).to(self.dtype), last)
-        tokens = self.tau_face(penultimate.unflatten(0, (batch, num)).flatten(1, 2))
+        seen = self.vision(pixel_values.flatten(0, 1).to(self.dtype), output_hidden_states=True)
+        identity = self.tau_id(embeddings.flatten(0, 1).to(self.dtype), seen.last_hidden_state)
+        tokens = self.tau_face(seen.hidden_states[-2].unflatten(0, (batch, num)).flatten(1, 2))
         return FaceEmbeds(identity.unflatten(0, (batch, num)).mean(dim=1), tokens)
 
     def fuse(self, text: Tensor, mask: Tensor, face: FaceEmbeds, scale: float = 1.0) -> Tensor:

@@ -116,7 +116,8 @@ class StepBench:
             self.plans[OPTIMISED] = FastPlan(base_only, None, self.attention_backend)
 
     def predict(self, row: str, step: int) -> Tensor:
-        """The transformer's prediction for both halves of guidance, the way `row` says."""
+        """The transformer's prediction for both halves of guidance, the way `row` says; `step` starts over."""
+        step %= len(self.timesteps)
         timestep = torch.full((2,), self.timesteps[step], device=self.device)
         model = self.stock if row == STOCK else self.model
         if model is None:

@@ -46,6 +46,28 @@ def test_optimised_base_equals_the_stock_model(make_model, stock, batch):
     assert (direct - tabulated).abs().max() <= 1e-6 * direct.abs().max()
 
 
+def test_bases_with_sinusoidal_positions_work_too(batch, face):
+    """CogVideoX-2B has no rotary embedding."""
+    from diffusers import CogVideoXTransformer3DModel
+
+    from mmbench.model.transformer import ADAPTER_PREFIXES, MagicMirrorTransformer3DModel
+
+    torch.manual_seed(0)
+    sizes = {"num_attention_heads": 4, "attention_head_dim": 16, "in_channels": 8, "out_channels": 8, "num_layers": 2}
+    sizes |= {"time_embed_dim": 32, "text_embed_dim": 32, "sample_width": 8, "sample_height": 8, "sample_frames": 9}
+    base = CogVideoXTransformer3DModel(**sizes, max_text_seq_length=8).eval()
+    identity = {"face_dim": 24, "num_face_tokens": 4, "id_proj_dim": 16, "can_hidden_dim": 16}
+    model = MagicMirrorTransformer3DModel.from_transformer(base, **identity).eval()
+    for name, parameter in model.named_parameters():
+        if name.startswith(ADAPTER_PREFIXES):
+            torch.nn.init.normal_(parameter, std=0.1)
+    inputs = batch | {"image_rotary_emb": None}
+    with torch.no_grad():
+        assert torch.equal(model(**inputs).sample, base(**inputs).sample)
+    direct, tabulated = both(model, inputs, face)
+    assert (direct - tabulated).abs().max() <= 1e-6 * direct.abs().max()
+
+
 def test_cached_keys_and_values_equal_those_of_the_adapter(make_model, face):
     model = make_model()
     with torch.no_grad():

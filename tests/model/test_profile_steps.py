@@ -26,6 +26,18 @@ def test_all_rows_are_measured_and_agree(steps):
     assert all(ratio.low <= ratio.median <= ratio.high for ratio in steps.ratios)
 
 
+def test_steps_start_over_after_the_last():
+    import torch
+
+    from mmbench.model.configs import size_named
+    from mmbench.model.profile_steps import MIRROR, StepBench
+
+    bench = StepBench(size_named("smoke"), torch.device("cpu"), torch.float32, num_steps=2)
+    bench.add_identity(None)
+    with torch.no_grad():
+        assert torch.equal(bench.predict(MIRROR, 1), bench.predict(MIRROR, 3))
+
+
 def test_page_without_a_gpu_says_not_measured():
     page = as_markdown(cost_table("smoke"), None, date(2026, 11, 21))
     assert "**Not measured**" in page
