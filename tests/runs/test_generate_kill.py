@@ -21,13 +21,15 @@ import sys
 from pathlib import Path
 from mmbench.runs.generate import generate
 from mmbench.runs.generate_plan import VideoSettings
-generate(VideoSettings(model="killed_toy:Toy", testset=sys.argv[1]), Path(sys.argv[2]))
+settings = VideoSettings(model=f"killed_toy:{sys.argv[3]}", testset=sys.argv[1], first_frame="killed_toy:Opening")
+generate(settings, Path(sys.argv[2]))
 """
 TOY = """
 import os
 import time
 import numpy as np
-from mmbench.baselines.contract import Baseline, Native, Video, VideoInfo
+from PIL import Image
+from mmbench.baselines.contract import Baseline, FirstFrame, Native, Video, VideoInfo
 
 class Toy(Baseline):
     name = "toy"
@@ -46,6 +48,20 @@ class Toy(Baseline):
         rng = np.random.default_rng(request.seed)
         frames = rng.integers(0, 255, (3, 4, 4, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
         return Video(frames, 8.0, VideoInfo(request.seed, 0.0, None, request.prompt, False))
+
+class I2V(Toy):
+    name = "i2v"
+    kind = "i2v"
+
+class Opening(FirstFrame):
+    name = "opening"
+
+    def load(self, device, dtype, variant, weights_dir):
+        pass
+
+    def make(self, prompt, references, size, seed, negative=None):
+        time.sleep(0.005)
+        return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (*size, 3), dtype=np.uint8))
 """
 
 
@@ -53,9 +69,9 @@ def finished(out: Path) -> int:
     return len(list((out / "videos").glob("[!.]*.json")))
 
 
-def start(code: Path, testset: Path, out: Path) -> subprocess.Popen[bytes]:
+def start(code: Path, testset: Path, out: Path, model: str = "Toy") -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": str(code), "TOY_LOG": str(code / "log")}
-    return subprocess.Popen([sys.executable, "-c", DRIVER, str(testset), str(out)], env=environment)
+    return subprocess.Popen([sys.executable, "-c", DRIVER, str(testset), str(out), model], env=environment)
 
 
 @pytest.fixture
@@ -123,3 +139,26 @@ def test_processes_in_one_folder_share_the_work(places, tmp_path):
     assert start(code, testset, tmp_path / "shared").wait(120) == 0
     assert len((code / "log").read_text().split()) == VIDEOS
     assert len(read_manifest(tmp_path / "shared" / "manifest.csv")) == VIDEOS
+
+
+def test_killed_among_first_frames_makes_the_same_pictures(places, tmp_path):
+    code, testset = places
+    out, whole = tmp_path / "killed", tmp_path / "whole"
+    assert start(code, testset, whole, "I2V").wait(120) == 0
+    for target in (20, 90):
+        process = start(code, testset, out, "I2V")
+        deadline = time.monotonic() + 120
+        while len(pictures(out)) < target and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait(30) == -signal.SIGKILL
+        assert finished(out) == 0, "no video is made before all first frames are"
+    assert start(code, testset, out, "I2V").wait(120) == 0
+    assert pictures(out) == pictures(whole)
+    assert len(pictures(out)) == finished(out) == VIDEOS
+    assert {path.suffix for path in (out / "first_frames").iterdir() if path.is_file()} == {".png", ".json"}
+    assert (out / "manifest.csv").read_text() == (whole / "manifest.csv").read_text()
+
+
+def pictures(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (folder / "first_frames").glob("[!.]*.png")}
