@@ -19,12 +19,13 @@ ALLOWED = {
     **dict.fromkeys(EYES, GROUND | EYES),
     "metrics": GROUND | EYES,
     "model": GROUND | EYES,
-    "synth": GROUND | EYES | {"testsets"},
+    "synth": GROUND | EYES,
     "baselines": GROUND | {"weights", "model"},
-    "testsets": GROUND | EYES,
+    "testsets": GROUND | EYES | {"synth"},
     "published": GROUND,
     "runs": GROUND | EYES | {"metrics", "baselines", "testsets"},
     "reports": GROUND | EYES | {"metrics", "runs", "published"},
+    "validity": GROUND | EYES | {"metrics", "runs", "synth", "testsets"},
 }
 
 
