@@ -108,6 +108,7 @@ class MagicMirror(TorchBaseline):
         files = self.weights("5b")
         base = repo_folder(weights_dir, BASE_REPO, files)
         photomaker = require_file(repo_folder(weights_dir, PHOTOMAKER_REPO, files) / "photomaker-v2.bin")
+        assert self.dtype is not None
         pipe = MagicMirrorPipeline.from_base(base, adapter=adapter, photomaker=photomaker, torch_dtype=self.dtype)
         pipe.face_analyser = CallableFaces(open_analyser(BUFFALO_L, weights_dir, self.device))
         return pipe
