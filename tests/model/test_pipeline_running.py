@@ -72,14 +72,24 @@ def test_cogvideox_vae_decodes_with_and_without_tiling(own, run):
     assert run(pipeline=own, num_frames=1).frames.shape == (1, 1, 32, 32, 3)
 
 
-def test_attention_backend_is_passed_on(own, run):
-    want = run(pipeline=own).frames
-    own.transformer.set_attention_backend("_native_math")
-    try:
-        for fast in (True, False):
-            assert np.allclose(run(pipeline=own, fast_path=fast).frames, want, atol=1e-5)
-    finally:
-        own.transformer.reset_attention_backend()
+def test_attention_backend_is_passed_on(own, run, monkeypatch):
+    """Both paths go through diffusers' dispatch, with the layer's own backend."""
+    from mmbench.model import fast, joint_block
+
+    want, seen = run(pipeline=own).frames, set()
+    for module in (fast, joint_block):
+        real = module.dispatch_attention_fn
+
+        def watch(*args, backend=None, real=real, name=module.__name__, **kwargs):
+            seen.add((name.rpartition(".")[2], backend))
+            return real(*args, backend=backend, **kwargs)
+
+        monkeypatch.setattr(module, "dispatch_attention_fn", watch)
+    for block in own.transformer.transformer_blocks:
+        block.attn1.processor._attention_backend = "_native_math"
+    for use_tables in (True, False):
+        assert np.allclose(run(pipeline=own, fast_path=use_tables).frames, want, atol=1e-5)
+    assert seen == {("fast", "_native_math"), ("joint_block", "_native_math")}
 
 
 def test_a_wrapped_norm_layer_is_seen_by_the_tables(own, run):
