@@ -55,7 +55,8 @@ def add_norm_modulate(
     if use_triton(rows):
         from mmbench.model import triton_kernels
 
-        return triton_kernels.add_norm_modulate(rows, update, gate, factors, norm, segments, num_out)
+        with torch.cuda.device(rows.device):
+            return triton_kernels.add_norm_modulate(rows, update, gate, factors, norm, segments, num_out)
     return plain_add_norm_modulate(rows, update, gate, factors, norm, segments, num_out)
 
 
@@ -94,7 +95,8 @@ def norm_rotate_(
     if use_triton(heads) and norm is not None and rotary is not None and heads.is_contiguous():
         from mmbench.model import triton_kernels
 
-        return triton_kernels.norm_rotate_(heads, norm, rotary, segments)
+        with torch.cuda.device(heads.device):
+            return triton_kernels.norm_rotate_(heads, norm, rotary, segments)
     return plain_norm_rotate(heads, norm, rotary, segments)
 
 
@@ -121,7 +123,8 @@ def add_face_attention_(out: Tensor, query: Tensor, key: Tensor, value: Tensor, 
     if use_triton(out) and out.is_contiguous() and query.is_contiguous():
         from mmbench.model import triton_kernels
 
-        return triton_kernels.add_face_attention_(out, query, key, value, weight)
+        with torch.cuda.device(out.device):
+            return triton_kernels.add_face_attention_(out, query, key, value, weight)
     return plain_add_face_attention(out, query, key, value, weight)
 
 

@@ -115,7 +115,7 @@ def test_a_wrapped_norm_layer_is_seen_by_the_tables(own, run):
 def test_block_caches_serve_the_base_and_are_refused_with_carried_face_rows(own, run):
     from diffusers import FirstBlockCacheConfig
 
-    base = run(pipeline=own, id_image=None).frames
+    base = run(id_image=None).frames
     own.transformer.enable_cache(FirstBlockCacheConfig(threshold=1e-9))
     assert np.array_equal(run(pipeline=own, id_image=None).frames, base)
     with pytest.raises(RequestError, match="visible"):
@@ -127,8 +127,10 @@ def test_block_caches_serve_the_base_and_are_refused_with_carried_face_rows(own,
 def test_block_caches_serve_visible_face_rows(own, run):
     from diffusers import FirstBlockCacheConfig
 
-    own.transformer.register_to_config(face_rows="visible")
-    want = run(pipeline=own, fast_path=False).frames
+    plain = build_pipeline("smoke", seed=0)
+    for pipeline in (own, plain):
+        pipeline.transformer.register_to_config(face_rows="visible")
+    want = run(pipeline=plain, fast_path=False).frames
     own.transformer.enable_cache(FirstBlockCacheConfig(threshold=1e-9))
     out = run(pipeline=own)
     assert "hook" in out.info.direct_path
