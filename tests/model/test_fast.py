@@ -127,3 +127,28 @@ def test_kernels_on_a_gpu_equal_the_direct_path_in_float32(make_model, batch, fa
     moved = {k: v.cuda() if isinstance(v, torch.Tensor) else tuple(x.cuda() for x in v) for k, v in batch.items()}
     direct, tabulated = both(model, moved, face.to("cuda"))
     assert (direct - tabulated).abs().max() <= 1e-5 * direct.abs().max()
+
+
+@pytest.mark.slow
+def test_tables_equal_the_direct_path_at_full_width():
+    """Two layers of the full-size model (0.3 B parameters), short sequence: float32, and bfloat16 against
+    it."""
+    from mmbench.model.configs import ModelSize
+    from mmbench.model.profile_steps import DIRECT, MIRROR, StepBench
+
+    size = ModelSize("two layers", 64, 96, 5, 2, {"num_layers": 2})
+    bench = StepBench(size, torch.device("cpu"), torch.float32, num_steps=2)
+    bench.add_identity(None)
+    with torch.no_grad():
+        want, fast = bench.predict(DIRECT, 1), bench.predict(MIRROR, 1)
+        assert (want - fast).norm() <= 1e-6 * want.norm()
+        bench.model.bfloat16()
+        bench.latents, bench.text, bench.face = (
+            bench.latents.bfloat16(),
+            bench.text.bfloat16(),
+            bench.face.to(dtype=torch.bfloat16),
+        )
+        bench.fill_tables()
+        errors = [(bench.predict(row, 1).float() - want).norm() / want.norm() for row in (DIRECT, MIRROR)]
+    assert errors[0] < 0.02
+    assert errors[1] < 1.2 * errors[0]
