@@ -44,9 +44,10 @@ def original(vbench_cache):
     torch.manual_seed(0)
     words = vbench_cache / "ViCLIP" / "bpe_simple_vocab_16e6.txt.gz"
     network = ViCLIP(tokenizer=SimpleTokenizer(str(words)), pretrain=None)
-    with torch.no_grad():  # the two parameters its constructor leaves empty or zero
+    with torch.no_grad():  # the parameters its constructor leaves empty or zero
         network.vision_encoder.proj.normal_(0, 1024**-0.5)
         network.vision_encoder.temporal_positional_embedding.normal_(0, 0.02)
+        network.text_encoder.positional_embedding.normal_(0, 0.01)
         network.text_encoder.text_projection.normal_(0, 768**-0.5)
     return network
 
@@ -91,7 +92,7 @@ def test_text_features(original, ours, note):
         unit = (theirs / theirs.norm(dim=-1, keepdim=True))[0].numpy()
         np.testing.assert_allclose(ours.text(prompt).feature, unit, rtol=0, atol=1e-6)
     note(f"ViCLIP text features of {len(PROMPTS)} prompts: difference {worst:.1e} of {scale:.1f}")
-    assert worst <= 5e-6
+    assert scale > 0.5 and worst <= 5e-6
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 7, 8, 9, 16, 48, 49, 81, 400])

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnx")
+
+from mmbench.errors import MissingWeights
+from mmbench.face.arcface import TEMPLATE, aligned, similarity
+from mmbench.face.insightface_backend import InsightFaceBackend
+from mmbench.face.scrfd import decode, letterbox, suppress
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return InsightFaceBackend(tiny=True)
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return np.kron(coarse, np.ones((math.ceil(height / 6), math.ceil(width / 8), 1), np.uint8))[:height, :width].copy()
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.7, -2.5])
+def test_similarity_recovers_rotation_scale_and_shift(angle):
+    points = np.random.default_rng(0).normal(0, 10, (5, 2))
+    turn = 1.7 * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    matrix = similarity(points, points @ turn.T + [3, -8])
+    np.testing.assert_allclose(matrix, np.column_stack([turn, [3, -8]]), atol=1e-9)
+
+
+def test_similarity_never_mirrors_and_refuses_one_point():
+    points = TEMPLATE.copy()
+    mirrored = points * [-1, 1]
+    assert np.linalg.det(similarity(points, mirrored)[:, :2]) > 0
+    with pytest.raises(ValueError, match="coincide"):
+        similarity(np.ones((5, 2)), points)
+
+
+def test_a_face_on_the_template_is_cut_out_unchanged():
+    frame = picture(112, 112)
+    np.testing.assert_array_equal(aligned(frame, TEMPLATE), frame)
+
+
+def test_an_enlarged_and_moved_face_comes_back_to_the_template():
+    frame = picture(400, 400)
+    chip = aligned(frame, TEMPLATE * 2 + [100, 60])
+    np.testing.assert_array_equal(chip[::8, ::8], frame[60:284:16, 100:324:16])
+
+
+@pytest.mark.parametrize(
+    ("size", "inner"), [((480, 720), (426, 640)), ((720, 480), (640, 426)), ((64, 64), (640, 640))]
+)
+def test_letterbox_keeps_the_aspect_top_left(size, inner):
+    canvas, scale = letterbox(np.full((*size, 3), 255, np.uint8), 640)
+    assert canvas.shape == (640, 640, 3)
+    assert (canvas[: inner[0], : inner[1]] == 255).all()
+    assert canvas.sum() == 255 * 3 * inner[0] * inner[1]
+    assert scale == inner[0] / size[0]
+
+
+def test_suppression_counts_border_pixels():
+    boxes = np.array([[0, 0, 9, 9], [0, 0, 9, 3], [0, 0, 9, 2.9], [20, 20, 30, 30]])
+    assert suppress(boxes, 0.4).tolist() == [0, 1, 3]
+    assert suppress(boxes, 0.395).tolist() == [0, 2, 3]
+    assert suppress(np.empty((0, 4))).tolist() == []
+
+
+def test_decode_places_faces_by_cell_and_stride():
+    side = 64
+    outputs = []
+    for values in (1, 4, 10):
+        outputs += [np.zeros(((side // stride) ** 2 * 2, values), np.float32) for stride in (8, 16, 32)]
+    cell = 2 * (4 * 1 + 2)  # stride 16, row 1, column 2
+    outputs[1][cell] = 0.9
+    outputs[4][cell] = [1, 0.5, 1, 2]
+    outputs[7][cell, :2] = [0.25, -0.25]
+    (face,) = decode(outputs, side, scale=0.5)
+    np.testing.assert_allclose(face.box, np.array([32 - 16, 16 - 8, 32 + 16, 16 + 32]) / 0.5)
+    np.testing.assert_allclose(face.points[0], np.array([32 + 4, 16 - 4]) / 0.5)
+    np.testing.assert_allclose(face.points[4], np.array([32, 16]) / 0.5)
+    assert face.score == pytest.approx(0.9)
+
+
+def test_tiny_finds_faces_and_embeds_batches_as_single_cuts(tiny):
+    frames = [picture(96, 128, seed) for seed in range(3)]
+    found = tiny.detect(frames)
+    assert all(1 <= len(faces) <= 60 for faces in found)
+    largest = max(found[0], key=lambda face: face.box[2] - face.box[0])
+    assert largest.box[2] - largest.box[0] > 60
+    chips = np.stack([tiny.chip(frame, faces[0]) for frame, faces in zip(frames, found, strict=True)])
+    together = tiny.embed(chips)
+    assert together.shape == (3, 512) and together.dtype == np.float32
+    for chip, row in zip(chips, together, strict=True):
+        np.testing.assert_allclose(tiny.embed(chip[None])[0], row, atol=1e-4)
+    assert tiny.provenance.random_weights and tiny.provenance.backend == "insightface"
+    assert tiny.embed(chips[:0]).shape == (0, 512)
+
+
+def test_missing_weights_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("MMBENCH_WEIGHTS", str(tmp_path))
+    with pytest.raises(MissingWeights, match="det-10g"):
+        InsightFaceBackend()
