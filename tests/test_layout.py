@@ -25,7 +25,7 @@ ALLOWED = {
     "published": GROUND,
     "runs": GROUND | EYES | {"metrics", "baselines", "testsets"},
     "reports": GROUND | EYES | {"metrics", "runs", "published"},
-    "validity": GROUND | EYES | {"metrics", "runs", "synth", "testsets"},
+    "validity": GROUND | EYES | {"metrics", "runs", "reports", "synth", "testsets"},
 }
 
 

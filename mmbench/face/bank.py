@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +17,14 @@ from mmbench.face.track import ReferenceFaces
 class ReferenceBank:
     """I identities in sorted order.
 
-    `centroids` are (I, D) float32 unit vectors: the normalised mean of the unit embeddings of an identity's
-    references (metrics.md 5.1, c). `mean` is (D,) float32, the mean of the centroids over identities: what
+    `centroids` are (I, D) float64 unit vectors: the normalised mean of the unit embeddings of an identity's
+    references (metrics.md 5.1, c). `mean` is (D,) float64, the mean of the centroids over identities: what
     the centred similarity takes off both sides before comparing.
     """
 
     identities: tuple[str, ...]
-    centroids: NDArray[np.float32]
-    mean: NDArray[np.float32]
+    centroids: NDArray[np.float64]
+    mean: NDArray[np.float64]
 
     def index(self, identity: str) -> int:
         """Row of an identity. Raises KeyError when it is not in the bank."""
@@ -32,16 +33,19 @@ class ReferenceBank:
         return self.identities.index(identity)
 
 
-def unit(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Embeddings scaled to length 1 along the last axis; NaN rows stay NaN."""
-    lengths = np.linalg.norm(embeddings.astype(np.float64), axis=-1, keepdims=True)
-    scaled: NDArray[np.float32] = (embeddings / lengths).astype(np.float32)
+def unit(embeddings: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Embeddings scaled to length 1 along the last axis, float64; NaN rows stay NaN. ValueError on a zero row."""
+    wide = np.asarray(embeddings, np.float64)
+    lengths = np.linalg.norm(wide, axis=-1, keepdims=True)
+    if np.any(lengths == 0):
+        raise ValueError("an embedding of length zero has no direction")
+    scaled: NDArray[np.float64] = wide / lengths
     return scaled
 
 
-def centroid(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-    """normalise(mean of the unit embeddings): (R, D) raw references -> (D,) float32 of length 1."""
-    return unit(unit(embeddings).mean(axis=0, dtype=np.float64).astype(np.float32))
+def centroid(embeddings: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """normalise(mean of the unit embeddings): (R, D) raw references -> (D,) of length 1."""
+    return unit(unit(embeddings).mean(axis=0))
 
 
 def build_bank(references: Mapping[str, ReferenceFaces]) -> ReferenceBank:
@@ -50,5 +54,4 @@ def build_bank(references: Mapping[str, ReferenceFaces]) -> ReferenceBank:
         raise ValueError("a reference bank needs at least one identity")
     identities = tuple(sorted(references))
     centroids = np.stack([centroid(references[identity].embeddings) for identity in identities])
-    mean = centroids.mean(axis=0, dtype=np.float64).astype(np.float32)
-    return ReferenceBank(identities, centroids, mean)
+    return ReferenceBank(identities, centroids, centroids.mean(axis=0))

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.face.bank import ReferenceBank
+from mmbench.face.bank import ReferenceBank, centroid, unit
 from mmbench.face.track import FaceTrack, ReferenceFaces
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
 from mmbench.score import Score
@@ -40,21 +40,6 @@ class BankResult:
     nearest: str
 
 
-def unit(vectors: Floats) -> NDArray[np.float64]:
-    """Rows scaled to length one, float64; NaN rows stay NaN. Raises ValueError on a zero row."""
-    wide = np.asarray(vectors, np.float64)
-    norm = np.linalg.norm(wide, axis=-1, keepdims=True)
-    if np.any(norm == 0):
-        raise ValueError("an embedding of length zero has no direction")
-    scaled: NDArray[np.float64] = wide / norm
-    return scaled
-
-
-def reference_centroid(references: Floats) -> NDArray[np.float64]:
-    """Unit mean of the unit reference embeddings, (R, D) -> (D,): the paper's "average of the references"."""
-    return unit(unit(references).mean(axis=0))
-
-
 def usable_rows(embeddings: Floats) -> NDArray[np.bool_]:
     """Which rows of (K, D) hold an embedding, shape (K,)."""
     return np.asarray(np.isfinite(embeddings).all(axis=-1))
@@ -62,7 +47,7 @@ def usable_rows(embeddings: Floats) -> NDArray[np.bool_]:
 
 def similarity_curve(embeddings: Floats, references: Floats) -> NDArray[np.float64]:
     """Cosine of every slot's face to the average reference, (K, D) and (R, D) -> (K,); NaN for missing slots."""
-    curve: NDArray[np.float64] = unit(embeddings) @ reference_centroid(references)
+    curve: NDArray[np.float64] = unit(embeddings) @ centroid(references)
     return curve
 
 
@@ -81,7 +66,7 @@ def id_similarity(embeddings: Floats, references: Floats, same_person: float = D
         raise ValueError("no slot has a face")
     curve = similarity_curve(embeddings, references)
     faces = np.asarray(embeddings, np.float64)[present]
-    pooled = unit(unit(faces).mean(axis=0)) @ reference_centroid(references)
+    pooled = unit(unit(faces).mean(axis=0)) @ centroid(references)
     distance = np.linalg.norm(faces - np.asarray(references, np.float64).mean(axis=0), axis=-1)
     return IdSimilarityResult(
         float(curve[present].mean()), float(pooled), float((distance <= same_person).mean()), curve
