@@ -121,43 +121,63 @@ def _closing(kit: Kit, neutral: F32, units: F32, side: str) -> float:
     return float(np.clip(1.02 * opened / max(opened - closed, 1e-3), 0.3, 1.6))
 
 
-def build_person(kit: Kit, identity: Identity) -> Person:
-    """Shape, paint and pre-light an identity. Deterministic; about a second on one core."""
+@dataclass(frozen=True)
+class Shape:
+    """The unpainted part of a person; fields as in `Person`, `neutral` without clothes."""
+
+    neutral: F32
+    units: F32
+    eyes: tuple[tuple[F32, float], tuple[F32, float]]
+    closing: tuple[float, float]
+    face_scale: float
+    framing: tuple[float, float]
+
+    def unit(self, name: str) -> F32:
+        """Displacement (V_body, 3) of one of `UNITS`."""
+        return np.asarray(self.units[UNITS.index(name)])
+
+
+def shape_person(kit: Kit, identity: Identity) -> Shape:
+    """The geometry of an identity, without paint or light: some tens of milliseconds."""
     verts = kit.morph(identity.shape)
     neutral = verts - kit.joint("head", verts)
     points = kit.landmarks(neutral)
     eye_distance = float(np.linalg.norm(points[36:42].mean(0) - points[42:48].mean(0)))
     mouth = float(np.linalg.norm(points[48] - points[54]))
     face_scale = float(np.clip(eye_distance / 0.62 * 0.5 + mouth / 0.5 * 0.5, 0.5, 1.1))
-    crown = float(neutral[np.unique(kit.tri[kit.part == SKIN]), 1].max())
-    eyes = tuple(_fit_sphere(neutral[np.unique(kit.tri[kit.part == part])]) for part in (EYE_L, EYE_R))
+    crown, chin = float(neutral[np.unique(kit.tri[kit.part == SKIN]), 1].max()), float(points[8, 1])
+    left, right = (_fit_sphere(neutral[np.unique(kit.tri[kit.part == part])]) for part in (EYE_L, EYE_R))
     units = _expression_units(kit, identity.bases, face_scale)
     closing = (_closing(kit, neutral, units, "left"), _closing(kit, neutral, units, "right"))
+    return Shape(neutral, units, (left, right), closing, face_scale, (crown - chin, (crown + chin) / 2))
+
+
+def build_person(kit: Kit, identity: Identity) -> Person:
+    """Shape, paint and pre-light an identity. Deterministic; about a second on one core."""
+    shape = shape_person(kit, identity)
     made = body(kit, identity.look.hair_style)
-    normals = vertex_normals(neutral, kit.tri[kit.part == SKIN])
+    normals = vertex_normals(shape.neutral, kit.tri[kit.part == SKIN])
     cloth = made.masks[: made.n_body, 3] * np.float32(_CLOTH)
     style = made.style
-    hair_scale = axis_scale(style.mesh, neutral) if style is not None else np.ones(3, np.float32)
     rng = np.random.default_rng([identity.seed, len(identity.group), 3])
     person = Person(
         kit=kit,
         identity=identity,
         body=made,
-        neutral=(neutral + normals * cloth[:, None]).astype(np.float32),
-        units=units,
-        eyes=(eyes[0], eyes[1]),
-        closing=closing,
+        neutral=(shape.neutral + normals * cloth[:, None]).astype(np.float32),
+        units=shape.units,
+        eyes=shape.eyes,
+        closing=shape.closing,
         texture=paint_skin(face_frame(kit), identity),
         occlusion=np.ones(made.n_vertices, np.float32),
-        hair_scale=hair_scale,
+        hair_scale=axis_scale(style.mesh, shape.neutral) if style is not None else np.ones(3, np.float32),
         strands=strand_noise(rng),
         tips=tip_table(rng),
         iris=noise(rng, 64, 512, 6, 40, 2)[..., None],
-        face_scale=face_scale,
-        framing=(crown - float(points[8, 1]), (crown + float(points[8, 1])) / 2),
+        face_scale=shape.face_scale,
+        framing=shape.framing,
     )
-    open_sky = ambient_occlusion(person.vertices(), made)
-    return replace(person, occlusion=open_sky)
+    return replace(person, occlusion=ambient_occlusion(person.vertices(), made))
 
 
 def blend_people(first: Person, second: Person, fraction: float) -> Person:
