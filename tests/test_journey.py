@@ -81,11 +81,15 @@ def test_generate_evaluate_report_and_again(settings: Path, tmp_path: Path) -> N
 
     done = go()
     rows = {row.item.id: row.score("dynamic_degree") for row in done.evaluation.rows}
-    assert len(rows) == 9  # three requests of `still` failed and are said to have failed
+    assert len(rows) == 12
+    lost = [row.error.message for row in done.evaluation.failed if row.error]
+    assert len(lost) == 3  # three requests of `still` failed: rows with their reason
+    assert all("I do not dance" in message for message in lost)
     assert [len(run.failed) for run in done.generated] == [0, 3]
     assert not done.complete
     table = done.report.table
     means = {row.model: row.cells[0].mean for row in table.rows}
+    assert {row.model: (row.cells[0].n, row.cells[0].n_total) for row in table.rows} == {"moving": (6, 6), "still": (3, 6)}
     assert means["moving"] == 1.0
     assert means["still"] == 0.0
     assert done.report.page.is_file()

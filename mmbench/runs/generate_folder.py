@@ -2,7 +2,7 @@
 there.
 
     run.json            settings and test set of the run, and one entry an invocation
-    manifest.csv        one line a finished video, for `mmbench evaluate --manifest`
+    manifest.csv        one line a finished video or failed request, for `mmbench evaluate --manifest`
     videos/NAME.mp4     with NAME.json beside it: how it was made, and the sha256 of the video
     failures/NAME.json  requests that failed, tried again by the next run
     references/         the identities' pictures, so that the folder can be moved
@@ -29,6 +29,9 @@ from mmbench.runs.generate_plan import Job, VideoSettings
 from mmbench.runs.items_in import MANIFEST_COLUMNS
 from mmbench.video.write import write_video
 from mmbench.weights.cache import sha256_of, write_json
+
+GENERATED_COLUMNS = ("random_weights", "error")
+"""Beyond an ordinary manifest's: untrained models are marked, failed requests stay visible as rows without a video."""
 
 
 class RunFolder:
@@ -150,23 +153,24 @@ class RunFolder:
         ]
 
     def write_manifest(self) -> Path:
-        """List every finished video, by whichever process made it, in the set's order."""
+        """List every finished video and failed request, by whichever process, in the set's order."""
         import filelock
 
         path = self.folder / "manifest.csv"
         with filelock.FileLock(self.folder / ".manifest.lock"):
             scratch = path.with_name(f".{path.name}.{os.getpid()}")
             with scratch.open("w", encoding="utf-8", newline="") as stream:
-                writer = csv.DictWriter(stream, MANIFEST_COLUMNS, lineterminator="\n")
+                writer = csv.DictWriter(stream, (*MANIFEST_COLUMNS, *GENERATED_COLUMNS), lineterminator="\n")
                 writer.writeheader()
                 for job in self.jobs:
                     if self.sidecar(job).is_file() and self.video(job).is_file():
-                        writer.writerow(self._manifest_row(job))
+                        writer.writerow(self._manifest_row(job, read_json(self.sidecar(job))))
+                    elif self.failure(job).is_file():
+                        writer.writerow(self._manifest_row(job, read_json(self.failure(job))))
             scratch.replace(path)
         return path
 
-    def _manifest_row(self, job: Job) -> dict[str, str | int | float]:
-        record = read_json(self.sidecar(job))
+    def _manifest_row(self, job: Job, record: dict[str, Any]) -> dict[str, str | int | float]:
         condition = self.conditions(job) if self.conditions else None
         references = [path.relative_to(self.folder).as_posix() for path in self.reference_paths(job)]
         return {
@@ -180,8 +184,10 @@ class RunFolder:
             "prompt_long": without_trigger(job.prompt.long),
             "prompt_index": job.prompt.index,
             "seed": job.seed,
-            "fps": record["fps"],
+            "fps": record.get("fps", ""),
             "condition": os.path.relpath(condition, self.folder) if condition else "",
+            "random_weights": "true" if record.get("random_weights") else "",
+            "error": record.get("message", ""),
         }
 
 

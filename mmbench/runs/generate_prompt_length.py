@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from mmbench.errors import RequestError
 from mmbench.runs.generate import Generated, Machine, Progress, create_model, generate
+from mmbench.runs.generate_folder import GENERATED_COLUMNS
 from mmbench.runs.generate_plan import VideoSettings, label_of
 from mmbench.runs.items_in import MANIFEST_COLUMNS
 
@@ -84,7 +85,7 @@ def join_manifests(manifests: Sequence[Path], target: Path) -> Path:
     """One manifest of several, with paths relative to `target`'s folder."""
     scratch = target.with_name(f".{target.name}.{os.getpid()}")
     with scratch.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, MANIFEST_COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(stream, (*MANIFEST_COLUMNS, *GENERATED_COLUMNS), lineterminator="\n")
         writer.writeheader()
         for manifest in manifests:
             for row in csv.DictReader(manifest.read_text(encoding="utf-8").splitlines()):

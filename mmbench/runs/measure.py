@@ -32,6 +32,8 @@ def make_metrics(settings: EvaluateSettings) -> list[Metric]:
 def measure_item(item: Item, metrics: Sequence[Metric], gatherer: Gatherer) -> ItemRow:
     """The row of one item. Never raises for what the item is: an unusable clip is a row with its error."""
     start = time.perf_counter()
+    if reason := item.extra.get("error"):  # the manifest of a generation run lists failed requests too
+        return ItemRow(item, error=RowError("GenerationError", f"The video was not made: {reason}", "Generate again."))
     try:
         evidence = gatherer.gather(item)
     except MMBenchError as cause:

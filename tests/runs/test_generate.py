@@ -172,7 +172,7 @@ def test_manifest_has_the_columns_evaluate_reads(toy, testset, tmp_path):
     with result.manifest.open() as stream:
         header = next(csv.reader(stream))
     assert ",".join(header) == (
-        "id,model,identity,group,video,references,prompt,prompt_long,prompt_index,seed,fps,condition"
+        "id,model,identity,group,video,references,prompt,prompt_long,prompt_index,seed,fps,condition,random_weights,error"
     )
 
 
@@ -225,12 +225,14 @@ def test_failure_is_recorded_and_does_not_stop_the_others(toy, testset, tmp_path
     assert result.failed == (("man_01_00", "video: RuntimeError: the toy broke"),)
     failure = tmp_path / "run" / "failures" / "man_01_00.json"
     assert "the toy broke" in json.loads(failure.read_text())["traceback"]
-    assert len(read_manifest(result.manifest)) == 5
+    listed = {item.id: item.extra.get("error", "") for item in read_manifest(result.manifest)}
+    assert len(listed) == 6
+    assert [name for name, error in listed.items() if "the toy broke" in error] == ["toy/man_01_00"]
     monkeypatch.delenv("TOY_FAIL")
     again = generate(settings(testset), tmp_path / "run")
     assert (again.made, again.before, again.failed) == (1, 5, ())
     assert not failure.exists()
-    assert len(read_manifest(again.manifest)) == 6
+    assert not [item for item in read_manifest(again.manifest) if "error" in item.extra]
 
 
 def test_first_frames_come_first_and_the_maker_is_freed(toy, testset, tmp_path):

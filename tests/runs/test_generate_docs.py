@@ -1,4 +1,4 @@
-"""The example of docs/generate.md runs as it is printed."""
+"""The example of mmbench/runs/README.md runs as it is printed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmbench.runs.generate import generate
 from mmbench.runs.generate_plan import VideoSettings
 from mmbench.video.read import probe
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "generate.md"
+DOCS = Path(__file__).resolve().parents[2] / "mmbench" / "runs" / "README.md"
 
 
 def test_own_model_example(tmp_path: Path, monkeypatch):
