@@ -33,13 +33,14 @@ def _root(
 
 
 def _register() -> None:
-    from mmbench.cli import ablate, evaluate, generate, inspect, report, testset, weights
+    from mmbench.cli import ablate, evaluate, generate, inspect, model, report, testset, weights
 
     app.command("run")(evaluate.run)
     app.command("generate")(generate.generate)
     app.command("evaluate")(evaluate.evaluate)
     app.command("report")(report.report)
     app.command("compare")(report.compare)
+    app.add_typer(model.app, name="model")
     app.add_typer(testset.app, name="testset")
     app.add_typer(ablate.app, name="ablate")
     app.add_typer(weights.app, name="weights")
