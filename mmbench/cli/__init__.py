@@ -33,7 +33,7 @@ def _root(
 
 
 def _register() -> None:
-    from mmbench.cli import ablate, evaluate, generate, inspect, model, report, testset, weights
+    from mmbench.cli import ablate, evaluate, generate, inspect, model, report, testset, validity, weights
 
     app.command("run")(evaluate.run)
     app.command("generate")(generate.generate)
@@ -44,6 +44,7 @@ def _register() -> None:
     app.add_typer(testset.app, name="testset")
     app.add_typer(ablate.app, name="ablate")
     app.add_typer(weights.app, name="weights")
+    app.command("validity")(validity.validity)
     app.command("doctor")(inspect.doctor)
     app.command("explain")(inspect.explain)
 

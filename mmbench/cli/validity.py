@@ -1,0 +1,34 @@
+"""`mmbench validity`: every metric against the truth of rendered faces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Option = typer.Option
+
+
+def validity(
+    out: Annotated[Path, Option(help="Folder of the page, the figures and the data.")] = Path(
+        "reports/validity"
+    ),
+    only: Annotated[list[str] | None, Option(help="Only this experiment; repeat for several.")] = None,
+    quick: Annotated[
+        bool, Option("--quick", help="Two people and few levels: minutes instead of half an hour.")
+    ] = False,
+    workers: Annotated[int, Option(min=1, help="Processes, one person each.")] = 1,
+    work: Annotated[Path | None, Option(help="Folder that keeps renders and faces between runs.")] = None,
+) -> None:
+    """Check every metric against rendered faces whose identity, pose, motion and flow are known."""
+    from mmbench.cli.progress import progress_bar
+    from mmbench.validity.runner import run_validity
+
+    with progress_bar() as progress:
+        done = run_validity(out, only=only or (), quick=quick, workers=workers, work=work, progress=progress)
+    for finding in done.findings:
+        typer.echo(f"\n{finding.title}\n  {finding.conclusion}")
+        for claim in finding.claims:
+            typer.echo(f"  {'holds' if claim.holds else 'DOES NOT HOLD'}: {claim.text}")
+    typer.echo(f"\nPage: {done.page}")

@@ -1,0 +1,149 @@
+"""Runs the experiments: people side by side in processes, then the findings, figures and page."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mmbench.errors import RequestError
+from mmbench.validity.experiments import EXPERIMENTS
+from mmbench.validity.finding import Finding, Row
+from mmbench.validity.lab import Lab
+from mmbench.validity.levels import FULL, QUICK, Levels
+from mmbench.validity.takes import TakeStore
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Validity:
+    """The findings of a run, and the files that were written."""
+
+    findings: tuple[Finding, ...]
+    page: Path
+    data: Path
+    figures: tuple[Path, ...]
+
+
+def work_folder() -> Path:
+    """Where takes and faces are kept between runs: `MMBENCH_CACHE`, else the platform's cache folder for mmbench."""
+    if chosen := os.environ.get("MMBENCH_CACHE"):
+        return Path(chosen).expanduser() / "validity"
+    import pooch
+
+    return Path(pooch.os_cache("mmbench")) / "validity"
+
+
+def run_validity(
+    out: Path,
+    *,
+    only: Sequence[str] = (),
+    quick: bool = False,
+    workers: int = 1,
+    work: Path | None = None,
+    progress: Progress | None = None,
+) -> Validity:
+    """Run experiments and write `validity.md`, `validity.json` and an SVG for each into `out`.
+
+    `only` names experiments (all when empty): the others' findings in an existing `validity.json` stay as they are on
+    disk, but the page shows the ones just run. `quick` takes two people and few levels. `work` keeps rendered takes and
+    found faces (default `work_folder()`); an interrupted run goes on from there. Needs the face kit and dlib's models.
+
+    Raises RequestError for an unknown experiment, and what loading the kit or the weights raises.
+    """
+    from mmbench.validity.page import write_page
+
+    names = list(only) or list(EXPERIMENTS)
+    if unknown := [name for name in names if name not in EXPERIMENTS]:
+        raise RequestError(f"There is no experiment {unknown[0]!r}.", f"Known: {', '.join(EXPERIMENTS)}.")
+    levels = QUICK if quick else FULL
+    work = work or work_folder()
+    rows = measure(names, levels, work, workers, progress or (lambda done, of, what: None))
+    findings = tuple(EXPERIMENTS[name].find(rows[name], levels) for name in names)
+    page, figures = write_page(out, findings, levels)
+    data = out / "validity.json"
+    data.write_text(
+        json.dumps(document(findings, rows, levels, work), indent=1, allow_nan=False) + "\n", encoding="utf-8"
+    )
+    return Validity(findings, page, data, figures)
+
+
+def measure(
+    names: Sequence[str], levels: Levels, work: Path, workers: int, progress: Progress
+) -> dict[str, list[Row]]:
+    """Rows of each experiment, people in the order of `levels` whatever the number of `workers`."""
+    from mmbench.synth.kit import load_kit
+
+    load_kit()  # a missing kit is one error here, not one in every process
+    Lab(work).references(levels.people[0])  # found once, read by all
+    tasks = [(name, person) for person in levels.people for name in names]
+    done: dict[tuple[str, str], list[Row]] = {}
+    progress(0, len(tasks), "validity")
+    if workers <= 1:
+        lab = Lab(work)
+        for name, person in tasks:
+            done[name, person] = list(EXPERIMENTS[name].measure(lab, person, levels))
+            progress(len(done), len(tasks), "validity")
+    else:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+            waiting = {pool.submit(_person, names, person, levels, work): person for person in levels.people}
+            for future in as_completed(waiting):
+                for name, found in future.result().items():
+                    done[name, waiting[future]] = found
+                progress(len(done), len(tasks), "validity")
+    return {name: [row for person in levels.people for row in done[name, person]] for name in names}
+
+
+def _person(names: Sequence[str], person: str, levels: Levels, work: Path) -> dict[str, list[Row]]:
+    """All experiments on one person: what a worker does."""
+    import torch
+
+    torch.set_num_threads(1)
+    lab = Lab(work)
+    return {name: list(EXPERIMENTS[name].measure(lab, person, levels)) for name in names}
+
+
+def document(
+    findings: Sequence[Finding], rows: dict[str, list[Row]], levels: Levels, work: Path
+) -> dict[str, Any]:
+    """Everything as plain data: levels, software, every number, every claim, every measurement."""
+    import math
+
+    from mmbench import __version__
+    from mmbench.face.backend import make_backend
+    from mmbench.flow.backend import make_flow
+
+    def plain(value: float | None) -> float | None:
+        return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
+
+    return {
+        "mmbench": __version__,
+        "renderer": TakeStore(work).renderer,
+        "faces": asdict(make_backend("dlib").provenance),
+        "flow": asdict(make_flow("dis").provenance),
+        "levels": asdict(levels),
+        "experiments": {
+            finding.name: {
+                "title": finding.title,
+                "conclusion": finding.conclusion,
+                "numbers": [
+                    {"label": n.label, "value": plain(n.value), "low": plain(n.low), "high": plain(n.high)}
+                    for n in finding.numbers
+                ],
+                "claims": [asdict(claim) for claim in finding.claims],
+                "columns": ["person", "series", "level", "metric", "value", "x"],
+                "rows": [
+                    [row.person, row.series, plain(row.level), row.metric, plain(row.value), plain(row.x)]
+                    for row in rows[finding.name]
+                ],
+            }
+            for finding in findings
+        },
+    }
