@@ -127,7 +127,7 @@ def centre_cut(frame: Frame) -> NDArray[np.uint8]:
     height, width = frame.shape[:2]
     short = min(height, width)
     size = (int(SIDE * height / short), int(SIDE * width / short))
-    pixels = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None].float()
+    pixels = torch.tensor(frame).permute(2, 0, 1)[None].float()
     small = F.interpolate(pixels, size, mode="bicubic", align_corners=False, antialias=False)
     top, left = round((size[0] - SIDE) / 2), round((size[1] - SIDE) / 2)
     cut = small.clamp(0, 255).round()[0, :, top : top + SIDE, left : left + SIDE]

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from mmbench.config import SuccessSettings
 from mmbench.metrics.base import DerivedMetric, MetricFacts
-from mmbench.score import Score
+from mmbench.score import Provenance, Score
 
 CHECKS = ("motion", "text", "face", "identity")
 
@@ -105,10 +105,25 @@ class SuccessRates(DerivedMetric):
             if absent[check]:
                 derived.append(Score.missing(f"success_{check}", f"It needs {', '.join(absent[check])}."))
             else:
-                derived.append(Score.ok(f"success_{check}", float(getattr(result, check))))
+                passed = float(getattr(result, check))
+                derived.append(Score.ok(f"success_{check}", passed, made_of(scores, inputs[check])))
         lacking = [check for check in CHECKS if absent[check]]
         if lacking:
             average = Score.missing("success_average", f"These checks are missing: {', '.join(lacking)}.")
         else:
-            average = Score.ok("success_average", result.average)
+            everything = tuple(name for names in inputs.values() for name in names)
+            average = Score.ok("success_average", result.average, made_of(scores, everything))
         return [average, *derived]
+
+
+def made_of(scores: Mapping[str, Score], names: tuple[str, ...]) -> Provenance | None:
+    """Provenance of a number made of others: all their backends and weights; random when one of them is."""
+    makers = [maker for name in names if (maker := scores[name].provenance) is not None]
+    if not makers:
+        return None
+    return Provenance(
+        backend="+".join(dict.fromkeys(maker.backend for maker in makers)),
+        weights={file: digest for maker in makers for file, digest in maker.weights.items()},
+        versions={name: version for maker in makers for name, version in maker.versions.items()},
+        random_weights=any(maker.random_weights for maker in makers),
+    )

@@ -6,7 +6,7 @@ import pytest
 
 from mmbench.config import SuccessSettings
 from mmbench.metrics.success_rates import SuccessRates
-from mmbench.score import Score
+from mmbench.score import Provenance, Score
 
 GOOD = {
     "dynamic_degree": 1.0,
@@ -54,3 +54,14 @@ def test_a_missing_input_makes_its_check_and_the_average_missing() -> None:
 def test_limits_are_settings() -> None:
     strict = SuccessSettings(text_alignment_min=0.3)
     assert derive(GOOD, strict)["success_text"].value == 0.0
+
+
+def test_an_untrained_input_marks_what_is_made_of_it() -> None:
+    trained, random = Provenance("dis"), Provenance("viclip", random_weights=True)
+    scores = {name: Score.ok(name, value, trained) for name, value in GOOD.items()}
+    scores["text_alignment"] = Score.ok("text_alignment", 0.25, random)
+    derived = {score.metric: score.provenance for score in SuccessRates().derive(scores)}
+    assert derived["success_motion"] == trained
+    assert derived["success_text"] is not None and derived["success_text"].random_weights
+    assert derived["success_average"] is not None and derived["success_average"].random_weights
+    assert derived["success_average"].backend == "dis+viclip"
