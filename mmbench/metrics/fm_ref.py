@@ -34,7 +34,7 @@ def in_pose_units(points: Floats) -> NDArray[np.float64]:
     """Points about their centroid in inter-ocular distances, (..., 5, 2) px -> (..., 5, 2): needs no box."""
     wide = np.asarray(points, np.float64)
     eyes = np.linalg.norm(wide[..., 0, :] - wide[..., 1, :], axis=-1)[..., None, None]
-    return (wide - wide.mean(axis=-2, keepdims=True)) / eyes
+    return np.asarray((wide - wide.mean(axis=-2, keepdims=True)) / eyes)
 
 
 def fm_ref(points: Floats, references: Floats) -> FMRefResult:
