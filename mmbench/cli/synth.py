@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Synthetic people with known ground truth: kit, clips, control systems.", no_args_is_help=True)
+app = typer.Typer(
+    help="Synthetic people with known ground truth: kit, clips, control systems.", no_args_is_help=True
+)
 kit_app = typer.Typer(help="The morphable head, built from CC0 sources.", no_args_is_help=True)
 app.add_typer(kit_app, name="kit")
 
@@ -16,8 +18,12 @@ Workers = Annotated[int, typer.Option(min=1, max=256, help="Processes.")]
 
 @kit_app.command("build")
 def kit_build(
-    source: Annotated[Path | None, typer.Option(help="Archive of the CC0 files instead of downloading them.")] = None,
-    out: Annotated[Path | None, typer.Option(help="File to write; the cache or MMBENCH_FACEKIT by default.")] = None,
+    source: Annotated[
+        Path | None, typer.Option(help="Archive of the CC0 files instead of downloading them.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; the cache or MMBENCH_FACEKIT by default.")
+    ] = None,
 ) -> None:
     """Make the kit from 842 pinned CC0 files (9 MB), each checked against its sha256."""
     from mmbench.cli.progress import progress_bar
@@ -50,18 +56,31 @@ def _size(text: str) -> tuple[int, int]:
 
 @app.command()
 def render(
-    identity: Annotated[list[str] | None, typer.Option(help="GROUP-SEED, for example elderly-woman-02. Repeatable.")] = None,
-    people: Annotated[int, typer.Option(min=0, help="This many new identities besides, over all groups.")] = 0,
-    motion: Annotated[list[str] | None, typer.Option(help="static nod shake turn smile talk blink sway look camera-pan camera-zoom mixed")] = None,
-    clips: Annotated[int, typer.Option(min=1, help="Clips for each identity and motion, each in a scene of its own.")] = 1,
+    identity: Annotated[
+        list[str] | None, typer.Option(help="GROUP-SEED, for example elderly-woman-02. Repeatable.")
+    ] = None,
+    people: Annotated[
+        int, typer.Option(min=0, help="This many new identities besides, over all groups.")
+    ] = 0,
+    motion: Annotated[
+        list[str] | None,
+        typer.Option(help="static nod shake turn smile talk blink sway look camera-pan camera-zoom mixed"),
+    ] = None,
+    clips: Annotated[
+        int, typer.Option(min=1, help="Clips for each identity and motion, each in a scene of its own.")
+    ] = 1,
     size: Annotated[str, typer.Option(help="SIDE or HEIGHTxWIDTH in pixels.")] = "256",
     frames: Annotated[int, typer.Option(min=1, help="Frames a clip.")] = 49,
     fps: Annotated[float, typer.Option(help="Frames a second.")] = 8.0,
     amplitude: Annotated[float, typer.Option(help="Strength of the motion; 0 is stillness.")] = 1.0,
     seed: Annotated[int, typer.Option(help="First clip's seed.")] = 0,
-    truth: Annotated[bool, typer.Option("--truth", help="Write landmarks, pose, labels, depth and flow as NAME.npz.")] = False,
+    truth: Annotated[
+        bool, typer.Option("--truth", help="Write landmarks, pose, labels, depth and flow as NAME.npz.")
+    ] = False,
     workers: Workers = 1,
-    out: Annotated[Path, typer.Option(help="Folder to write to; an interrupted batch continues there.")] = Path("synthetic"),
+    out: Annotated[
+        Path, typer.Option(help="Folder to write to; an interrupted batch continues there.")
+    ] = Path("synthetic"),
 ) -> None:
     """Render clips of synthetic people. Run the same command again to continue."""
     from typing import cast
@@ -85,8 +104,12 @@ def render(
 
 @app.command()
 def controls(
-    out: Annotated[Path, typer.Option(help="Folder to write the set to; an interrupted build continues there.")],
-    part: Annotated[str, typer.Option(help="K/N: only the K-th of N runs of identities, to share the work.")] = "0/1",
+    out: Annotated[
+        Path, typer.Option(help="Folder to write the set to; an interrupted build continues there.")
+    ],
+    part: Annotated[
+        str, typer.Option(help="K/N: only the K-th of N runs of identities, to share the work.")
+    ] = "0/1",
 ) -> None:
     """Render the bundled test set synthetic50 anew: references, control clips, prompts, manifest."""
     from mmbench.cli.progress import progress_bar

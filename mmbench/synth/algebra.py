@@ -47,20 +47,33 @@ def turn_partly(points: F32, share: F32, pivot: F32, matrix: F32) -> F32:
     q = points - pivot
     part = (angle * share)[:, None]
     cos, sin = np.cos(part), np.sin(part)
-    turned = q * cos + np.cross(np.broadcast_to(axis, q.shape), q) * sin + axis * (q @ axis)[:, None] * (1 - cos)
+    turned = (
+        q * cos + np.cross(np.broadcast_to(axis, q.shape), q) * sin + axis * (q @ axis)[:, None] * (1 - cos)
+    )
     return np.asarray(turned + pivot, np.float32)
 
 
 @lru_cache(maxsize=8)
 def _spectra(height: int, width: int) -> tuple[list[C64], F32, F32]:
-    """White-noise spectra shared by every call: fresh normals for each texture would take most of an identity's time."""
+    """White-noise spectra shared by every call: fresh normals for each texture would take most of an
+    identity's time."""
     rng = np.random.default_rng(12345)
     bank = [np.fft.rfft2(rng.standard_normal((height, width))).astype(np.complex64) for _ in range(6)]
-    return bank, np.fft.fftfreq(height)[:, None].astype(np.float32), np.fft.rfftfreq(width)[None].astype(np.float32)
+    return (
+        bank,
+        np.fft.fftfreq(height)[:, None].astype(np.float32),
+        np.fft.rfftfreq(width)[None].astype(np.float32),
+    )
 
 
 def noise(
-    rng: np.random.Generator, height: int, width: int, blob_x: float, blob_y: float, octaves: int = 1, fall: float = 0.5
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    blob_x: float,
+    blob_y: float,
+    octaves: int = 1,
+    fall: float = 0.5,
 ) -> F32:
     """Periodic band-limited noise of unit variance (height, width); blob sizes in pixels, halved each octave."""
     bank, fy, fx = _spectra(height, width)
@@ -68,7 +81,9 @@ def noise(
     for k in range(octaves):
         sx, sy = blob_x / 2 ** (k + 1), blob_y / 2 ** (k + 1)
         band = bank[int(rng.integers(len(bank)))] * np.exp(-2 * np.pi**2 * ((fx * sx) ** 2 + (fy * sy) ** 2))
-        roll = np.exp(-2j * np.pi * fx * float(rng.integers(width))) * np.exp(-2j * np.pi * fy * float(rng.integers(height)))
+        roll = np.exp(-2j * np.pi * fx * float(rng.integers(width))) * np.exp(
+            -2j * np.pi * fy * float(rng.integers(height))
+        )
         total += band * roll.astype(np.complex64) * np.float32(fall**k / np.sqrt((np.abs(band) ** 2).mean()))
     field = np.fft.irfft2(total, s=(height, width)).astype(np.float32)
     return np.asarray(field / field.std(), np.float32)

@@ -35,7 +35,9 @@ def _lights(rng: np.random.Generator, x: F64, y: F64) -> F64:
     image += 0.06 * noise(rng, _SIZE, _SIZE, 140, 140, 3)[..., None] * (1 + 0.3 * rng.normal(0, 1, 3))
     for _ in range(34):
         px, py, radius = rng.random(), rng.random(), rng.uniform(0.012, 0.055)
-        disc = smoothstep(radius, radius * 0.86, np.hypot(x - px, y - py)) * (0.75 + 0.25 * np.hypot(x - px, y - py) / radius)
+        disc = smoothstep(radius, radius * 0.86, np.hypot(x - px, y - py)) * (
+            0.75 + 0.25 * np.hypot(x - px, y - py) / radius
+        )
         image += disc[..., None] * _hue(rng, 0.08, 0.32, 0.3)
     return image
 
@@ -72,7 +74,11 @@ def _garden(rng: np.random.Generator, x: F64, y: F64) -> F64:
 
 def _haze(rng: np.random.Generator, x: F64, y: F64) -> F64:
     tone = _hue(rng, 0.2, 0.7)
-    return tone * (1 + 0.10 * noise(rng, _SIZE, _SIZE, 200, 200, 5, 0.55)[..., None]) * (1.1 - 0.3 * y)[..., None]
+    return (
+        tone
+        * (1 + 0.10 * noise(rng, _SIZE, _SIZE, 200, 200, 5, 0.55)[..., None])
+        * (1.1 - 0.3 * y)[..., None]
+    )
 
 
 _PAINTERS = {"studio": _studio, "lights": _lights, "room": _room, "garden": _garden, "haze": _haze}
@@ -86,7 +92,9 @@ def wall_texture(backdrop: Backdrop) -> F32:
     rng = np.random.default_rng([backdrop.seed, len(backdrop.kind), 11])
     rows, columns = np.mgrid[0:_SIZE, 0:_SIZE] / _SIZE
     painted = np.clip(_PAINTERS[backdrop.kind](rng, columns, rows), 0.02, 0.98)
-    image = Image.fromarray((painted * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(_BLUR[backdrop.kind]))
+    image = Image.fromarray((painted * 255).astype(np.uint8)).filter(
+        ImageFilter.GaussianBlur(_BLUR[backdrop.kind])
+    )
     return linear(np.asarray(image, np.float32) / 255)
 
 
@@ -100,4 +108,4 @@ def paint_wall(backdrop: Backdrop, view: Camera) -> F32:
 
 def _mirror(u: F32) -> F32:
     """Reflected into 0..1; the wall is never seen farther than one reflection each way."""
-    return 1 - np.abs(1 - np.abs(u))
+    return np.asarray(1 - np.abs(1 - np.abs(u)), np.float32)

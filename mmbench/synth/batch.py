@@ -51,8 +51,15 @@ def people(count: int, first_seed: int = 1000) -> list[str]:
     return [f"{GROUPS[k % 7].replace(' ', '-')}-{first_seed + k // 7:02d}" for k in range(count)]
 
 
-def jobs(identities: Sequence[str], motions: Sequence[Motion], clips: int = 1, like: Job | None = None, seed: int = 0) -> list[Job]:
-    """`clips` jobs for each identity and motion; sizes and the rest as in `like`. Raises `RequestError` on bad names."""
+def jobs(
+    identities: Sequence[str],
+    motions: Sequence[Motion],
+    clips: int = 1,
+    like: Job | None = None,
+    seed: int = 0,
+) -> list[Job]:
+    """`clips` jobs for each identity and motion; sizes and the rest as in `like`. Raises `RequestError` on
+    bad names."""
     pattern = like or Job("man-00", "mixed")
     for name in identities:
         parse_name(name)
@@ -60,7 +67,10 @@ def jobs(identities: Sequence[str], motions: Sequence[Motion], clips: int = 1, l
         if motion not in MOTIONS:
             raise RequestError(f"{motion!r} is not a motion.", f"Choose from {', '.join(MOTIONS)}.")
     if pattern.frames < 1 or min(pattern.height, pattern.width) < 32 or pattern.fps <= 0:
-        raise RequestError("Clips need at least one frame, 32 pixels a side and a positive rate.", "Mend --frames, --size, --fps.")
+        raise RequestError(
+            "Clips need at least one frame, 32 pixels a side and a positive rate.",
+            "Mend --frames, --size, --fps.",
+        )
     made = []
     for k, name in enumerate(identities):
         for m, motion in enumerate(motions):
@@ -85,8 +95,9 @@ def render_job(job: Job) -> list[Rendered]:
 
 
 def truth_arrays(frames: Sequence[Truth]) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]:
-    """A clip's truth as arrays, frames first: `landmarks`, `five`, `visible`, `box`, `inside`, `pose` (yaw, pitch, roll),
-    `expression` (controls in the order of `Expression`), `gaze`, `labels`, `depth`, `flow` and `occluded` (one fewer)."""
+    """A clip's truth as arrays, frames first: `landmarks`, `five`, `visible`, `box`, `inside`, `pose`
+    (yaw, pitch, roll), `expression` (controls in the order of `Expression`), `gaze`, `labels`, `depth`,
+    `flow` and `occluded` (one fewer)."""
     arrays: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]] = {}
     for key in ("landmarks", "five", "visible", "box", "labels", "depth"):
         arrays[key] = np.stack([getattr(frame, key) for frame in frames])
@@ -111,7 +122,8 @@ def run_job(job: Job, out: Path) -> str:
     write_video(out / f"{job.name}.mp4", (frame.image for frame in frames), job.fps)
     if job.truth:
         part = out / f".{job.name}.npz"
-        np.savez_compressed(part, **truth_arrays([frame.truth for frame in frames if frame.truth is not None]))  # type: ignore[arg-type]
+        known = [frame.truth for frame in frames if frame.truth is not None]
+        np.savez_compressed(part, allow_pickle=False, **truth_arrays(known))
         part.replace(out / f"{job.name}.npz")
     part = out / f".{job.name}.json"  # written last: its presence says that the clip is complete
     part.write_text(json.dumps(asdict(job)), encoding="utf-8")
@@ -119,8 +131,11 @@ def run_job(job: Job, out: Path) -> str:
     return job.name
 
 
-def render_batch(todo: Iterable[Job], out: Path, workers: int = 1, progress: Progress | None = None) -> list[Path]:
-    """Render jobs into a folder; jobs whose files are complete are skipped. Returns the videos in the order of the jobs."""
+def render_batch(
+    todo: Iterable[Job], out: Path, workers: int = 1, progress: Progress | None = None
+) -> list[Path]:
+    """Render jobs into a folder; jobs whose files are complete are skipped. Returns the videos in the
+    order of the jobs."""
     listed = list(todo)
     out.mkdir(parents=True, exist_ok=True)
     load_kit()  # a missing kit is one clear error here, not one a worker

@@ -23,8 +23,9 @@ class Body:
     """Topology and per-vertex constants. Vertices: kit body, left eyeball, right eyeball, hair.
 
     `canonical` (V, 3): base position (for eyeballs: direction in the eye's own frame). `masks` (V, 4): lips, inside of
-    the mouth, ears, clothes. `share` (V,): how far a vertex follows the head. `lash_reach` (V,): 0 at a lash's root, 1 at
-    its tip. `push` (T,) dm: inner-mouth triangles are drawn farther away, or they poke through closed lips. `caster` (T,) bool casts shadows.
+    the mouth, ears, clothes. `share` (V,): how far a vertex follows the head. `lash_reach` (V,): 0 at a
+    lash's root, 1 at its tip. `push` (T,) dm: inner-mouth triangles are drawn farther away, or they poke through closed
+    lips. `caster` (T,) bool casts shadows.
     """
 
     style: HairStyle | None
@@ -55,7 +56,10 @@ class Body:
 
 def _eyeball() -> tuple[F32, I32]:
     """Unit directions (n, 3) of a sphere's front with its pole at +z, and its triangles."""
-    fall, turn = np.linspace(0, np.pi * 0.62, _EYE_RINGS), np.linspace(0, 2 * np.pi, _EYE_SPOKES, endpoint=False)
+    fall, turn = (
+        np.linspace(0, np.pi * 0.62, _EYE_RINGS),
+        np.linspace(0, 2 * np.pi, _EYE_SPOKES, endpoint=False),
+    )
     ring = np.stack([np.sin(fall)[:, None] * np.cos(turn), np.sin(fall)[:, None] * np.sin(turn)], -1)
     height = np.repeat(np.cos(fall)[:, None], _EYE_SPOKES, 1)
     a = np.arange(_EYE_RINGS - 1)[:, None] * _EYE_SPOKES + np.arange(_EYE_SPOKES)
@@ -111,11 +115,15 @@ def body(kit: Kit, style_name: str) -> Body:
     share[:n_body] = kit.turn_fraction
     if style is not None:
         bound = (share[style.mesh.index] * style.mesh.weight).sum(1)
-        share[n_body + 2 * n_eye :] = np.clip(np.maximum(bound, smoothstep(5.6, 6.6, style.canonical[:, 1])), 0, 1)
+        share[n_body + 2 * n_eye :] = np.clip(
+            np.maximum(bound, smoothstep(5.6, 6.6, style.canonical[:, 1])), 0, 1
+        )
     reach = np.zeros(n, np.float32)
     reach[:n_body] = _lash_reach(kit)
     inner = (masks[:, 1][tri].min(1) > 0.5) & (part == SKIN)
-    push = np.where(inner, 0.16, np.where((part >= TEETH_UPPER) & (part <= TONGUE), 0.05, 0)).astype(np.float32)
+    push = np.where(inner, 0.16, np.where((part >= TEETH_UPPER) & (part <= TONGUE), 0.05, 0)).astype(
+        np.float32
+    )
     centre = positions[tri].mean(1)
     fringe = (part == HAIR) & (style_name in FRINGED) & (centre[:, 2] > 0.4) & (centre[:, 1] < 7.64)
     fringe &= (np.abs(centre[:, 0]) < 0.70) & (centre[:, 1] > 5.9)

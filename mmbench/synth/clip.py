@@ -28,7 +28,9 @@ class Rendered:
     truth: Truth | None
 
 
-def render_clip(cast: Cast, scene: Scene, states: Sequence[State], seed: int = 0, truth: bool = False) -> Iterator[Rendered]:
+def render_clip(
+    cast: Cast, scene: Scene, states: Sequence[State], seed: int = 0, truth: bool = False
+) -> Iterator[Rendered]:
     """Frames in order, one at a time. `seed` draws the grain. With `truth`, every frame but the last carries flow."""
     if not states:
         raise RequestError("A clip needs at least one frame.", "Give at least one state.")
@@ -53,5 +55,7 @@ def clip_truth(cast: Cast, scene: Scene, states: Sequence[State]) -> Iterator[Tr
     for k, state in enumerate(states):
         now = ahead or stage(cast if isinstance(cast, Person) else cast(k), scene, state)
         last = k + 1 == len(states)
-        ahead = None if last else stage(cast if isinstance(cast, Person) else cast(k + 1), scene, states[k + 1])
+        ahead = (
+            None if last else stage(cast if isinstance(cast, Person) else cast(k + 1), scene, states[k + 1])
+        )
         yield measure(now, ahead)

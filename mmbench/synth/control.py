@@ -8,8 +8,10 @@ Each system turns the same clip plan (an identity, a scene, a natural motion) in
 - `drift`        the right person becomes somebody else, evenly to 80 %: the largest similarity decay.
 - `stranger`     another person of the group performs it: low identity, no decay, the same motion.
 - `jitter`       the right person with a tremor of the head in every frame: motion smoothness suffers, identity hardly.
-- `vanish`       the right person walks out of the picture half-way: only the face rate (and what is scaled by it) falls.
-- `camera-only`  the right person stone still, camera panning and zooming: FMinter is moved, camera-free columns are not.
+- `vanish`       the right person walks out of the picture half-way: only the face rate (and what is scaled
+by it) falls.
+- `camera-only`  the right person stone still, camera panning and zooming: FMinter is moved, camera-free
+columns are not.
 """
 
 from __future__ import annotations
@@ -100,7 +102,9 @@ def vanish_states(plan: ClipPlan) -> list[State]:
     for k, state in enumerate(natural_states(plan)):
         t = k / max(plan.frames - 1, 1)
         away = 2.0 * side * float(smoothstep(0.36, 0.62, t))
-        turned = Pose(state.pose.yaw + 20 * side * float(smoothstep(0.3, 0.5, t)), state.pose.pitch, state.pose.roll)
+        turned = Pose(
+            state.pose.yaw + 20 * side * float(smoothstep(0.3, 0.5, t)), state.pose.pitch, state.pose.roll
+        )
         states.append(replace(state, pose=turned, shift=(state.shift[0] + away, state.shift[1])))
     return states
 
@@ -127,7 +131,9 @@ def _truth(cast: Cast, plan: ClipPlan) -> Iterator[Picture]:
 
 def _still(cast: Cast, plan: ClipPlan) -> Iterator[Picture]:
     states = natural_states(plan)
-    image = render(cast.person(plan.identity), plan.scene, states[int(STILL_AT * (plan.frames - 1))], plan.seed)
+    image = render(
+        cast.person(plan.identity), plan.scene, states[int(STILL_AT * (plan.frames - 1))], plan.seed
+    )
     return (image for _ in states)
 
 
@@ -151,7 +157,9 @@ def _drift(cast: Cast, plan: ClipPlan) -> Iterator[Picture]:
     first = cast.person(plan.identity)
     last = cast.person(wear_style(plan.becomes, plan.identity))
     fractions = drift_fractions(plan.frames)
-    clip = render_clip(lambda k: blend_people(first, last, float(fractions[k])), plan.scene, natural_states(plan), plan.seed)
+    clip = render_clip(
+        lambda k: blend_people(first, last, float(fractions[k])), plan.scene, natural_states(plan), plan.seed
+    )
     return (frame.image for frame in clip)
 
 

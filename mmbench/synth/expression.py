@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 UNITS = (
-    "eye-left-closure", "eye-left-opened-up", "eye-left-slit", "eye-right-closure", "eye-right-opened-up", "eye-right-slit",
-    "eyebrows-left-down", "eyebrows-left-inner-up", "eyebrows-left-up", "eyebrows-right-down", "eyebrows-right-inner-up",
+    "eye-left-closure", "eye-left-opened-up", "eye-left-slit", "eye-right-closure", "eye-right-opened-up",
+    "eye-right-slit",
+    "eyebrows-left-down", "eyebrows-left-inner-up", "eyebrows-left-up", "eyebrows-right-down",
+    "eyebrows-right-inner-up",
     "eyebrows-right-up", "mouth-compression", "mouth-corner-puller", "mouth-depression", "mouth-open", "mouth-parling",
     "mouth-pursing", "mouth-retraction", "mouth-upward-retraction", "nose-compression",
 )  # fmt: skip
@@ -31,7 +33,9 @@ class Expression:
 
     def scaled(self, factor: float) -> Expression:
         """Every control but the blinks times `factor`."""
-        values = {f.name: getattr(self, f.name) * (1.0 if "blink" in f.name else factor) for f in fields(self)}
+        values = {
+            f.name: getattr(self, f.name) * (1.0 if "blink" in f.name else factor) for f in fields(self)
+        }
         return Expression(**values)
 
 

@@ -12,6 +12,7 @@ from mmbench.synth.algebra import noise, smoothstep
 from mmbench.synth.kit import HairMesh, Kit
 
 F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
 
 FRINGED = ("bob01", "bob02", "braid01", "short03")
 """Styles whose fringe hangs over an eye unless trimmed."""
@@ -35,12 +36,15 @@ class HairStyle:
 
 def axis_scale(mesh: HairMesh, verts: F32) -> F32:
     """Scale (3,) of a style's offsets on a morphed body."""
-    return np.array([abs(verts[int(a), k] - verts[int(b), k]) / c for k, (a, b, c) in enumerate(mesh.scale)], np.float32)
+    return np.array(
+        [abs(verts[int(a), k] - verts[int(b), k]) / c for k, (a, b, c) in enumerate(mesh.scale)], np.float32
+    )
 
 
 def hair_positions(mesh: HairMesh, verts: F32, scale: F32, volume: float) -> F32:
     """Hair vertices (n, 3) on a body: `volume` shrinks or fluffs the distance from the scalp."""
-    return (verts[mesh.index] * mesh.weight[..., None]).sum(1) + mesh.offset * scale * np.float32(volume)
+    bound = (verts[mesh.index] * mesh.weight[..., None]).sum(1)
+    return np.asarray(bound + mesh.offset * scale * np.float32(volume), np.float32)
 
 
 @lru_cache(maxsize=16)
@@ -53,14 +57,17 @@ def hair_style(kit: Kit, style: str) -> HairStyle:
     side = np.array([1.0, 0.0, 0.0], np.float32)
     front = np.cross(side, pole)
     rel = points - _CENTRE
-    turns = np.arctan2(rel @ side, rel @ front) / (2 * np.pi)
+    turns: F32 | F64 = np.arctan2(rel @ side, rel @ front) / (2 * np.pi)
     radius = np.linalg.norm(rel, axis=1)
-    down = np.arccos(np.clip((rel @ pole) / (radius + 1e-6), -1, 1)) + np.clip(_CENTRE[1] - 0.6 - points[:, 1], 0, None)
+    down = np.arccos(np.clip((rel @ pole) / (radius + 1e-6), -1, 1)) + np.clip(
+        _CENTRE[1] - 0.6 - points[:, 1], 0, None
+    )
     if style in _POLE:  # the tail hangs: strands run straight down again
         hang = smoothstep(7.0, 6.6, points[:, 1]) * smoothstep(0.1, -0.3, points[:, 2])
-        turns = turns * (1 - hang) + hang * points[:, 0] / 2.0
+        turns = np.asarray(turns * (1 - hang) + hang * points[:, 0] / 2.0)
     corner = turns[mesh.tri].astype(np.float32)
-    corner = corner[:, :1] + (corner - corner[:, :1] + 0.5) % 1.0 - 0.5
+    first = corner[:, :1]
+    corner = np.asarray(first + (corner - first + 0.5) % 1.0 - 0.5, np.float32)  # no jump inside a triangle
     strand = np.stack([corner, down[mesh.tri].astype(np.float32)], -1)
     edge = _border_distance(points, mesh.tri)
     if style.startswith("afro"):  # hundreds of small curled sheets: cut, they would look like shingles
@@ -68,8 +75,10 @@ def hair_style(kit: Kit, style: str) -> HairStyle:
     if style in FRINGED:
         x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
         inside = np.minimum.reduce([7.66 - y, (0.70 - x) * 0.9, (z - 0.45) * 0.9, y - 5.9])
-        edge = np.minimum(edge, 0.6 - inside / 0.07)
-    return HairStyle(mesh, points, np.ascontiguousarray(strand), np.ascontiguousarray(edge[mesh.tri], np.float32))
+        edge = np.asarray(np.minimum(edge, 0.6 - inside / 0.07), np.float32)
+    return HairStyle(
+        mesh, points, np.ascontiguousarray(strand), np.ascontiguousarray(edge[mesh.tri], np.float32)
+    )
 
 
 def _border_distance(points: F32, tri: NDArray[np.int32]) -> F32:
@@ -99,10 +108,10 @@ def _border_distance(points: F32, tri: NDArray[np.int32]) -> F32:
 def strand_noise(rng: np.random.Generator) -> F32:
     """Brightness of strands (256 along, 2048 across, 1) about 1, periodic."""
     field = 0.21 * noise(rng, 256, 2048, 4, 110, 2) + 0.15 * noise(rng, 256, 2048, 13, 160, 2)
-    return np.clip(1 + field, 0.35, 1.8)[..., None].astype(np.float32)
+    return np.asarray(np.clip(1 + field, 0.35, 1.8)[..., None], np.float32)
 
 
 def tip_table(rng: np.random.Generator) -> F32:
     """How far from a border each strand ends, (2048,) in 0..~0.9."""
     ragged = noise(rng, 8, 2048, 9, 50, 2)[0] * 0.20 + noise(rng, 8, 2048, 40, 50, 1)[0] * 0.14
-    return np.clip(0.34 + ragged, 0.02, 0.9).astype(np.float32)
+    return np.asarray(np.clip(0.34 + ragged, 0.02, 0.9), np.float32)

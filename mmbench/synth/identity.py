@@ -80,7 +80,8 @@ def parse_name(name: str) -> tuple[Group, int]:
         if group == known and number.isdigit():
             return known, int(number)
     raise RequestError(
-        f"{name!r} is not an identity.", f"Write GROUP-SEED, for example woman-03; groups: {', '.join(GROUPS)}."
+        f"{name!r} is not an identity.",
+        f"Write GROUP-SEED, for example woman-03; groups: {', '.join(GROUPS)}.",
     )
 
 
@@ -99,7 +100,7 @@ def blend(first: Identity, second: Identity, fraction: float) -> Identity:
         if isinstance(a, float):
             mixed[spec.name] = (1 - t) * a + t * b
         elif isinstance(a, tuple):
-            mixed[spec.name] = tuple((1 - t) * p + t * q for p, q in zip(a, b, strict=True))  # type: ignore[assignment]
+            mixed[spec.name] = tuple((1 - t) * p + t * q for p, q in zip(a, b, strict=True))
     bases = np.array(first.bases) * (1 - t) + np.array(second.bases) * t
     return replace(
         first,

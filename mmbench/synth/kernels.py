@@ -1,4 +1,5 @@
-"""The inner loops of the renderer compiled by numba. Imported only when numba is there; `raster` holds the numpy twins."""
+"""The inner loops of the renderer compiled by numba. Imported only when numba is there; `raster` holds the
+numpy twins."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class Kit:
     def turn_fraction(self) -> F32:
         """Share of the head's rotation each vertex follows, (V,): 0 at the chest, 1 on the head."""
         bones = np.array([0.0, 0.15, 0.4, 0.75, 1.0], np.float32)
-        return (self.arrays["neck_w"].astype(np.float32) / 255.0) @ bones
+        return np.asarray((self.arrays["neck_w"].astype(np.float32) / 255.0) @ bones, np.float32)
 
     def mask(self, name: str) -> F32:
         """Per-vertex mask in 0..1: lips, inside_mouth, ears or eyelids."""
@@ -97,7 +97,7 @@ class Kit:
 
     def joint(self, name: str, verts: F32) -> F32:
         """Position of a joint (3,) after morphing: the mean of its control vertices."""
-        return verts[self.arrays[f"ctl_joint-{name}"].astype(np.int64)].mean(0)
+        return np.asarray(verts[self.arrays[f"ctl_joint-{name}"].astype(np.int64)].mean(0), np.float32)
 
     def shape(self, name: str) -> tuple[I64, F32]:
         """Vertices (n,) and displacements (n, 3) in dm of one shape at weight 1."""
@@ -105,7 +105,9 @@ class Kit:
         ptr = self.arrays["morph_ptr"]
         rows = slice(int(ptr[row]), int(ptr[row + 1]))
         step = np.float32(self.arrays["morph_step"])
-        return self.arrays["morph_idx"][rows].astype(np.int64), self.arrays["morph_delta"][rows] * step
+        return self.arrays["morph_idx"][rows].astype(np.int64), self.arrays["morph_delta"][rows].astype(
+            np.float32
+        ) * step
 
     def morph(self, weights: dict[str, float]) -> F32:
         """The base with shapes added, (V, 3). Weights are additive; names must exist."""
@@ -117,7 +119,7 @@ class Kit:
 
     def landmarks(self, verts: F32) -> F32:
         """The 68 iBUG points in 3-D, (68, 3)."""
-        return (verts[self.landmark_index] * self.landmark_weight[..., None]).sum(1)
+        return np.asarray((verts[self.landmark_index] * self.landmark_weight[..., None]).sum(1), np.float32)
 
     def hair(self, style: str) -> HairMesh:
         """The mesh of a style in `hair_names`."""
@@ -157,8 +159,12 @@ def _load(path: Path) -> Kit:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError) as cause:
-        raise KitError(f"{path} is not a readable kit: {cause}.", "Rebuild it with `mmbench synth kit build`.") from cause
+        raise KitError(
+            f"{path} is not a readable kit: {cause}.", "Rebuild it with `mmbench synth kit build`."
+        ) from cause
     missing = {"verts", "tri", "morph_ptr", "lm68_idx", "hair_names"} - arrays.keys()
     if missing:
-        raise KitError(f"{path} lacks the arrays {sorted(missing)}.", "Rebuild it with `mmbench synth kit build`.")
+        raise KitError(
+            f"{path} lacks the arrays {sorted(missing)}.", "Rebuild it with `mmbench synth kit build`."
+        )
     return Kit(path, arrays)

@@ -41,14 +41,17 @@ _STEP = 0.001
 
 
 def build_kit(
-    source: Path | None = None, out: Path | None = None, folder: Path | None = None, progress: Progress | None = None
+    source: Path | None = None,
+    out: Path | None = None,
+    folder: Path | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Write the kit from an archive of its sources, or from downloads kept in `folder`; returns where it lies."""
     target = out or kit_path()
     arrays = make_kit(read_archive(source) if source is not None else download(folder, progress=progress))
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{os.getpid()}.npz")
-    np.savez_compressed(part, **arrays)
+    np.savez_compressed(part, allow_pickle=False, **arrays)
     part.replace(target)
     return target
 
@@ -99,7 +102,7 @@ def _faces(mesh: BaseMesh) -> NDArray[np.bool_]:
     corners = mesh.verts[mesh.faces]
     inside = ((corners[..., 1] > LOWEST) & (np.abs(corners[..., 0]) < WIDEST)).all(1)
     helpers = [group for group in PARTS.values() if group != "body"]
-    return ((mesh.group == "body") & inside) | np.isin(mesh.group, helpers)
+    return np.asarray(((mesh.group == "body") & inside) | np.isin(mesh.group, helpers), np.bool_)
 
 
 def _fans(quads: Array) -> Array:
@@ -132,7 +135,11 @@ def _bone_sum(weights: Mapping[str, list[list[float]]], bones: set[str], count: 
 
 
 def _neck(
-    rig: Mapping[str, Mapping[str, Any]], weights: Mapping[str, list[list[float]]], old: Array, count: int, in_body: Array
+    rig: Mapping[str, Mapping[str, Any]],
+    weights: Mapping[str, list[list[float]]],
+    old: Array,
+    count: int,
+    in_body: Array,
 ) -> NDArray[np.uint8]:
     """Share of torso, three neck bones and head per vertex; helpers (eyes, teeth, hair ...) follow the head alone."""
     head = _descendants(rig, "head")
@@ -150,11 +157,18 @@ def shape_files(paths: Mapping[str, bytes]) -> list[tuple[str, int, str]]:
     stem = {path: path.rsplit("/", 1)[1].removesuffix(".target") for path in targets}
     macro = [p for p in targets if p.count("/") == _TARGETS.count("/") + 1 and "/macrodetails/" in p]
     bases = [p for p in macro if not stem[p].startswith("universal")]
-    builds = ("averagemuscle-averageweight", "averagemuscle-maxweight", "averagemuscle-minweight", "maxmuscle-averageweight")
+    builds = (
+        "averagemuscle-averageweight",
+        "averagemuscle-maxweight",
+        "averagemuscle-minweight",
+        "maxmuscle-averageweight",
+    )
     universal = [p for p in macro if stem[p].startswith("universal") and stem[p].endswith(builds)]
     chosen = [(f"macro/{stem[p]}", 0, p) for p in [*bases, *universal]]
     for folder in _DETAILS:
-        inside = [p for p in targets if p.startswith(f"{_TARGETS}{folder}/") and not stem[p].startswith("asymm-")]
+        inside = [
+            p for p in targets if p.startswith(f"{_TARGETS}{folder}/") and not stem[p].startswith("asymm-")
+        ]
         chosen += [(f"detail/{stem[p]}", 1, p) for p in inside]
     for base in _EXPRESSION_BASES:
         inside = [p for p in targets if p.startswith(f"{_TARGETS}expression/units/{base}/")]
@@ -186,8 +200,13 @@ def _morphs(sources: Mapping[str, bytes], new: Array) -> dict[str, Array]:
 def _landmarks(new: Array) -> dict[str, Array]:
     """The project's own 68 points, kept by base-mesh vertex number in data/landmarks68.csv."""
     text = (files("mmbench.synth") / "data" / "landmarks68.csv").read_text(encoding="ascii")
-    rows = np.array([[float(v) for v in line.split(",")] for line in text.splitlines() if not line.startswith("#")])
-    return {"lm68_idx": new[rows[:, 1:4].astype(np.int64)].astype(np.uint16), "lm68_w": rows[:, 4:7].astype(np.float32)}
+    rows = np.array(
+        [[float(v) for v in line.split(",")] for line in text.splitlines() if not line.startswith("#")]
+    )
+    return {
+        "lm68_idx": new[rows[:, 1:4].astype(np.int64)].astype(np.uint16),
+        "lm68_w": rows[:, 4:7].astype(np.float32),
+    }
 
 
 def _mask(picture: bytes, arrays: Mapping[str, Array], count: int) -> NDArray[np.uint8]:

@@ -48,7 +48,8 @@ def _check(path: str, data: bytes, origin: str) -> bytes:
 
 
 def read_archive(archive: Path) -> dict[str, bytes]:
-    """The listed files out of a tar archive (any compression). Nothing is unpacked to disk; other members are ignored."""
+    """The listed files out of a tar archive (any compression). Nothing is unpacked to disk; other members
+    are ignored."""
     found: dict[str, bytes] = {}
     try:
         with tarfile.open(archive, "r:*") as box:
@@ -57,16 +58,23 @@ def read_archive(archive: Path) -> dict[str, bytes]:
                 if name not in listed() or not member.isfile():
                     continue
                 if member.size > _LARGEST:
-                    raise KitError(f"{archive}: {name} has {member.size} bytes.", "This is not the kit's source archive.")
+                    raise KitError(
+                        f"{archive}: {name} has {member.size} bytes.", "This is not the kit's source archive."
+                    )
                 stream = box.extractfile(member)
                 if stream is not None:
                     found[name] = _check(name, stream.read(), str(archive))
     except (OSError, tarfile.TarError, EOFError) as cause:
-        raise KitError(f"{archive} cannot be read as a tar archive: {cause}.", "Give the archive of the CC0 files.") from cause
+        raise KitError(
+            f"{archive} cannot be read as a tar archive: {cause}.", "Give the archive of the CC0 files."
+        ) from cause
     missing = listed().keys() - found.keys()
     if missing:
         some = ", ".join(sorted(missing)[:3])
-        raise KitError(f"{archive} lacks {len(missing)} of {len(listed())} files, for example {some}.", "Give the full archive.")
+        raise KitError(
+            f"{archive} lacks {len(missing)} of {len(listed())} files, for example {some}.",
+            "Give the full archive.",
+        )
     return found
 
 
@@ -76,7 +84,9 @@ def url_of(path: str, base: str = BASE_URL) -> str:
     return f"{base.rstrip('/')}/{repository}/{COMMITS[repository]}/{inner}"
 
 
-def download(folder: Path | None = None, base: str = BASE_URL, workers: int = 8, progress: Progress | None = None) -> dict[str, bytes]:
+def download(
+    folder: Path | None = None, base: str = BASE_URL, workers: int = 8, progress: Progress | None = None
+) -> dict[str, bytes]:
     """Fetch the listed files that `folder` (a cache) lacks and return all. Checked files are never fetched twice.
 
     Raises `KitError` when MMBENCH_OFFLINE is set, without network, or when a hash is wrong.
@@ -92,7 +102,10 @@ def download(folder: Path | None = None, base: str = BASE_URL, workers: int = 8,
         if here.is_file():
             return _check(path, here.read_bytes(), str(here))
         if os.environ.get("MMBENCH_OFFLINE", "") not in ("", "0"):
-            raise KitError(f"{path} is not in {store} and MMBENCH_OFFLINE forbids downloads.", "Unset it or use --source.")
+            raise KitError(
+                f"{path} is not in {store} and MMBENCH_OFFLINE forbids downloads.",
+                "Unset it or use --source.",
+            )
         arriving = here.with_name(here.name + ".new")
         try:
             fetch(url_of(path, base), arriving, limits)

@@ -13,7 +13,8 @@ from mmbench.synth.kit import Kit
 F64 = NDArray[np.float64]
 
 SKIN_RAMP = np.array([
-    [0.97, 0.83, 0.75], [0.93, 0.76, 0.66], [0.87, 0.67, 0.55], [0.77, 0.56, 0.43], [0.62, 0.43, 0.32], [0.47, 0.31, 0.23],
+    [0.97, 0.83, 0.75], [0.93, 0.76, 0.66], [0.87, 0.67, 0.55], [0.77, 0.56, 0.43], [0.62, 0.43, 0.32],
+    [0.47, 0.31, 0.23],
     [0.34, 0.22, 0.165],
 ])  # fmt: skip
 HAIR_COLOURS: dict[str, Rgb] = {
@@ -25,7 +26,9 @@ EYE_COLOURS: dict[str, Rgb] = {
     "brown": (0.36, 0.20, 0.10), "dark brown": (0.23, 0.125, 0.075), "hazel": (0.40, 0.30, 0.14),
     "green": (0.33, 0.42, 0.24), "blue": (0.30, 0.45, 0.62), "grey": (0.45, 0.50, 0.54),
 }  # fmt: skip
-LIPSTICKS = np.array([[0.70, 0.20, 0.22], [0.74, 0.36, 0.37], [0.60, 0.22, 0.27], [0.74, 0.42, 0.38], [0.62, 0.27, 0.25]])
+LIPSTICKS = np.array(
+    [[0.70, 0.20, 0.22], [0.74, 0.36, 0.37], [0.60, 0.22, 0.27], [0.74, 0.42, 0.38], [0.62, 0.27, 0.25]]
+)
 PAINTED_STYLES = ("bald", "balding", "thin", "buzz")
 
 
@@ -46,25 +49,55 @@ def _style(kit: Kit, group: Group, male: bool, years: float, coily: bool, rng: n
     elif group == "elderly man":
         chances = {"balding": 2.0, "bald": 0.8, "buzz": 1.0, "short01": 1.0, "short04": 1.0, "short02": 0.8}
     elif group == "elderly woman":
-        chances = {"short02": 0.8, "short01": 0.4, "bob01": 0.8, "bob02": 1.2, "ponytail01": 1.0, "afro01": 1.6, "long01": 0.3}
+        chances = {
+            "short02": 0.8,
+            "short01": 0.4,
+            "bob01": 0.8,
+            "bob02": 1.2,
+            "ponytail01": 1.0,
+            "afro01": 1.6,
+            "long01": 0.3,
+        }
     elif male:
         chances = {"short01": 1.0, "short04": 1.0, "short02": 0.9, "short03": 0.6, "buzz": 0.8}
         if years > 28:
             chances |= {"bald": 0.6, "balding": 0.5}
     elif group == "girl":
-        chances = {"long01": 1.3, "bob01": 1.2, "bob02": 1.2, "ponytail01": 0.7, "braid01": 0.6, "short02": 0.3}
+        chances = {
+            "long01": 1.3,
+            "bob01": 1.2,
+            "bob02": 1.2,
+            "ponytail01": 0.7,
+            "braid01": 0.6,
+            "short02": 0.3,
+        }
     else:
-        chances = {"long01": 1.0, "ponytail01": 1.2, "bob01": 1.0, "bob02": 1.0, "braid01": 0.8, "short02": 0.6}
+        chances = {
+            "long01": 1.0,
+            "ponytail01": 1.2,
+            "bob01": 1.0,
+            "bob02": 1.0,
+            "braid01": 0.8,
+            "short02": 0.6,
+        }
     if coily and group in ("man", "woman", "boy", "girl"):
         chances["afro01"] = 1.5
     return _pick(rng, {n: p for n, p in chances.items() if n in kit.hair_names or n in PAINTED_STYLES})
 
 
-def sample_look(kit: Kit, group: Group, male: bool, years: float, bases: F64, rng: np.random.Generator) -> Appearance:
+def sample_look(
+    kit: Kit, group: Group, male: bool, years: float, bases: F64, rng: np.random.Generator
+) -> Appearance:
     """The appearance of one identity; `bases` are the shape bases' shares, with which tones correlate loosely."""
     first, second, third = (float(b) for b in bases)
     child, woman = years < 14, not male and years > 16
-    darkness = float(np.clip(third * rng.uniform(0.55, 0.95) + second * rng.uniform(0.10, 0.42) + first * rng.uniform(0, 0.28), 0, 1))
+    darkness = float(
+        np.clip(
+            third * rng.uniform(0.55, 0.95) + second * rng.uniform(0.10, 0.42) + first * rng.uniform(0, 0.28),
+            0,
+            1,
+        )
+    )
     step = min(int(darkness * 6), 5)
     skin = SKIN_RAMP[step] * (1 - (darkness * 6 - step)) + SKIN_RAMP[step + 1] * (darkness * 6 - step)
     skin = skin * (1 + rng.normal(0, [0.012, 0.012, 0.03])) * rng.uniform(0.96, 1.03)
@@ -132,8 +165,13 @@ def sample_look(kit: Kit, group: Group, male: bool, years: float, bases: F64, rn
         hairline=float(rng.normal(0, 0.05)),
         strand_depth=float(rng.uniform(0.8, 1.2)),
         brow=_rgb(brow, 0.03, 0.8),
-        brow_thick=float(rng.uniform(0.018, 0.042)) * (1.15 if male else 0.85) * (0.75 if child else 1) * (0.85 if years < 3 else 1),
-        brow_density=float(rng.uniform(0.6, 1)) * (0.45 if years < 3 else 0.72 if child else 1) * (0.65 if years > 62 and not male else 0.8 if years > 62 else 1),
+        brow_thick=float(rng.uniform(0.018, 0.042))
+        * (1.15 if male else 0.85)
+        * (0.75 if child else 1)
+        * (0.85 if years < 3 else 1),
+        brow_density=float(rng.uniform(0.6, 1))
+        * (0.45 if years < 3 else 0.72 if child else 1)
+        * (0.65 if years > 62 and not male else 0.8 if years > 62 else 1),
         brow_arch=float(rng.normal(0.005, 0.009)),
         brow_tilt=float(rng.normal(-0.010, 0.011)),
         brow_height=float(rng.normal(0.012, 0.012)),

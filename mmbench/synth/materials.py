@@ -31,7 +31,9 @@ def surface(staged: Staged) -> tuple[Surface, NDArray[np.bool_]]:
     corners = made.tri[triangles]
     weights = staged.perspective(triangles, staged.buffer.bary[hit])
     normals = vertex_normals(staged.vertices, made.tri)
-    packed = np.concatenate([normals, staged.vertices, made.canonical, made.masks, person.occlusion[:, None]], 1)
+    packed = np.concatenate(
+        [normals, staged.vertices, made.canonical, made.masks, person.occlusion[:, None]], 1
+    )
     values = gather(corners, weights, packed)
     part = made.part[triangles]
     n = len(part)
@@ -72,7 +74,9 @@ def surface(staged: Staged) -> tuple[Surface, NDArray[np.bool_]]:
     return out, hit
 
 
-def _skin(out: Surface, rows: I64, canonical: F32, masks: F32, person: Person, clothes: Clothes, head: F32) -> None:
+def _skin(
+    out: Surface, rows: I64, canonical: F32, masks: F32, person: Person, clothes: Clothes, head: F32
+) -> None:
     look = person.identity.look
     u, v = uv(canonical)
     texel = bilinear(person.texture, u, v)
@@ -131,7 +135,8 @@ def _eye(out: Surface, rows: I64, d: F32, person: Person, side: int, staged: Sta
     look = person.identity.look
     angle = np.arccos(np.clip(d[:, 2], -1, 1))
     r = angle / look.iris_radius
-    fibres = bilinear(person.iris, np.arctan2(d[:, 1], d[:, 0]) / np.float32(2 * np.pi) + np.float32(0.5), np.clip(r, 0, 1))
+    around = np.asarray(np.arctan2(d[:, 1], d[:, 0]) / np.float32(2 * np.pi) + np.float32(0.5), np.float32)
+    fibres = bilinear(person.iris, around, np.asarray(np.clip(r, 0, 1), np.float32))
     iris = linear(look.iris) * (1 + 0.22 * fibres) * (1.25 - 0.5 * np.abs(r - 0.55))[:, None]
     iris = iris * (1.12 - 0.30 * d[:, 1:2] / look.iris_radius)  # light falls through to the lower half
     iris = iris * (1 - 0.72 * smoothstep(0.80, 1.0, r)[:, None])
@@ -171,10 +176,14 @@ def _hair(out: Surface, triangles: I64, weights: F32, person: Person, middle: F3
         colour = colour * (1 + 0.5 * (streak - 0.5))[:, None]
     edge = (weights * style.edge[own]).sum(1)
     colour = colour * (0.80 + 0.20 * smoothstep(0.2, 0.9, edge))[:, None]
-    if curly:  # hundreds of tiny sheets: lit one by one they would look like shingles, so light the whole volume
+    if (
+        curly
+    ):  # hundreds of tiny sheets: lit one by one they would look like shingles, so light the whole volume
         place = out.position[out.hair]
         out.hair_tint = out.hair_tint * np.float32(0.15)
-        out.normal[out.hair] = unit(unit(place - middle) + np.float32(0.55) * _curls(place / person.framing[0]))
+        out.normal[out.hair] = unit(
+            unit(place - middle) + np.float32(0.55) * _curls(place / person.framing[0])
+        )
         out.occlusion[out.hair] = np.clip(0.75 + 0.25 * out.occlusion[out.hair], 0, 1)
     out.albedo[out.hair] = colour
     out.gloss[out.hair] = 0
@@ -183,4 +192,11 @@ def _hair(out: Surface, triangles: I64, weights: F32, person: Person, middle: F3
 def _curls(p: F32) -> F32:
     """A bumpy direction field for tight curls, from positions in head heights."""
     q = p * np.float32(46)
-    return np.stack([np.sin(q[:, 1] + 2 * np.sin(q[:, 2])), np.sin(q[:, 2] + 2 * np.sin(q[:, 0])), np.sin(q[:, 0] + 2 * np.sin(q[:, 1]))], 1)
+    return np.stack(
+        [
+            np.sin(q[:, 1] + 2 * np.sin(q[:, 2])),
+            np.sin(q[:, 2] + 2 * np.sin(q[:, 0])),
+            np.sin(q[:, 0] + 2 * np.sin(q[:, 1])),
+        ],
+        1,
+    )

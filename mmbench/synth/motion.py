@@ -1,7 +1,7 @@
 """Motions as closed-form curves of time: the exact state of every frame, with a settable amplitude.
 
-Amplitude 1 is a lively natural motion; 0 leaves the starting pose. Every curve is a function of clip time 0..1, so frame
-count and rate do not change the path. `MOTIONS` lists what each does.
+Amplitude 1 is a lively natural motion; 0 leaves the starting pose. Every curve is a function of clip time
+0..1, so frame count and rate do not change the path. `MOTIONS` lists what each does.
 """
 
 from __future__ import annotations
@@ -17,7 +17,20 @@ from mmbench.synth.expression import Expression
 from mmbench.synth.person import Gaze, Pose
 from mmbench.synth.scene import State
 
-Motion = Literal["static", "nod", "shake", "turn", "smile", "talk", "blink", "sway", "look", "camera-pan", "camera-zoom", "mixed"]
+Motion = Literal[
+    "static",
+    "nod",
+    "shake",
+    "turn",
+    "smile",
+    "talk",
+    "blink",
+    "sway",
+    "look",
+    "camera-pan",
+    "camera-zoom",
+    "mixed",
+]
 MOTIONS: tuple[Motion, ...] = get_args(Motion)
 """static nothing; nod, shake, turn the head; smile, talk, blink the face; sway the person moves sideways; look head and
 eyes wander; camera-pan and camera-zoom move the camera alone, the face rigid; mixed a bit of everything natural."""
@@ -68,11 +81,16 @@ def _talk(s: State, t: float, a: float, start: Start) -> State:
     beat = _wave(t, 3.1, 2 * start.phase)
     jaw = max(0.0, 0.26 + 0.22 * _wave(t, 5, start.phase) + 0.12 * _wave(t, 8.3))
     face = Expression(
-        open=a * jaw, pucker=0.4 * a * max(0.0, beat), wide=0.4 * a * max(0.0, -beat), brow_up=0.35 * a * max(0.0, _wave(t, 1))
+        open=a * jaw,
+        pucker=0.4 * a * max(0.0, beat),
+        wide=0.4 * a * max(0.0, -beat),
+        brow_up=0.35 * a * max(0.0, _wave(t, 1)),
     )
     blink = _blink(t, (start.blink_at,)) if a > 0 else 0.0
     face = replace(face, blink_left=blink, blink_right=blink)
-    return _turned(replace(s, expression=face), yaw=3 * a * _wave(t, 1.3, start.phase), pitch=2 * a * _wave(t, 1.9))
+    return _turned(
+        replace(s, expression=face), yaw=3 * a * _wave(t, 1.3, start.phase), pitch=2 * a * _wave(t, 1.9)
+    )
 
 
 def _blinking(s: State, t: float, a: float, start: Start) -> State:
@@ -82,12 +100,17 @@ def _blinking(s: State, t: float, a: float, start: Start) -> State:
 
 def _sway(s: State, t: float, a: float, start: Start) -> State:
     step = 0.16 * a * start.side * _wave(t, 1, start.phase)
-    return _turned(replace(s, shift=(step, 0.02 * a * _wave(t, 2))), roll=2.5 * a * start.side * _wave(t, 1, start.phase + 0.5))
+    return _turned(
+        replace(s, shift=(step, 0.02 * a * _wave(t, 2))),
+        roll=2.5 * a * start.side * _wave(t, 1, start.phase + 0.5),
+    )
 
 
 def _look(s: State, t: float, a: float, start: Start) -> State:
     gaze = Gaze(9 * a * _wave(t, 1, start.phase), 3 * a * _wave(t, 1.6))
-    return _turned(replace(s, gaze=gaze), yaw=11 * a * _wave(t, 1, start.phase - 0.6), pitch=4 * a * _wave(t, 1.6, -0.6))
+    return _turned(
+        replace(s, gaze=gaze), yaw=11 * a * _wave(t, 1, start.phase - 0.6), pitch=4 * a * _wave(t, 1.6, -0.6)
+    )
 
 
 def _camera_pan(s: State, t: float, a: float, start: Start) -> State:
@@ -102,11 +125,21 @@ def _mixed(s: State, t: float, a: float, start: Start) -> State:
     grin = 0.75 * a * float(smoothstep(0.15, 0.55, t))
     lid = _blink(t, (start.blink_at,)) if a > 0 else 0.0
     jaw = 0.22 * a * max(0.0, _wave(t, 3, start.phase))
-    face = Expression(smile=grin, teeth=0.35 * grin, open=jaw, brow_up=0.3 * a * max(0, _wave(t, 1)), blink_left=lid, blink_right=lid)
+    face = Expression(
+        smile=grin,
+        teeth=0.35 * grin,
+        open=jaw,
+        brow_up=0.3 * a * max(0, _wave(t, 1)),
+        blink_left=lid,
+        blink_right=lid,
+    )
     s = replace(s, expression=face, gaze=Gaze(4 * a * _wave(t, 1, start.phase), 0.0))
     s = replace(s, shift=(0.05 * a * start.side * _wave(t, 1, 0.7), 0.0))
     return _turned(
-        s, yaw=start.side * 13 * a * _wave(t, 1, start.phase), pitch=6 * a * _wave(t, 1.5), roll=3.5 * a * _wave(t, 1, 1.0)
+        s,
+        yaw=start.side * 13 * a * _wave(t, 1, start.phase),
+        pitch=6 * a * _wave(t, 1.5),
+        roll=3.5 * a * _wave(t, 1, 1.0),
     )
 
 
@@ -122,10 +155,14 @@ def start_of(motion: Motion, seed: int) -> Start:
     pose = Pose(float(rng.uniform(-8, 8)), float(rng.uniform(-4, 4)), float(rng.uniform(-3, 3)))
     if motion in ("static", "camera-pan", "camera-zoom"):
         pose = Pose()
-    return Start(pose, float(rng.uniform(0, 2 * np.pi)), int(rng.choice([-1, 1])), float(rng.uniform(0.2, 0.7)))
+    return Start(
+        pose, float(rng.uniform(0, 2 * np.pi)), int(rng.choice([-1, 1])), float(rng.uniform(0.2, 0.7))
+    )
 
 
-def trajectory(motion: Motion, frames: int, seed: int = 0, amplitude: float = 1.0, start: Start | None = None) -> list[State]:
+def trajectory(
+    motion: Motion, frames: int, seed: int = 0, amplitude: float = 1.0, start: Start | None = None
+) -> list[State]:
     """The state of every frame. `start` overrides the rest pose and phases that `seed` would draw."""
     begin = start or start_of(motion, seed)
     states = []
@@ -152,7 +189,8 @@ def perform(parts: Sequence[tuple[Motion, float]], frames: int, seed: int = 0) -
 
 
 def tremble(states: list[State], seed: int, degrees: float = 5.0, shift: float = 0.012) -> list[State]:
-    """Frame-to-frame tremor on top: independent normal head angles (degrees) and shifts (head heights) in every frame."""
+    """Frame-to-frame tremor on top: independent normal head angles (degrees) and shifts (head heights) in
+    every frame."""
     rng = np.random.default_rng([seed, 41])
     shaken = []
     for state in states:

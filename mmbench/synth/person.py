@@ -1,4 +1,5 @@
-"""A person: geometry, textures and occlusion of one identity, built once (about a second) and then posed for each frame."""
+"""A person: geometry, textures and occlusion of one identity, built once (about a second) and then posed
+for each frame."""
 
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ class Person:
 
     `neutral` (V_body, 3) with clothes puffed out; `units` (len(UNITS), V_body, 3) expression displacements at weight 1;
     `eyes` per side (centre (3,), radius); `closing` blink weights left, right; `texture` from `skin.paint_skin`;
-    `occlusion` (V,) share of open sky; `face_scale` about 1 for an adult; `framing` chin-to-crown height and its middle, dm.
+    `occlusion` (V,) share of open sky; `face_scale` about 1 for an adult; `framing` chin-to-crown height
+    and its middle, dm.
     """
 
     kit: Kit
@@ -72,7 +74,9 @@ class Person:
         """The 68 iBUG points (68, 3) of posed vertices."""
         return self.kit.landmarks(vertices)
 
-    def vertices(self, expression: Expression = NEUTRAL, gaze: Gaze | None = None, pose: Pose | None = None) -> F32:
+    def vertices(
+        self, expression: Expression = NEUTRAL, gaze: Gaze | None = None, pose: Pose | None = None
+    ) -> F32:
         """Posed vertices (V, 3), float32 dm. Head and neck turn about a pivot at the neck's top, the chest stays."""
         gaze, pose = gaze or Gaze(), pose or Pose()
         skin = self.neutral.copy()
@@ -85,7 +89,9 @@ class Person:
             cornea = radius * (1 + 0.07 * np.exp(-(((1 - d[:, 2]) / 0.09) ** 2)))
             parts.append((centre + (d * cornea[:, None]) @ turned.T).astype(np.float32))
         if self.body.style is not None:
-            parts.append(hair_positions(self.body.style.mesh, skin, self.hair_scale, self.identity.look.hair_volume))
+            parts.append(
+                hair_positions(self.body.style.mesh, skin, self.hair_scale, self.identity.look.hair_volume)
+            )
         matrix = rotation(pose.yaw, pose.pitch, pose.roll)
         pivot = np.array([0, -0.35 * self.face_scale, -0.05], np.float32)
         return turn_partly(np.concatenate(parts), self.body.share, pivot, matrix)
@@ -188,7 +194,8 @@ def blend_people(first: Person, second: Person, fraction: float) -> Person:
     """
     if first.body is not second.body:
         raise RequestError(
-            "Two people with different hair meshes cannot be blended.", "Build the second with `wear_style(kit, ...)`."
+            "Two people with different hair meshes cannot be blended.",
+            "Build the second with `wear_style(kit, ...)`.",
         )
     t = np.float32(fraction)
 
@@ -205,7 +212,10 @@ def blend_people(first: Person, second: Person, fraction: float) -> Person:
         neutral=mix(first.neutral, second.neutral),
         units=mix(first.units, second.units),
         eyes=(eyes[0], eyes[1]),
-        closing=(mix_number(first.closing[0], second.closing[0]), mix_number(first.closing[1], second.closing[1])),
+        closing=(
+            mix_number(first.closing[0], second.closing[0]),
+            mix_number(first.closing[1], second.closing[1]),
+        ),
         texture=mix(first.texture, second.texture),
         occlusion=mix(first.occlusion, second.occlusion),
         hair_scale=mix(first.hair_scale, second.hair_scale),

@@ -27,7 +27,9 @@ def develop(staged: Staged, rng: np.random.Generator) -> Picture:
     """Shade a frame staged at the scene's supersampling."""
     scene, samples = staged.scene, staged.scene.samples
     seen, hit = surface(staged)
-    image = paint_wall(scene.backdrop, camera(staged.person, scene, staged.state))  # out of focus: one sample will do
+    image = paint_wall(
+        scene.backdrop, camera(staged.person, scene, staged.state)
+    )  # out of focus: one sample will do
     if samples > 1:
         image = image.repeat(samples, 0).repeat(samples, 1)
     image[hit] = shade(scene.light, seen, key_light(staged, seen))
@@ -55,7 +57,9 @@ def _lashes(image: F32, staged: Staged) -> None:
     corners = tri[strip.tri[over]]
     reach = (strip.bary[over] * made.lash_reach[corners]).sum(1)
     alpha = person.identity.look.lashes * 0.62 * np.clip(1 - reach, 0, 1) ** 0.8
-    size = np.linalg.norm(staged.pixels[person.kit.landmark_index[36, 0]] - staged.pixels[person.kit.landmark_index[45, 0]])
+    size = np.linalg.norm(
+        staged.pixels[person.kit.landmark_index[36, 0]] - staged.pixels[person.kit.landmark_index[45, 0]]
+    )
     parted = np.clip((size / staged.scene.samples - 60) / 120, 0, 1)
     if parted > 0:
         x = (strip.bary[over] * made.canonical[corners][..., 0]).sum(1)

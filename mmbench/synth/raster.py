@@ -24,7 +24,8 @@ _CHUNK = 3_000_000  # fragments tested at once by the numpy rasteriser
 
 @dataclass(frozen=True)
 class GBuffer:
-    """`tri` (H, W) int32, -1 where nothing; `bary` (H, W, 3) screen-space weights; `depth` (H, W), inf where nothing."""
+    """`tri` (H, W) int32, -1 where nothing; `bary` (H, W, 3) screen-space weights; `depth` (H, W), inf
+    where nothing."""
 
     tri: I32
     bary: F32
@@ -54,7 +55,13 @@ def default_backend() -> Backend:
 
 
 def rasterise(
-    xy: F32, key: F32, tri: I32, height: int, width: int, cut: CutOut | None = None, backend: Backend | None = None
+    xy: F32,
+    key: F32,
+    tri: I32,
+    height: int,
+    width: int,
+    cut: CutOut | None = None,
+    backend: Backend | None = None,
 ) -> GBuffer:
     """Visible triangle per pixel. `xy` (V, 2) pixels, `key` (V,) smaller is nearer and linear over the screen."""
     ids = np.full((height, width), -1, np.int32)
@@ -66,11 +73,14 @@ def rasterise(
         empty = np.zeros((1, 3), np.float32)
         coord, edge, table = (cut.coord, cut.edge, cut.table) if cut else (empty, empty, empty[0])
         kernels.fill(
-            np.ascontiguousarray(xy, np.float32), np.ascontiguousarray(key, np.float32), np.ascontiguousarray(tri, np.int32),
+            np.ascontiguousarray(xy, np.float32), np.ascontiguousarray(key, np.float32),
+            np.ascontiguousarray(tri, np.int32),
             height, width, ids, bary, depth, cut is not None, coord, edge, table,
         )  # fmt: skip
     else:
-        _rasterise_numpy(xy, key, tri, cut, ids.reshape(-1), bary.reshape(-1, 3), depth.reshape(-1), height, width)
+        _rasterise_numpy(
+            xy, key, tri, cut, ids.reshape(-1), bary.reshape(-1, 3), depth.reshape(-1), height, width
+        )
     return GBuffer(ids, bary, depth)
 
 
@@ -96,8 +106,12 @@ def _rasterise_numpy(
             t = members[start : start + step]
             px, py = left[t][:, None] + ox, top[t][:, None] + oy
             cx, cy, inv = px + 0.5, py + 0.5, 1.0 / area[t][:, None]
-            b0 = ((x[t, 1, None] - cx) * (y[t, 2, None] - cy) - (x[t, 2, None] - cx) * (y[t, 1, None] - cy)) * inv
-            b1 = ((x[t, 2, None] - cx) * (y[t, 0, None] - cy) - (x[t, 0, None] - cx) * (y[t, 2, None] - cy)) * inv
+            b0 = (
+                (x[t, 1, None] - cx) * (y[t, 2, None] - cy) - (x[t, 2, None] - cx) * (y[t, 1, None] - cy)
+            ) * inv
+            b1 = (
+                (x[t, 2, None] - cx) * (y[t, 0, None] - cy) - (x[t, 0, None] - cx) * (y[t, 2, None] - cy)
+            ) * inv
             inside = (b0 >= -1e-5) & (b1 >= -1e-5) & (1 - b0 - b1 >= -1e-5)
             inside &= (px <= right[t][:, None]) & (py <= bottom[t][:, None])
             r, c = np.nonzero(inside)
@@ -140,7 +154,9 @@ def bilinear(texture: F32, u: F32, v: F32, backend: Backend | None = None) -> F3
         from mmbench.synth import kernels
 
         out = np.empty((len(u), texture.shape[2]), np.float32)
-        kernels.bilinear(texture, np.ascontiguousarray(u, np.float32), np.ascontiguousarray(v, np.float32), out)
+        kernels.bilinear(
+            texture, np.ascontiguousarray(u, np.float32), np.ascontiguousarray(v, np.float32), out
+        )
         return out
     height, width, _ = texture.shape
     x = np.clip(u * width - 0.5, 0, width - 1.001)
@@ -149,7 +165,7 @@ def bilinear(texture: F32, u: F32, v: F32, backend: Backend | None = None) -> F3
     fx, fy = (x - i)[:, None], (y - j)[:, None]
     upper = texture[j, i] * (1 - fx) + texture[j, i + 1] * fx
     lower = texture[j + 1, i] * (1 - fx) + texture[j + 1, i + 1] * fx
-    return (upper * (1 - fy) + lower * fy).astype(np.float32)
+    return np.asarray(upper * (1 - fy) + lower * fy, np.float32)
 
 
 def vertex_normals(verts: F32, tri: I32, backend: Backend | None = None) -> F32:
@@ -163,10 +179,12 @@ def vertex_normals(verts: F32, tri: I32, backend: Backend | None = None) -> F32:
     face = np.cross(verts[tri[:, 1]] - verts[tri[:, 0]], verts[tri[:, 2]] - verts[tri[:, 0]])
     flat = tri.ravel()
     total = np.stack([np.bincount(flat, np.repeat(face[:, k], 3), minlength=len(verts)) for k in range(3)], 1)
-    return (total / (np.linalg.norm(total, axis=1, keepdims=True) + 1e-12)).astype(np.float32)
+    return np.asarray(total / (np.linalg.norm(total, axis=1, keepdims=True) + 1e-12), np.float32)
 
 
-def shadow_share(depth_map: F32, x: F32, y: F32, z: F32, bias: F32, reach: float, backend: Backend | None = None) -> F32:
+def shadow_share(
+    depth_map: F32, x: F32, y: F32, z: F32, bias: F32, reach: float, backend: Backend | None = None
+) -> F32:
     """Light share 0..1 of points by a 3x3 look into a square depth map, `reach` texels apart: (N,)."""
     if (backend or default_backend()) == "numba":
         from mmbench.synth import kernels

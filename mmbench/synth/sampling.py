@@ -17,7 +17,16 @@ from mmbench.synth.looks import sample_look
 
 ASYMMETRIES = tuple(
     f"{place}-{k}"
-    for place, count in (("brown", 2), ("cheek", 2), ("eye", 8), ("jaw", 3), ("mouth", 2), ("nose", 4), ("temple", 2), ("top", 2))
+    for place, count in (
+        ("brown", 2),
+        ("cheek", 2),
+        ("eye", 8),
+        ("jaw", 3),
+        ("mouth", 2),
+        ("nose", 4),
+        ("temple", 2),
+        ("top", 2),
+    )
     for k in range(1, count + 1)
 )
 HEAD_SHAPES = ("diamond", "invertedtriangular", "oval", "rectangular", "round", "square", "triangular")
@@ -26,7 +35,8 @@ HEAD_SHAPES = ("diamond", "invertedtriangular", "oval", "rectangular", "round", 
 PAIRS: dict[str, tuple[str, str]] = {
     **{f"cheek-{n}": ("decr", "incr") for n in ("bones", "inner", "volume")},
     "cheek-trans": ("down", "up"),
-    **{f"chin-{n}": ("decr", "incr") for n in ("bones", "cleft", "height", "jaw-drop", "prognathism", "prominent", "width")},
+    **{f"chin-{n}": ("decr", "incr") for n in ("bones", "cleft", "height", "jaw-drop", "prognathism",
+        "prominent", "width")},
     **{f"ear-{n}": ("decr", "incr") for n in ("scale", "wing", "lobe", "flap")},
     "ear-trans": ("down", "up"),
     "eyebrows-angle": ("down", "up"),
@@ -64,7 +74,8 @@ TELLING = {
     "nose-trans", "head-scale-horiz", "head-scale-vert", "chin-height", "chin-width", "head-fat", "cheek-volume",
 }  # fmt: skip
 DAMPED = {
-    "mouth-laugh-lines": 0.5, "eye-bag": 0.5, "head-age": 0.4, "neck-double": 0.4, "eye-height1": 0.5, "eye-height2": 0.5,
+    "mouth-laugh-lines": 0.5, "eye-bag": 0.5, "head-age": 0.4, "neck-double": 0.4, "eye-height1": 0.5,
+    "eye-height2": 0.5,
     "eye-height3": 0.5, "head-scale-vert": 0.7, "head-scale-horiz": 0.8, "head-scale-depth": 0.5, "chin-bones": 0.7,
     "mouth-angles": 0.6, "nose-septumangle": 0.6, "mouth-scale-depth": 0.5, "eyebrows-angle": 0.6,
     "mouth-dimples": 0.5, "forehead-scale-vert": 0.25, "forehead-nubian": 0.4, "forehead-temple": 0.6,
@@ -85,11 +96,13 @@ TEMPLATE: dict[Group, dict[str, float]] = {
     "woman": {"mouth-scale-horiz": 0.12, "eye-scale": 0.15, "mouth-upperlip-volume": 0.15, "chin-width": -0.1},
     "elderly man": {"mouth-scale-horiz": 0.15, "mouth-upperlip-volume": -0.2, "ear-scale": 0.25},
     "elderly woman": {
-        "mouth-scale-horiz": 0.12, "mouth-upperlip-volume": 0.05, "eye-scale": 0.2, "chin-width": -0.25, "chin-bones": -0.2,
+        "mouth-scale-horiz": 0.12, "mouth-upperlip-volume": 0.05, "eye-scale": 0.2, "chin-width": -0.25,
+        "chin-bones": -0.2,
         "cheek-bones": 0.15, "neck-scale-horiz": -0.2, "head-age": -0.15,
     },
     "boy": {"eye-scale": 0.35, "nose-scale-vert": -0.1, "neck-scale-horiz": -0.2, "head-fat": 0.05},
-    "girl": {"eye-scale": 0.4, "nose-scale-vert": -0.15, "neck-scale-horiz": -0.25, "chin-width": -0.1, "nose-scale-horiz": -0.1},
+    "girl": {"eye-scale": 0.4, "nose-scale-vert": -0.15, "neck-scale-horiz": -0.25, "chin-width": -0.1,
+    "nose-scale-horiz": -0.1},
     "baby": {"eye-scale": 0.4, "mouth-scale-horiz": 0.1},
 }  # fmt: skip
 
@@ -130,7 +143,11 @@ def _ages(group: Group, rng: np.random.Generator) -> tuple[dict[str, float], flo
 
 
 def _macros(
-    male: bool, ages: dict[str, float], years: float, bases: np.ndarray[tuple[int], np.dtype[np.float64]], rng: np.random.Generator
+    male: bool,
+    ages: dict[str, float],
+    years: float,
+    bases: np.ndarray[tuple[int], np.dtype[np.float64]],
+    rng: np.random.Generator,
 ) -> dict[str, float]:
     """Weights over base x sex x age (each summing to one) and over muscle and weight."""
     fat = float(np.clip(rng.normal(0.15 if years < 2 else 0, 0.4), -0.8, 0.8))

@@ -51,7 +51,8 @@ class Backdrop:
 
 @dataclass(frozen=True)
 class Scene:
-    """Fixed for a clip. Sizes in pixels; `zoom` 1 shows head and shoulders, the head (chin to crown) 64 % of the height.
+    """Fixed for a clip. Sizes in pixels; `zoom` 1 shows head and shoulders, the head (chin to crown) 64 %
+    of the height.
 
     `grain` is the standard deviation of sensor noise (display units); `samples` the supersampling per axis.
     """
@@ -72,8 +73,8 @@ class State:
     heights; `zoom` multiplies the scene's."""
 
     expression: Expression = NEUTRAL
-    gaze: Gaze = Gaze()
-    pose: Pose = Pose()
+    gaze: Gaze = field(default_factory=Gaze)
+    pose: Pose = field(default_factory=Pose)
     zoom: float = 1.0
     pan: tuple[float, float] = (0.0, 0.0)
     shift: tuple[float, float] = (0.0, 0.0)
@@ -108,7 +109,8 @@ class Camera:
 
 
 def camera(person: Person, scene: Scene, state: State, samples: int = 1) -> Camera:
-    """The camera of a frame, at `samples` times the scene's resolution. At zoom 1 the head fills 64 % of the short side."""
+    """The camera of a frame, at `samples` times the scene's resolution. At zoom 1 the head fills 64 % of
+    the short side."""
     head, middle = person.framing
     away = 4.2 * head
     height, width = scene.height * samples, scene.width * samples

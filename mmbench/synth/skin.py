@@ -60,7 +60,11 @@ def paint_skin(frame: FaceFrame, identity: Identity) -> F32:
     _age(canvas, look)
     _marks(canvas, look)
     lips = _lips(canvas, look)
-    gloss = 0.15 + 0.10 * canvas.spot(0, 6.95, 0.13, 0.3) + 0.06 * smoothstep(7.45, 7.8, frame.y) * smoothstep(0.5, 0.2, canvas.ax)
+    gloss = (
+        0.15
+        + 0.10 * canvas.spot(0, 6.95, 0.13, 0.3)
+        + 0.06 * smoothstep(7.45, 7.8, frame.y) * smoothstep(0.5, 0.2, canvas.ax)
+    )
     gloss = np.clip(gloss + 0.22 * lips + 0.02 * canvas.noise(12, 12, 2), 0.03, 1) * look.oil
     beard = _beard(canvas, look)
     scalp = _scalp(canvas, look)
@@ -79,7 +83,11 @@ def _tone(c: Canvas, look: Appearance) -> None:
     c.colour *= 1 + m * (0.018 * c.noise(90, 90, 4)[..., None] + 0.010 * c.noise(6, 6, 2)[..., None])
     c.colour[..., 0] *= 1 + m * 0.006 * c.noise(50, 50, 3)
     c.colour[..., 2] *= 1 + m * 0.010 * c.noise(50, 50, 3)
-    red = 0.115 * c.spot(0.40, 6.93, 0.20, 0.19) + 0.09 * c.spot(0, 6.90, 0.14, 0.12) + 0.05 * c.spot(0, 6.25, 0.2, 0.12)
+    red = (
+        0.115 * c.spot(0.40, 6.93, 0.20, 0.19)
+        + 0.09 * c.spot(0, 6.90, 0.14, 0.12)
+        + 0.05 * c.spot(0, 6.25, 0.2, 0.12)
+    )
     red += 0.035 * c.spot(0.3, 7.22, 0.2, 0.1)
     flush = look.flush * (1 - 0.55 * look.darkness)
     c.colour *= 1 + flush * red[..., None] * np.array([0.35, -1.05, -0.85], np.float32)
@@ -88,7 +96,9 @@ def _tone(c: Canvas, look: Appearance) -> None:
     c.darken(0.09 * c.spot(0.30, 7.345, 0.18, 0.05), (0.8, 1.0, 1.0))
     c.darken(0.05 * c.spot(0.10, 7.25, 0.07, 0.10), (0.8, 1.0, 0.95))
     # Lid margins: a thin shade where the lids meet the eye, drawn out by liner.
-    c.darken((0.12 + 0.45 * look.liner) * smoothstep(0.5, 0.95, c.frame.lids) * c.spot(0.30, 7.30, 0.18, 0.035))
+    c.darken(
+        (0.12 + 0.45 * look.liner) * smoothstep(0.5, 0.95, c.frame.lids) * c.spot(0.30, 7.30, 0.18, 0.035)
+    )
     fold = np.exp(-((np.abs(ax - 0.20 - 0.10 * (6.9 - y) / 0.3) / 0.03) ** 2)) * ((y < 6.9) & (y > 6.6))
     c.darken((0.06 * (0.2 + 0.8 * look.wrinkles)) * fold.astype(np.float32))
     c.relief += 0.00025 * c.noise(2.2, 2.2, 2) + 0.00025 * c.noise(8, 8, 2)
@@ -99,14 +109,20 @@ def _age(c: Canvas, look: Appearance) -> None:
     if w > 0.02:
         sway = 0.03 * c.noise(120, 300, 2)
         for level in np.linspace(7.62, 8.0, 5) + c.rng.normal(0, 0.012, 5):
-            line = np.exp(-(((y - level - sway - 0.06 * (ax / 0.5) ** 2) / 0.009) ** 2)) * smoothstep(0.62, 0.3, ax)
+            line = np.exp(-(((y - level - sway - 0.06 * (ax / 0.5) ** 2) / 0.009) ** 2)) * smoothstep(
+                0.62, 0.3, ax
+            )
             c.crease(line * (0.6 + 0.4 * c.noise(150, 60).clip(-1, 1)), 0.0045 * w, 0.10 * w)
         for q in range(5):  # crow's feet
             turn = (q - 2) * 0.34 + c.rng.normal(0, 0.05)
             dx, dy = ax - 0.47, y - 7.27
             u, v = dx * np.cos(turn) + dy * np.sin(turn), -dx * np.sin(turn) + dy * np.cos(turn)
             v = v + 0.15 * u * u * np.sign(q - 2)
-            c.crease(np.exp(-((v / 0.007) ** 2)) * smoothstep(0, 0.03, u) * smoothstep(0.2, 0.08, u), 0.004 * w, 0.09 * w)
+            c.crease(
+                np.exp(-((v / 0.007) ** 2)) * smoothstep(0, 0.03, u) * smoothstep(0.2, 0.08, u),
+                0.004 * w,
+                0.09 * w,
+            )
         for x in (0.045, 0.075):  # frown lines
             line = np.exp(-(((ax - x - 0.02 * (y - 7.45)) / 0.008) ** 2))
             c.crease(line * smoothstep(7.33, 7.38, y) * smoothstep(7.55, 7.46, y), 0.003 * w, 0.08 * w)
@@ -155,7 +171,7 @@ def _beard(c: Canvas, look: Appearance) -> F32:
     shade = look.stubble * np.clip(jaw * soul + moustache, 0, 1) * lip_free
     shade = shade * np.clip(0.7 + 0.3 * c.noise(1.5, 1.5), 0, 1)
     c.darken(0.30 * np.asarray(shade, np.float32), (1.0, 0.95, 0.8))
-    hair = np.array(look.hair, np.float32) * (1 + 0.15 * c.noise(2, 6, 2)[..., None]) * 0.85
+    hair = np.asarray(np.array(look.hair) * (1 + 0.15 * c.noise(2, 6, 2)[..., None]) * 0.85, np.float32)
     c.cover(np.asarray(beard, np.float32), hair)
     c.relief += 0.002 * beard * c.noise(1.8, 4, 2)
     return np.asarray(beard, np.float32)
@@ -170,9 +186,15 @@ def _scalp(c: Canvas, look: Appearance) -> F32:
     line = line - 0.35 * smoothstep(1.02, 1.25, angle) - 0.55 * smoothstep(1.25, 1.6, angle)
     line = np.where(angle > 1.62, 6.6, line) + 0.025 * c.noise(6, 20, 2)
     if style == "thin":  # a baby's down: no line, only more of it towards the crown
-        cover = np.asarray(smoothstep(-0.12, 0.42, y - line), np.float32) * np.clip(0.8 + 0.25 * c.noise(5, 24, 2), 0, 1)
+        cover = np.asarray(smoothstep(-0.12, 0.42, y - line), np.float32) * np.clip(
+            0.8 + 0.25 * c.noise(5, 24, 2), 0, 1
+        )
     else:
-        grain = np.clip(0.85 + 0.2 * c.noise(2, 3, 2), 0, 1) if style == "buzz" else np.clip(0.8 + 0.3 * c.noise(2.2, 9, 2), 0, 1)
+        grain = (
+            np.clip(0.85 + 0.2 * c.noise(2, 3, 2), 0, 1)
+            if style == "buzz"
+            else np.clip(0.8 + 0.3 * c.noise(2.2, 9, 2), 0, 1)
+        )
         cover = np.asarray(smoothstep(-0.05, 0.12, y - line), np.float32) * grain
     if style == "balding":
         cover = cover * smoothstep(0.85, 1.15, angle) * smoothstep(8.15, 7.75, y)

@@ -44,7 +44,7 @@ def stage(person: Person, scene: Scene, state: State, samples: int = 1) -> Stage
     pixels, depth = view.project(vertices)
     made = person.body
     tri = made.tri[made.opaque]
-    key = -1 / np.maximum(depth, 0.1)  # linear over the screen, and smaller is nearer
+    key = (-1 / np.maximum(depth, 0.1)).astype(np.float32)  # linear over the screen, and smaller is nearer
     pushed = made.push[made.opaque]
     behind = np.nonzero(pushed > 0)[0]
     extra = tri[behind].ravel()
@@ -59,7 +59,9 @@ def stage(person: Person, scene: Scene, state: State, samples: int = 1) -> Stage
     bary = base.bary
     if made.style is not None:
         cut = CutOut(np.ascontiguousarray(made.style.strand[..., 0]), made.style.edge, person.tips)
-        hair = rasterise(pixels, key, np.ascontiguousarray(made.tri[made.hairy]), view.height, view.width, cut)
+        hair = rasterise(
+            pixels, key, np.ascontiguousarray(made.tri[made.hairy]), view.height, view.width, cut
+        )
         hair_far = _distance(hair.depth)
         over = (hair.tri >= 0) & (hair_far < far + _CLOSER)
         winner[over] = made.hairy[hair.tri[over]]

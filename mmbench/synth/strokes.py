@@ -25,7 +25,8 @@ def _draw(frame: FaceFrame, points: F64, angles: F64, lengths: F64) -> F32:
         end = (column + np.cos(angle) * length * per_x, row - np.sin(angle) * length * per_y)
         line = [column * _OVERSAMPLE, row * _OVERSAMPLE, end[0] * _OVERSAMPLE, end[1] * _OVERSAMPLE]
         pen.line([float(v) for v in line], fill=255, width=2)
-    return np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BOX), np.float32) / 255
+    small = np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BOX), np.float32)
+    return small / np.float32(255)
 
 
 def brow_mask(frame: FaceFrame, look: Appearance, rng: np.random.Generator) -> F32:
@@ -37,14 +38,27 @@ def brow_mask(frame: FaceFrame, look: Appearance, rng: np.random.Generator) -> F
     for side in (1, -1):
         t = rng.random(count) ** 0.9
         x = look.brow_inner + (look.brow_outer - look.brow_inner) * t
-        arch = 0.04 * np.sin(np.pi * np.clip(t * 1.02, 0, 1) ** 1.2) + 2 * look.brow_arch * np.exp(-(((t - 0.62) / 0.25) ** 2))
+        arch = 0.04 * np.sin(np.pi * np.clip(t * 1.02, 0, 1) ** 1.2) + 2 * look.brow_arch * np.exp(
+            -(((t - 0.62) / 0.25) ** 2)
+        )
         fall = look.brow_tilt * (t - 0.5) * 2 - 0.12 * np.clip(t - 0.62, 0, 1) ** 1.3
-        thick = look.brow_thick * (0.75 + 0.5 * np.sin(np.pi * np.clip(t + 0.12, 0, 1))) * (1 - 1.2 * np.clip(t - 0.55, 0, 1))
+        thick = (
+            look.brow_thick
+            * (0.75 + 0.5 * np.sin(np.pi * np.clip(t + 0.12, 0, 1)))
+            * (1 - 1.2 * np.clip(t - 0.55, 0, 1))
+        )
         off = rng.uniform(-1, 1, count) * thick
         y = 7.395 + look.brow_height + arch + fall + off
-        angle = np.deg2rad(72 - 78 * np.clip(t * 1.25, 0, 1) + rng.normal(0, 10, count) - 10 * off / look.brow_thick)
+        angle = np.deg2rad(
+            72 - 78 * np.clip(t * 1.25, 0, 1) + rng.normal(0, 10, count) - 10 * off / look.brow_thick
+        )
         points = np.stack([side * x, y], 1)
-        alpha = np.maximum(alpha, _draw(frame, points, angle if side > 0 else np.pi - angle, rng.uniform(0.03, 0.055, count)))
+        alpha = np.maximum(
+            alpha, _draw(frame, points, angle if side > 0 else np.pi - angle, rng.uniform(0.03, 0.055, count))
+        )
     soft = Image.fromarray((alpha * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(4))
     blurred = np.asarray(soft, np.float32) / 255
-    return np.clip(0.62 * alpha + 0.55 * blurred, 0, 1) * np.float32(min(0.30 + 0.6 * look.brow_density, 0.9))
+    cover = np.clip(0.62 * alpha + 0.55 * blurred, 0, 1) * np.float32(
+        min(0.30 + 0.6 * look.brow_density, 0.9)
+    )
+    return np.asarray(cover, np.float32)

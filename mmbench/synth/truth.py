@@ -33,8 +33,8 @@ class Truth:
     `landmarks` (68, 2) and `five` (5, 2) in pixels (five: image-left eye, image-right eye, nose tip, image-left and
     image-right mouth corner); `visible` (68,) by depth test; `box` tight around the landmarks, xyxy; `inside` share of
     the landmarks within the frame; `labels` (H, W) uint8 into `LABELS`; `depth` (H, W) dm, inf at the backdrop;
-    `flow` (H, W, 2) pixels to the next frame and `occluded` (H, W) bool (leaves the frame or is hidden there): None at a
-    clip's last frame.
+    `flow` (H, W, 2) pixels to the next frame and `occluded` (H, W) bool (leaves the frame or is hidden
+    there): None at a clip's last frame.
     """
 
     landmarks: F32

@@ -11,7 +11,8 @@ from mmbench.synth.person import Gaze, Pose
 from mmbench.synth.scene import BACKDROPS, PATTERNS, Backdrop, Clothes, Light, Scene, State
 
 FACES = (
-    Expression(), Expression(smile=0.5), Expression(smile=0.85, teeth=0.4), Expression(open=0.35), Expression(pucker=0.4),
+    Expression(), Expression(smile=0.5), Expression(smile=0.85, teeth=0.4), Expression(open=0.35),
+    Expression(pucker=0.4),
     Expression(brow_up=0.6), Expression(frown=0.4), Expression(surprise=0.5),
 )  # fmt: skip
 

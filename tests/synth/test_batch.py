@@ -50,7 +50,8 @@ def test_jobs_are_numbered_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("identity", "motion", "change"), [("nobody-1", "nod", {}), ("man-00", "fly", {}), ("man-00", "nod", {"frames": 0})]
+    ("identity", "motion", "change"),
+    [("nobody-1", "nod", {}), ("man-00", "fly", {}), ("man-00", "nod", {"frames": 0})],
 )
 def test_bad_jobs_are_refused(identity: str, motion: str, change: dict[str, int]) -> None:
     like = Job("man-00", "nod", frames=change.get("frames", 3))
@@ -59,7 +60,19 @@ def test_bad_jobs_are_refused(identity: str, motion: str, change: dict[str, int]
 
 
 def test_render_command(kit: Kit, tmp_path: Path) -> None:
-    arguments = ["render", "--identity", "baby-03", "--motion", "smile", "--size", "64x96", "--frames", "2", "--out", str(tmp_path)]
+    arguments = [
+        "render",
+        "--identity",
+        "baby-03",
+        "--motion",
+        "smile",
+        "--size",
+        "64x96",
+        "--frames",
+        "2",
+        "--out",
+        str(tmp_path),
+    ]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     assert [p.name for p in tmp_path.glob("*.mp4")] == ["baby-03_smile_00000_96x64x2.mp4"]

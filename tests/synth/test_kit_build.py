@@ -42,7 +42,11 @@ def served(folder: Path) -> Iterator[str]:
 @pytest.fixture
 def three(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[Path, dict[str, bytes]]:
     """A list of three files instead of 842, and a folder laid out like the pinned repositories."""
-    contents = {"makehuman/a.obj": b"v 0 0 0\n", "makehuman-assets/b/c.obj": b"v 1 1 1\n", "mpfb2/d.jpg": b"picture"}
+    contents = {
+        "makehuman/a.obj": b"v 0 0 0\n",
+        "makehuman-assets/b/c.obj": b"v 1 1 1\n",
+        "mpfb2/d.jpg": b"picture",
+    }
     digests = {path: hashlib.sha256(data).hexdigest() for path, data in contents.items()}
     monkeypatch.setattr(kit_sources, "listed", lambda: digests)
     monkeypatch.delenv("MMBENCH_OFFLINE", raising=False)
@@ -57,14 +61,18 @@ def three(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[Path, dict[s
 def test_the_list_is_whole() -> None:
     assert len(listed()) == 842
     assert all(len(digest) == 64 and path.split("/")[0] in COMMITS for path, digest in listed().items())
-    assert url_of("makehuman/x/y.obj").startswith("https://raw.githubusercontent.com/makehumancommunity/makehuman/a8bc2d54")
+    assert url_of("makehuman/x/y.obj").startswith(
+        "https://raw.githubusercontent.com/makehumancommunity/makehuman/a8bc2d54"
+    )
 
 
 def test_download_fetches_checks_and_keeps(three: tuple[Path, dict[str, bytes]], tmp_path: Path) -> None:
     site, contents = three
     seen: list[int] = []
     with served(site) as base:
-        assert download(tmp_path / "store", base, progress=lambda done, of, what: seen.append(done)) == contents
+        assert (
+            download(tmp_path / "store", base, progress=lambda done, of, what: seen.append(done)) == contents
+        )
     assert seen == [1, 2, 3]
     assert download(tmp_path / "store", "http://127.0.0.1:9") == contents  # all there: nothing is fetched
 
@@ -102,7 +110,10 @@ def _archive(path: Path, contents: dict[str, bytes]) -> Path:
 
 def test_archive_is_read_without_unpacking(three: tuple[Path, dict[str, bytes]], tmp_path: Path) -> None:
     _, contents = three
-    odd = {f"./{path}": data for path, data in contents.items()} | {"../escape": b"x", "makehuman/other": b"y"}
+    odd = {f"./{path}": data for path, data in contents.items()} | {
+        "../escape": b"x",
+        "makehuman/other": b"y",
+    }
     assert read_archive(_archive(tmp_path / "s.tar.xz", odd)) == contents
     assert not (tmp_path.parent / "escape").exists()
 

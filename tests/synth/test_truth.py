@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -22,13 +23,17 @@ from mmbench.synth.truth import LABELS, five_points, measure
 SCENE = Scene(height=128, width=128, backdrop=Backdrop("garden", 3), grain=0.0)
 
 
-def bilinear_at(image: NDArray[np.uint8], x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float64]:
+def bilinear_at(
+    image: NDArray[np.uint8], x: NDArray[np.float32], y: NDArray[np.float32]
+) -> NDArray[np.float64]:
     """Colours at pixel coordinates (corner origin)."""
     c, r = np.clip(x - 0.5, 0, image.shape[1] - 1.001), np.clip(y - 0.5, 0, image.shape[0] - 1.001)
     i, j = c.astype(int), r.astype(int)
     fx, fy = (c - i)[..., None], (r - j)[..., None]
     wide = image.astype(float)
-    return (wide[j, i] * (1 - fx) + wide[j, i + 1] * fx) * (1 - fy) + (wide[j + 1, i] * (1 - fx) + wide[j + 1, i + 1] * fx) * fy
+    return (wide[j, i] * (1 - fx) + wide[j, i + 1] * fx) * (1 - fy) + (
+        wide[j + 1, i] * (1 - fx) + wide[j + 1, i + 1] * fx
+    ) * fy
 
 
 @pytest.mark.parametrize("pose", [Pose(), Pose(20, 5, -6)])
@@ -77,7 +82,7 @@ def test_flow_carries_the_next_frame_back(woman: Person, motion: Motion) -> None
     """Warped by the true flow, the next frame equals this one on pixels that stay visible, better than unwarped."""
     frames = list(render_clip(woman, SCENE, trajectory(motion, 24, 3)[8:11], truth=True))
     warped, plain = [], []
-    for now, then in zip(frames, frames[1:], strict=False):
+    for now, then in pairwise(frames):
         assert now.truth is not None and now.truth.flow is not None and now.truth.occluded is not None
         rows, columns = np.mgrid[0:128, 0:128].astype(np.float32) + 0.5
         back = bilinear_at(then.image, columns + now.truth.flow[..., 0], rows + now.truth.flow[..., 1])
@@ -92,7 +97,7 @@ def test_flow_carries_the_next_frame_back(woman: Person, motion: Motion) -> None
 def test_static_clip_does_not_move_at_all(woman: Person) -> None:
     """Zero flow to rounding, equal pictures without grain: the zero of every measure of motion."""
     frames = list(render_clip(woman, SCENE, trajectory("static", 3), truth=True))
-    for now, then in zip(frames, frames[1:], strict=False):
+    for now, then in pairwise(frames):
         assert np.array_equal(now.image, then.image)
         assert now.truth is not None and now.truth.flow is not None and then.truth is not None
         assert np.abs(now.truth.flow).max() < 1e-3
@@ -118,11 +123,18 @@ def test_camera_pan_has_the_closed_form_of_fm_inter(woman: Person) -> None:
     got = fm_inter(points, 128)
     views = [camera(woman, SCENE, state) for state in states]
     corners = woman.landmarks(woman.vertices())
-    deep = views[0].eye[2] - np.stack([corners[36:42].mean(0), corners[42:48].mean(0), corners[30], corners[48], corners[54]])[:, 2]
-    steps = [np.linalg.norm((b.eye - a.eye)[:2]) for a, b in zip(views, views[1:], strict=False)]
+    deep = (
+        views[0].eye[2]
+        - np.stack([corners[36:42].mean(0), corners[42:48].mean(0), corners[30], corners[48], corners[54]])[
+            :, 2
+        ]
+    )
+    steps = [np.linalg.norm((b.eye - a.eye)[:2]) for a, b in pairwise(views)]
     expected = max((views[0].focal * step / deep).sum() for step in steps) / 128
     assert got is not None
-    assert got.frame == pytest.approx(expected, rel=0.01)  # eye centres are means of points at slightly different depths
+    assert got.frame == pytest.approx(
+        expected, rel=0.01
+    )  # eye centres are means of points at slightly different depths
     assert got.local < 0.1 * got.face
 
 
@@ -177,7 +189,9 @@ def test_pictures_repeat_bit_for_bit(baby: Person) -> None:
     noisy = replace(SCENE, grain=0.01)
     assert np.array_equal(render(baby, noisy, state, 4), render(baby, noisy, state, 4))
     assert not np.array_equal(render(baby, noisy, state, 4), render(baby, noisy, state, 5))
-    assert np.array_equal(render(baby, SCENE, state, 4), render(baby, SCENE, state, 5))  # the seed is the grain's only
+    assert np.array_equal(
+        render(baby, SCENE, state, 4), render(baby, SCENE, state, 5)
+    )  # the seed is the grain's only
 
 
 def test_both_back_ends_draw_the_same_picture(baby: Person, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,9 +28,9 @@ from mmbench.synth.person import Gaze, Pose
 from mmbench.synth.picture import render
 from mmbench.synth.sampling import sample_identity
 from mmbench.synth.scene import State
+from mmbench.synth.views import random_scene
 from mmbench.testsets.synthetic50 import root
 from mmbench.testsets.synthetic50.still import write_still
-from mmbench.synth.views import random_scene
 from mmbench.testsets.synthetic50.wording import CLASS_WORD, TRIGGER, prompts
 from mmbench.video.write import write_video
 
@@ -40,7 +40,12 @@ Progress = Callable[[int, int, str], None]
 FPS, FRAMES, SIZE, CRF = 8, 24, 256, 25
 SIDES = (256, 320, 384)
 LICENCE = "CC0-1.0: rendered by mmbench, no real person (LICENSE)"
-EXPRESSIONS = (Expression(), Expression(smile=0.55), Expression(smile=0.25), Expression(brow_up=0.3, smile=0.15))
+EXPRESSIONS = (
+    Expression(),
+    Expression(smile=0.55),
+    Expression(smile=0.25),
+    Expression(brow_up=0.3, smile=0.15),
+)
 
 
 @dataclass(frozen=True)
@@ -167,12 +172,26 @@ def build_tables(out: Path, fifty: list[Member]) -> None:
         chosen = texts[member.prompt_index]
         for system in SYSTEMS:
             clips.append((
-                f"{system}/{member.name}_{member.prompt_index}", system, member.name, member.group, clip_path(system, member),
-                ";".join(reference_paths(member)), _plain(chosen.short), _plain(chosen.long), member.prompt_index, 0, FPS,
+                f"{system}/{member.name}_{member.prompt_index}", system, member.name, member.group,
+                clip_path(system, member),
+                ";".join(reference_paths(member)), _plain(chosen.short), _plain(chosen.long),
+                member.prompt_index, 0, FPS,
             ))  # fmt: skip
     clips.sort(key=lambda row: SYSTEMS.index(row[1]))
     _write_csv(out / "prompts.csv", ("identity", "prompt_index", "prompt", "prompt_long"), rows)
-    columns = ("id", "model", "identity", "group", "video", "references", "prompt", "prompt_long", "prompt_index", "seed", "fps")
+    columns = (
+        "id",
+        "model",
+        "identity",
+        "group",
+        "video",
+        "references",
+        "prompt",
+        "prompt_long",
+        "prompt_index",
+        "seed",
+        "fps",
+    )
     _write_csv(out / "manifest.csv", columns, clips)
     write_identities(out, [(m.group, m.seed) for m in fifty])
 
@@ -184,7 +203,13 @@ def write_identities(out: Path, pairs: list[tuple[Group, int]]) -> None:
     for number, (name, (group, seed)) in enumerate(zip(names, pairs, strict=True)):
         member = Member(number, name, group, seed, name, name)
         entries.append(
-            {"id": name, "group": group, "class_word": CLASS_WORD[group], "seed": seed, "references": reference_paths(member)}
+            {
+                "id": name,
+                "group": group,
+                "class_word": CLASS_WORD[group],
+                "seed": seed,
+                "references": reference_paths(member),
+            }
         )
     document = {"name": "synthetic50", "licence": LICENCE, "identities": entries}
     (out / "identities.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
@@ -202,8 +227,14 @@ def _write_csv(path: Path, columns: tuple[str, ...], rows: Iterable[tuple[object
         writer.writerows(rows)
 
 
-def build(out: Path, steps: Iterable[str], shard: tuple[int, int] = (0, 1), say: Progress = lambda done, of, what: None) -> None:
-    """Run steps in order. `shard` (k, n) takes the k-th of n runs of identities, so that n processes can share the rendering."""
+def build(
+    out: Path,
+    steps: Iterable[str],
+    shard: tuple[int, int] = (0, 1),
+    say: Progress = lambda done, of, what: None,
+) -> None:
+    """Run steps in order. `shard` (k, n) takes the k-th of n runs of identities, so that n processes can
+    share the rendering."""
     steps = list(steps)
     out.mkdir(parents=True, exist_ok=True)
     if "screen" in steps:
@@ -213,7 +244,9 @@ def build(out: Path, steps: Iterable[str], shard: tuple[int, int] = (0, 1), say:
     elif not (out / "identities.json").is_file():
         shutil.copyfile(root() / "identities.json", out / "identities.json")
     fifty = members(out)
-    mine = fifty[len(fifty) * shard[0] // shard[1] : len(fifty) * (shard[0] + 1) // shard[1]]  # neighbours share people
+    mine = fifty[
+        len(fifty) * shard[0] // shard[1] : len(fifty) * (shard[0] + 1) // shard[1]
+    ]  # neighbours share people
     if "references" in steps:
         build_references(out, mine, say)
     if "controls" in steps:
@@ -235,4 +268,9 @@ if __name__ == "__main__":
     parser.add_argument("--shard", default="0/1")
     arguments = parser.parse_args()
     part, of = (int(v) for v in arguments.shard.split("/"))
-    build(arguments.out, arguments.only, (part, of), lambda done, total, what: print(f"{done}/{total} {what}", flush=True))
+    build(
+        arguments.out,
+        arguments.only,
+        (part, of),
+        lambda done, total, what: print(f"{done}/{total} {what}", flush=True),
+    )

@@ -15,6 +15,7 @@ from mmbench.testsets.synthetic50.screen import NEAR_OTHER, NEAR_SAME, WANTED, Y
 
 VIEWS = 8
 
+# ruff: noqa: E501 - tables
 _HEAD = """# synthetic50: fifty people who do not exist
 
 *Written by `python -m mmbench.testsets.synthetic50.build --only card`; the numbers are measured, not typed.*
@@ -38,10 +39,11 @@ References and clips of a person never share light, backdrop or clothes. What th
 
 ## Measured with dlib on fresh views
 
-{views} views an identity that appear nowhere in the set: yaw within 30 degrees, pitch 10, roll 8, eight expressions, own
-light, clothes and backdrop, 256x256 ({backend} back end). HOG: dlib's HOG detector, one upsampling, box around the true
-face centre. + CNN: mmod CNN where HOG missed. EER: equal error rate of dlib's 128-d descriptor, all pairs of found
-faces, and its distance. Landmarks: five points against the truth, percent of the inter-ocular distance.
+{views} views an identity that appear nowhere in the set: yaw within 30 degrees, pitch 10, roll 8, eight
+expressions, own light, clothes and backdrop, 256x256 ({backend} back end). HOG: dlib's HOG detector, one
+upsampling, box around the true face centre. + CNN: mmod CNN where HOG missed. EER: equal error rate of
+dlib's 128-d descriptor, all pairs of found faces, and its distance. Landmarks: five points against the
+truth, percent of the inter-ocular distance.
 
 """
 
@@ -76,7 +78,9 @@ above all views is {around:.0f} % (chance is 50 %); from the hair, which does be
 
 
 def _lines(rows: Sequence[Row]) -> str:
-    text = "| group | people | views | HOG % | + CNN % | EER % | at distance | landmarks mean | median | p90 |\n"
+    text = (
+        "| group | people | views | HOG % | + CNN % | EER % | at distance | landmarks mean | median | p90 |\n"
+    )
     text += "|---|---|---|---|---|---|---|---|---|---|\n"
     for r in rows:
         text += f"| {r.label} | {r.people} | {r.views} | {r.hog:.1f} | {r.cnn:.1f} | {r.eer:.2f} | {r.threshold:.3f} "

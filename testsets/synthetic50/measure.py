@@ -1,10 +1,11 @@
 """Measures a set of identities with dlib on fresh random views: detection, verification, landmark error.
 
-Protocol. Every identity is seen in `views` random views (`mmbench.synth.views.random_view`: yaw within 30 degrees, pitch 10,
-roll 8, eight expressions, own light, clothes and backdrop each), 256x256. Detection: a box that contains the true face
-centre; HOG with one upsampling, and for what it misses the CNN detector. Verification: Euclidean distance of 128-d
-descriptors over all pairs of found faces; the equal error rate is where misses equal false accepts. Landmarks: five
-points of dlib's 68 against the truth, in percent of the true inter-ocular distance divided by the cosine of the yaw.
+Protocol. Every identity is seen in `views` random views (`mmbench.synth.views.random_view`: yaw within 30
+degrees, pitch 10, roll 8, eight expressions, own light, clothes and backdrop each), 256x256. Detection: a
+box that contains the true face centre; HOG with one upsampling, and for what it misses the CNN detector.
+Verification: Euclidean distance of 128-d descriptors over all pairs of found faces; the equal error rate
+is where misses equal false accepts. Landmarks: five points of dlib's 68 against the truth, in percent of
+the true inter-ocular distance divided by the cosine of the yaw.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class View:
     cnn: bool
     descriptor: F64 | None
     error: float | None
-    surroundings: F64
+    surroundings: F64 | None
     hair: F64 | None
 
 
@@ -50,7 +51,7 @@ def _histogram(pixels: NDArray[np.uint8]) -> F64 | None:
         return None
     code = (pixels >> 5).astype(np.int64) @ np.array([64, 8, 1])
     counts = np.bincount(code, minlength=512).astype(np.float64)
-    return np.sqrt(counts / counts.sum())
+    return np.asarray(np.sqrt(counts / counts.sum()))
 
 
 def look_at(pairs: Sequence[tuple[Group, int]], views: int, say: Progress, salt: int = 99) -> list[View]:
@@ -77,7 +78,7 @@ def look_at(pairs: Sequence[tuple[Group, int]], views: int, say: Progress, salt:
                 group, seed, state.pose.yaw, box is not None,
                 box is not None or dlib_faces.detect(image, (x, y), fallback=True) is not None, descriptor, error,
                 _histogram(image[around]), _histogram(image[truth.labels == LABELS.index("hair")]),
-            ))  # type: ignore[arg-type]  # fmt: skip
+            ))  # fmt: skip
         say(done, len(pairs), "people measured")
     return seen
 
@@ -120,7 +121,9 @@ def summarise(label: str, seen: Sequence[View]) -> Row:
     """One line over some views."""
     found = [v for v in seen if v.descriptor is not None]
     errors = np.array([v.error for v in found if v.error is not None])
-    eer, threshold = equal_error([v.descriptor for v in found if v.descriptor is not None], [(v.group, v.seed) for v in found])
+    eer, threshold = equal_error(
+        [v.descriptor for v in found if v.descriptor is not None], [(v.group, v.seed) for v in found]
+    )
     haired = [v for v in seen if v.hair is not None]
     return Row(
         label,
@@ -133,8 +136,13 @@ def summarise(label: str, seen: Sequence[View]) -> Row:
         float(errors.mean()),
         float(np.median(errors)),
         float(np.percentile(errors, 90)),
-        100 * equal_error([v.surroundings for v in seen], [(v.group, v.seed) for v in seen])[0],
-        100 * equal_error([v.hair for v in haired if v.hair is not None], [(v.group, v.seed) for v in haired])[0],
+        100
+        * equal_error(
+            [v.surroundings for v in seen if v.surroundings is not None],
+            [(v.group, v.seed) for v in seen if v.surroundings is not None],
+        )[0],
+        100
+        * equal_error([v.hair for v in haired if v.hair is not None], [(v.group, v.seed) for v in haired])[0],
     )
 
 

@@ -1,9 +1,10 @@
 """Which fifty: candidates are drawn seed after seed and kept when dlib finds them and can tell them apart.
 
-A candidate is kept in the pool when dlib's HOG detector finds its face at yaw 0, -26 and +26 (neutral, plain light). From
-the pool, in seed order, those are taken whose mean descriptor lies at least NEAR_SAME from every one already taken in
-the group and NEAR_OTHER from every other group's (Euclidean, 128-d). Screening and evaluation use the same detector and
-recogniser; evaluation views are fresh. The unscreened figures stand beside the screened ones in CARD.md.
+A candidate is kept in the pool when dlib's HOG detector finds its face at yaw 0, -26 and +26 (neutral,
+plain light). From the pool, in seed order, those are taken whose mean descriptor lies at least NEAR_SAME
+from every one already taken in the group and NEAR_OTHER from every other group's (Euclidean, 128-d).
+Screening and evaluation use the same detector and recogniser; evaluation views are fresh. The unscreened
+figures stand beside the screened ones in CARD.md.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ def face_centre(person: Person, scene: Scene, state: State) -> tuple[float, floa
     return float(x), float(y)
 
 
-def candidate_centroid(kit: Kit, group: Group, seed: int) -> np.ndarray[tuple[int], np.dtype[np.float64]] | None:
+def candidate_centroid(
+    kit: Kit, group: Group, seed: int
+) -> np.ndarray[tuple[int], np.dtype[np.float64]] | None:
     """Mean descriptor over the three views, or None when one of them is missed."""
     person = build_person(kit, sample_identity(kit, group, seed))
     found = []
@@ -69,13 +72,18 @@ def screen(cache: Path, most: int = 40, say: Callable[[str], None] = print) -> l
                 centroid = candidate_centroid(kit, group, seed)
                 known[group, seed] = None if centroid is None else [round(float(v), 6) for v in centroid]
                 with cache.open("a") as file:
-                    file.write(json.dumps({"group": group, "seed": seed, "centroid": known[group, seed]}) + "\n")
+                    file.write(
+                        json.dumps({"group": group, "seed": seed, "centroid": known[group, seed]}) + "\n"
+                    )
             values = known[group, seed]
             if values is None:
                 say(f"{group} {seed}: missed")
                 continue
             here = np.array(values)
-            gaps = [float(np.linalg.norm(here - c)) - (NEAR_SAME if g == group else NEAR_OTHER) for g, _, c in taken]
+            gaps = [
+                float(np.linalg.norm(here - c)) - (NEAR_SAME if g == group else NEAR_OTHER)
+                for g, _, c in taken
+            ]
             if min(gaps, default=1.0) >= 0:
                 taken.append((group, seed, here))
             else:

@@ -37,7 +37,7 @@ def decoded(path: Path) -> list[Picture]:
     import av
 
     with av.open(str(path)) as source:
-        return [frame.to_ndarray(format="rgb24") for frame in source.decode(video=0)]
+        return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in source.decode(video=0)]
 
 
 def write_still(path: Path, image: Picture, count: int, fps: int) -> None:

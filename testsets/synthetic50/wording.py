@@ -8,7 +8,8 @@ from mmbench.synth.identity import Group
 
 TRIGGER = "img"
 CLASS_WORD: dict[Group, str] = {
-    "man": "man", "woman": "woman", "elderly man": "man", "elderly woman": "woman", "boy": "boy", "girl": "girl", "baby": "baby"
+    "man": "man", "woman": "woman", "elderly man": "man", "elderly woman": "woman", "boy": "boy",
+    "girl": "girl", "baby": "baby"
 }  # fmt: skip
 
 
@@ -25,41 +26,86 @@ class Prompt:
 # that the control systems play for that index: lively, talking, looking about, nodding.
 _GROWN = (
     (
-        ("chatting cheerfully with a friend", "Turning from side to side, {he} tells a story and breaks into a smile half-way through."),
-        ("laughing at an old joke", "A smile spreads slowly over {his} face while {he} shakes {his} head in disbelief."),
-        ("greeting guests with a warm smile", "{He} turns to one guest after another, nods and says a few welcoming words."),
+        (
+            "chatting cheerfully with a friend",
+            "Turning from side to side, {he} tells a story and breaks into a smile half-way through.",
+        ),
+        (
+            "laughing at an old joke",
+            "A smile spreads slowly over {his} face while {he} shakes {his} head in disbelief.",
+        ),
+        (
+            "greeting guests with a warm smile",
+            "{He} turns to one guest after another, nods and says a few welcoming words.",
+        ),
         ("recalling a happy memory", "{His} eyes wander, {he} tilts {his} head and begins to smile."),
     ),
     (
-        ("explaining a recipe to the camera", "{He} speaks calmly and clearly, swaying a little as {he} counts the steps."),
-        ("reading a poem aloud", "{His} lips shape every word with care and {his} weight shifts with the rhythm."),
-        ("giving a short interview", "{He} answers without hurry, raising {his} brows at the surprising questions."),
-        ("telling a bedtime story", "{His} voice rises and falls; {his} mouth opens wide when the dragon appears."),
+        (
+            "explaining a recipe to the camera",
+            "{He} speaks calmly and clearly, swaying a little as {he} counts the steps.",
+        ),
+        (
+            "reading a poem aloud",
+            "{His} lips shape every word with care and {his} weight shifts with the rhythm.",
+        ),
+        (
+            "giving a short interview",
+            "{He} answers without hurry, raising {his} brows at the surprising questions.",
+        ),
+        (
+            "telling a bedtime story",
+            "{His} voice rises and falls; {his} mouth opens wide when the dragon appears.",
+        ),
     ),
     (
-        ("looking around and smiling", "{His} gaze travels from left to right before it settles and {he} smiles."),
-        ("admiring a painting", "{He} studies it from one side and the other, blinks and smiles with approval."),
+        (
+            "looking around and smiling",
+            "{His} gaze travels from left to right before it settles and {he} smiles.",
+        ),
+        (
+            "admiring a painting",
+            "{He} studies it from one side and the other, blinks and smiles with approval.",
+        ),
         ("watching birds overhead", "{His} eyes follow their flight and a quiet smile appears."),
-        ("waiting for an old friend to arrive", "{He} looks one way, then the other, and smiles in expectation."),
+        (
+            "waiting for an old friend to arrive",
+            "{He} looks one way, then the other, and smiles in expectation.",
+        ),
     ),
     (
         ("nodding along to music", "{He} keeps the beat with {his} head and sways gently from foot to foot."),
-        ("listening attentively to a speaker", "{He} nods in agreement now and then and shifts {his} weight."),
+        (
+            "listening attentively to a speaker",
+            "{He} nods in agreement now and then and shifts {his} weight.",
+        ),
         ("agreeing with a good idea", "Several slow nods show that {he} is convinced."),
         ("humming a familiar tune", "{His} head bobs softly in time while {he} rocks to and fro."),
     ),
 )
 _CHILD = (
     (
-        ("giggling at a puppet show", "{He} leans one way and the other to see everything and bursts into a smile."),
-        ("describing a new toy with excitement", "{He} turns {his} head to friends left and right and grins from ear to ear."),
+        (
+            "giggling at a puppet show",
+            "{He} leans one way and the other to see everything and bursts into a smile.",
+        ),
+        (
+            "describing a new toy with excitement",
+            "{He} turns {his} head to friends left and right and grins from ear to ear.",
+        ),
         ("showing off a big smile", "First shy, then delighted, {he} turns {his} face about and beams."),
         ("playing a guessing game", "{He} thinks, tilts {his} head and laughs when the answer comes."),
     ),
     (
-        ("singing a song learned at school", "{His} mouth opens wide on the long notes and {he} sways with the melody."),
+        (
+            "singing a song learned at school",
+            "{His} mouth opens wide on the long notes and {he} sways with the melody.",
+        ),
         ("telling a secret to a friend", "{He} talks quickly, brows raised, shifting from foot to foot."),
-        ("counting out loud to twenty", "Every number is spoken carefully and {he} rocks a little with each one."),
+        (
+            "counting out loud to twenty",
+            "Every number is spoken carefully and {he} rocks a little with each one.",
+        ),
         ("talking about a holiday at the sea", "Words tumble out as {he} sways and remembers the waves."),
     ),
     (
@@ -106,7 +152,10 @@ _PLACES: tuple[tuple[str, str], ...] = (
     ("in an art gallery", "White walls and a few frames surround the scene."),
     ("at a seaside promenade", "Sea and sky merge into a pale blue haze behind."),
 )
-_PRONOUNS = {"male": {"he": "he", "He": "He", "his": "his", "His": "His"}, "female": {"he": "she", "He": "She", "his": "her", "His": "Her"}}
+_PRONOUNS = {
+    "male": {"he": "he", "He": "He", "his": "his", "His": "His"},
+    "female": {"he": "she", "He": "She", "his": "her", "His": "Her"},
+}
 _SHOT = "A steady close-up of head and shoulders, natural colours, every detail of the face in view."
 
 
