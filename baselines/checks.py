@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mmbench.errors import RequestError
 
-from .contract import MAX_REFERENCES
+from .contract import MAX_REFERENCES, without_trigger
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -19,7 +19,7 @@ MAX_PIXELS = 64_000_000
 
 def check_request(model: Baseline, request: Request) -> None:
     """Raise RequestError for a request that no variant of `model` can serve."""
-    if not model.prompt_for(request).strip():
+    if not without_trigger(model.prompt_for(request)):
         raise RequestError(
             f"{model.name} takes the {model.prompt_kind} prompt, and this request has none.",
             f"Fill `{'short_prompt' if model.prompt_kind == 'short' else 'prompt'}`.",

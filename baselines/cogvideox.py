@@ -39,6 +39,7 @@ class CogVideoX(TorchBaseline):
     paper_parts: ClassVar[tuple[str, ...]] = ("transformer", "text_encoder", "vae", "position_table")
     dynamic_guidance: ClassVar[bool] = True
     tiling: ClassVar[bool] = True
+    learned_positions: ClassVar[bool] = False
     resident_bytes: ClassVar[int] = 27 * GIB
     """Weights of 21.1 GB and the peak of a 49-frame video with tiling; with less free, networks take turns."""
 
@@ -59,6 +60,12 @@ class CogVideoX(TorchBaseline):
         native = self.native(variant)
         if frames > native.frames:
             raise RequestError(f"{self.name} was trained on up to {native.frames} frames, not {frames}.", "Use fewer.")
+        if self.learned_positions and frames != native.frames:
+            # diffusers would put computed positions in place of the learned ones, without a word.
+            raise RequestError(
+                f"{self.name} has learned positions for {native.frames} frames, not {frames}.",
+                f"Leave `frames` out or set it to {native.frames}.",
+            )
         super().check_shape(size, native.frames, variant)
 
     def weights(self, variant: str | None = None) -> tuple[WeightFile, ...]:
@@ -130,12 +137,13 @@ class CogVideoX(TorchBaseline):
 
 
 class CogVideoXI2V(CogVideoX):
-    """Image to video. The learned positions allow no other size than 480x720."""
+    """Image to video. The learned positions allow no other size than 480x720 and no other length than 49 frames."""
 
     name: ClassVar[str] = "cogvideox_i2v"
     kind: ClassVar[Kind] = "i2v"
     default_prompt_kind: ClassVar[PromptKind] = "short"
     repo: ClassVar[str] = "THUDM/CogVideoX-5b-I2V"
+    learned_positions: ClassVar[bool] = True
     resident_bytes: ClassVar[int] = 28 * GIB
 
     def pipeline_class(self) -> Any:

@@ -35,6 +35,7 @@ class ConsisID(CogVideoX):
     paper_parts: ClassVar[tuple[str, ...]] = ("transformer", "text_encoder", "vae")
     dynamic_guidance: ClassVar[bool] = False
     tiling: ClassVar[bool] = False
+    learned_positions: ClassVar[bool] = True
     resident_bytes: ClassVar[int] = 44 * GIB
 
     def __init__(self, prompt_kind: PromptKind | None = None) -> None:

@@ -62,7 +62,7 @@ class TorchBaseline(Baseline):
         self.placement = "device"
 
     def load(self, device: str, dtype: str, variant: str, weights_dir: Path) -> None:
-        self.variant = None
+        self.close()
         variant = self.pick_variant(variant)
         self.device = device
         self.dtype = pick_dtype(dtype, self.published_dtype, device)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from mmbench.baselines.contract import Baseline, FirstFrame, Request
 from mmbench.baselines.registry import create, create_first_frame
-from mmbench.baselines.tiny import make_tiny
+from mmbench.baselines.tiny import MAKERS, make_tiny
 
 torch.set_num_threads(1)
 
@@ -48,7 +48,8 @@ def loaded(tiny_folder: TinyFolder) -> Loader:
     def get(name: str, variant: str) -> Baseline:
         if (name, variant) not in models:
             model = create(name)
-            model.load("cpu", "auto", variant, tiny_folder(name))
+            folder = tiny_folder(name) if name in MAKERS else Path()  # Magic Mirror makes its small weights itself
+            model.load("cpu", "auto", variant, folder)
             models[name, variant] = model
         return models[name, variant]
 

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from mmbench.baselines.contract import Baseline, FirstFrame, Request
+from mmbench.baselines.pictures import cover
 from mmbench.baselines.registry import create
 from mmbench.errors import MissingWeights, ReferenceFaceError, RequestError
 
@@ -24,6 +25,8 @@ MODELS = [
     ("easyanimate", "tiny"),
     ("easyanimate", "tiny-v5"),
     ("id_animator", "tiny"),
+    ("magic_mirror", "nano"),
+    ("magic_mirror", "smoke"),
 ]
 NAMES = sorted({name for name, _ in MODELS})
 Load = Callable[[str, str], Baseline]
@@ -43,7 +46,7 @@ def test_a_video_has_the_native_shape_and_says_how_it_was_made(
     assert video.fps == 8
     assert video.info.seconds > 0
     assert video.info.peak_bytes is None
-    assert "img" not in video.info.prompt_used.split()
+    assert ("img" in video.info.prompt_used.split()) == model.needs_trigger
     assert not video.info.truncated
     assert video.info.settings["random_weights"] is True
     assert video.info.settings["variant"] == variant
@@ -85,9 +88,11 @@ def test_the_wrapper_chooses_the_prompt_its_model_was_published_with(
     model = loaded(name, variant)
     used = model.generate(request_for()).info.prompt_used
     short = model.kind == "i2v"
-    assert used == ("a young woman smiles" if short else "A young woman smiles at the sea, in warm light")
-    assert create(name, "short").prompt_for(request_for()) == "a young woman smiles"
-    assert create(name, "long").prompt_for(request_for()).startswith("A young woman smiles at")
+    trigger = " img" if model.needs_trigger else ""
+    long = f"A young woman{trigger} smiles at the sea, in warm light"
+    assert used == (f"a young woman{trigger} smiles" if short else long)
+    assert create(name, "short").prompt_for(request_for()) == f"a young woman{trigger} smiles"
+    assert create(name, "long").prompt_for(request_for()) == long
 
 
 @pytest.mark.parametrize(("name", "variant"), MODELS)
@@ -135,7 +140,27 @@ def test_eight_frames_are_no_video_of_cogvideox(request_for: Make) -> None:
             create(name).check(request_for(frames=8))
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_magic_mirror_never_runs_at_full_size_without_a_trained_adapter(tmp_path: Path, request_for: Make) -> None:
+    model = create("magic_mirror")
+    with pytest.raises(MissingWeights, match="authors published no weights"):
+        model.load("cpu", "auto", "5b", tmp_path)
+    (tmp_path / "magic_mirror").mkdir()
+    (tmp_path / "magic_mirror" / "magic_mirror.safetensors").write_bytes(b"x")
+    with pytest.raises(MissingWeights, match="CogVideoX-5b") as found:
+        model.load("cpu", "auto", "5b", tmp_path)
+    assert "photomaker-v2.bin" in str(found.value)
+    with pytest.raises(RequestError, match="identity's word"):
+        model.check(request_for(prompt="somebody smiles", class_word=""))
+    model.check(request_for(prompt="a woman smiles", class_word="woman"))
+
+
+def test_a_class_word_does_instead_of_the_trigger(loaded: Load, request_for: Make) -> None:
+    video = loaded("magic_mirror", "nano").generate(request_for(prompt="A young woman is smiling", class_word="woman"))
+    assert video.info.settings["identity_words"] == "woman"
+    assert video.info.settings["weights_note"] == "random"
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "magic_mirror"])
 def test_missing_weights_name_source_file_size_licence_and_command(name: str, tmp_path: Path) -> None:
     model = create(name)
     for variant in model.variants:
@@ -152,6 +177,41 @@ def test_missing_weights_name_source_file_size_licence_and_command(name: str, tm
         assert "mmbench weights get" in text
         with pytest.raises(RequestError, match="not loaded"):
             model.generate(Request("a woman", 1))
+
+
+def test_learned_positions_allow_one_length(request_for: Make) -> None:
+    """diffusers would silently compute other positions for another number of frames."""
+    for name in ("cogvideox_i2v", "consisid"):
+        with pytest.raises(RequestError, match="learned positions"):
+            create(name).check(request_for(frames=25))
+    create("cogvideox").check(request_for(frames=25))
+
+
+@pytest.mark.parametrize("name", ["cogvideox", "cogvideox_i2v"])
+def test_cogvideox_is_the_plain_pipeline_with_the_published_arguments(
+    name: str, loaded: Load, tiny_folder: Callable[[str], Path], request_for: Make
+) -> None:
+    from diffusers import CogVideoXDPMScheduler, DiffusionPipeline
+
+    request = request_for()
+    model = loaded(name, "tiny")
+    pipe = DiffusionPipeline.from_pretrained(tiny_folder(name) / model.repo.replace("/", "--"))  # type: ignore[attr-defined]
+    pipe.scheduler = CogVideoXDPMScheduler.from_config(pipe.scheduler.config, timestep_spacing="trailing")
+    pictures = {"image": cover(request.first_frame, (32, 48))} if model.kind == "i2v" and request.first_frame else {}
+    with torch.no_grad():
+        frames = pipe(
+            prompt=model.prompt_for(request),
+            num_frames=9,
+            height=32,
+            width=48,
+            num_inference_steps=2,
+            guidance_scale=6.0,
+            use_dynamic_cfg=True,
+            generator=torch.Generator().manual_seed(request.seed),
+            output_type="np",
+            **pictures,
+        ).frames[0]
+    assert np.array_equal(model.generate(request).frames, (frames * 255).round().astype(np.uint8))
 
 
 def test_first_frames_follow_seed_references_and_prompt(first_frames: FirstFrame, request_for: Make) -> None:
