@@ -51,7 +51,8 @@ def draw(finding: Finding, kind: str = "svg") -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with mpl.rc_context({**STYLE, "svg.hashsalt": finding.name}):
+    style: dict[Any, Any] = {**STYLE, "svg.hashsalt": finding.name}
+    with mpl.rc_context(style):
         figure = Figure(layout="constrained")
         FigureCanvasAgg(figure)
         if finding.grids:

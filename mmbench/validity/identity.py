@@ -36,13 +36,10 @@ def measure(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
 
 def _effect(label: str, rows: Sequence[Row]) -> Number:
     """Distance between the persons at the ends in standard deviations between people: how far apart the two stand."""
-    import numpy as np
-
     first, last = min(row.level for row in rows), max(row.level for row in rows)
-    ends = [deviation("", [row for row in rows if row.level == level]).value for level in (first, last)]
-    return Number(
-        label, (mean_at(rows, first) - mean_at(rows, last)) / float(np.hypot(*ends) / np.sqrt(2)), decimals=1
-    )
+    own, other = (deviation("", [row for row in rows if row.level == level]).value for level in (first, last))
+    spread = ((own**2 + other**2) / 2) ** 0.5
+    return Number(label, (mean_at(rows, first) - mean_at(rows, last)) / spread, decimals=1)
 
 
 def _turning_point(rows: Sequence[Row]) -> Number:

@@ -19,7 +19,7 @@ PARTS = {"jaw": (0, 17), "brows": (17, 27), "nose": (27, 36), "eyes": (36, 48), 
 
 def errors(found: NDArray[np.float32], true: NDArray[np.float32], unit: float) -> NDArray[np.float64]:
     """Distances (..., n) of points (..., n, 2) px from the true ones, in % of `unit` px."""
-    return 100 * np.linalg.norm(np.asarray(found, np.float64) - true, axis=-1) / unit
+    return np.asarray(100 * np.linalg.norm(np.asarray(found, np.float64) - true, axis=-1) / unit)
 
 
 def frontal_eye_distance(take: Take) -> float:

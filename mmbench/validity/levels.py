@@ -9,11 +9,12 @@ from dataclasses import dataclass
 class Levels:
     """Levels of each quantity that is varied.
 
-    `people` are identities of synthetic50. `fractions` of the way from a person to another one; `reaches`,
-    the fraction a drifting clip ends at; `yaws` in degrees; `strengths` of an expression; `amplitudes` of a motion (1 is
-    lively); `pans` and `zooms` of the camera; `sizes`, factors on the picture; `blurs`, Gaussian sigma in pixels; `holds`,
-    a frame is repeated every so many (0 never); `crfs` of x264; `sides` in pixels; `strides`, every n-th frame is kept;
-    `lengths`, frames from the start. `shots` views a level, `frames` a clip, `long` the clip that is degraded.
+    `people` are identities of synthetic50. `fractions` of the way from a person to another one; `reaches`, the
+    fraction a drifting clip ends at; `yaws` in degrees; `strengths` of an expression; `amplitudes` of a motion (1 is
+    lively); `pans` and `zooms` of the camera; `sizes`, factors on the picture; `blurs`, Gaussian sigma in pixels;
+    `holds`, a frame is repeated every so many (0 never); `crfs` of x264; `sides` in pixels; `strides`, every n-th
+    frame is kept; `lengths`, frames from the start. `views` a level, `frames` a clip, `long` the clip that is
+    degraded.
     """
 
     people: tuple[str, ...] = (

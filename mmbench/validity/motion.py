@@ -34,7 +34,7 @@ def facial_motion(
     from mmbench.metrics.fm_inter import SAMPLES, fm_inter, fm_inter_rate
     from mmbench.video.sample import sample_indices
 
-    found = {}
+    found: dict[str, float] = {}
     if (sampled := fm_inter(points[sample_indices(len(points), SAMPLES)], short_side)) is not None:
         found.update(fm_inter=sampled.frame, fm_inter_face=sampled.face, fm_inter_local=sampled.local)
     if (steady := fm_inter_rate(points, short_side, FPS)) is not None:
