@@ -86,7 +86,10 @@ def test_changed_file_is_refused_and_not_kept(three: tuple[Path, dict[str, bytes
     assert not list((tmp_path / "store").rglob("*.new"))
 
 
-def test_no_network_is_one_clear_error(three: tuple[Path, dict[str, bytes]], tmp_path: Path) -> None:
+def test_no_network_is_one_clear_error(
+    three: tuple[Path, dict[str, bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # the pauses between attempts
     with pytest.raises(KitError, match="--source ARCHIVE"):
         download(tmp_path / "store", "http://127.0.0.1:9", workers=1)
 

@@ -38,18 +38,18 @@ def bilinear_at(
 
 @pytest.mark.parametrize("pose", [Pose(), Pose(20, 5, -6)])
 def test_visible_landmarks_lie_on_their_triangles(woman: Person, pose: Pose) -> None:
-    """Where a landmark is one mesh vertex and visible, the picture shows a triangle of that vertex there."""
+    """Where a landmark (not of the inner lips, which close) is one visible mesh vertex, the picture shows a triangle of that vertex there."""
     staged = stage(woman, replace(SCENE, height=256, width=256), State(pose=pose))
     truth = measure(staged)
     index = woman.kit.landmark_index
-    single = [k for k in range(27, 68) if len(set(index[k])) == 1 and truth.visible[k]]
+    single = [k for k in range(27, 60) if len(set(index[k])) == 1 and truth.visible[k]]
     assert len(single) > 25
     hits = 0
     for k in single:
         x, y = truth.landmarks[k].astype(int)
         shown = np.unique(staged.buffer.tri[y - 1 : y + 2, x - 1 : x + 2])
         hits += bool((woman.body.tri[shown[shown >= 0]] == index[k, 0]).any())
-    assert hits / len(single) > 0.85
+    assert hits / len(single) > 0.9  # lid corners may hide behind the eyeball's edge
 
 
 def test_pose_signs(woman: Person) -> None:

@@ -97,10 +97,15 @@ def _by_yaw(seen: Sequence[View]) -> str:
 
 
 def write_card(out: Path, fifty: Sequence[Member], say: Progress, views: int = VIEWS) -> None:
-    """Measure the set and the unscreened first seeds; write measured.json and CARD.md."""
+    """Measure the set and the unscreened first seeds of every group; write measured.json and CARD.md."""
     chosen = look_at([(m.group, m.seed) for m in fifty], views, say)
     plain: list[tuple[Group, int]] = [(g, s) for g in GROUPS for s in range(WANTED[g])]
-    unscreened = look_at(plain, max(views // 2, 2), say, salt=7)
+    compose(out, chosen, look_at(plain, max(views // 2, 2), say, salt=7))
+
+
+def compose(out: Path, chosen: Sequence[View], unscreened: Sequence[View]) -> None:
+    """The card's text from views already taken."""
+    views = len(chosen) // len({(v.group, v.seed) for v in chosen})
     rows, plain_rows = table(chosen), table(unscreened)
     document = {"screened": [asdict(r) for r in rows], "unscreened": [asdict(r) for r in plain_rows]}
     (out / "measured.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
