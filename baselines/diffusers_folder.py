@@ -58,8 +58,14 @@ def components(folder: Path) -> dict[str, tuple[str, str]]:
     }
 
 
-def open_part(library: str, class_name: str, folder: Path, dtype: torch.dtype | None) -> Any:
-    """One network of a diffusers folder, by `from_pretrained`, with its report of keys checked. Raises WeightsError."""
+def open_part(
+    library: str, class_name: str, folder: Path, dtype: torch.dtype | None, idle: tuple[str, ...] = ()
+) -> Any:
+    """One network of a diffusers folder, by `from_pretrained`, with its report of keys checked. Raises WeightsError.
+
+    Keys that start with one of `idle` belong to layers that are not run, and may be there or not; position ids, which
+    old transformers versions stored and new ones compute, are no weights.
+    """
     import importlib
 
     found = getattr(importlib.import_module(library), class_name)
@@ -69,12 +75,15 @@ def open_part(library: str, class_name: str, folder: Path, dtype: torch.dtype | 
     if library == "diffusers":
         options["low_cpu_mem_usage"] = True
     module, report = found.from_pretrained(folder, **options)
-    bad = [
-        f"{kind} {listing(sorted(map(str, keys)))}" for kind, keys in report.items() if keys and kind != "error_msgs"
-    ]
-    if bad or report.get("error_msgs"):
+    errors = report.pop("error_msgs", None)
+    bad = []
+    for kind, keys in report.items():
+        names = [key for key in map(str, keys) if not key.endswith("position_ids") and not key.startswith(idle)]
+        if names:
+            bad.append(f"{kind} {listing(sorted(names))}")
+    if bad or errors:
         raise WeightsError(
-            f"{folder} does not fit {class_name}: {'; '.join(bad) or report['error_msgs']}.",
+            f"{folder} does not fit {class_name}: {'; '.join(bad) or errors}.",
             "Fetch the folder again; a file may be missing or of another release.",
         )
     return module.eval()

@@ -173,7 +173,7 @@ class TextPair:
         from transformers import BertTokenizer, T5Tokenizer
 
         return cls(
-            open_part("transformers", "BertModel", folder / "text_encoder", dtype),
+            open_part("transformers", "BertModel", folder / "text_encoder", dtype, idle=("pooler.",)),
             BertTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
             open_part("transformers", "T5EncoderModel", folder / "text_encoder_2", dtype),
             T5Tokenizer.from_pretrained(folder / "tokenizer_2", local_files_only=True),

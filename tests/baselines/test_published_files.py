@@ -222,3 +222,47 @@ def test_photomakers_unused_projections_are_part_of_the_file_but_not_loaded(tiny
     loaded = sum(value.numel() for value in encoder.parameters())
     assert loaded + encoder.unused == sum(value.numel() for value in state.values())
     assert maker.merged == 32  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "fits"),
+    [
+        ("text_encoder", "text_model.embeddings.position_ids", True),
+        ("text_encoder", "text_model.mystery.weight", False),
+        ("vae", "mystery.weight", False),
+    ],
+)
+def test_position_ids_of_old_files_are_no_left_over_weights(
+    file: str, key: str, fits: bool, tiny_folder: Tiny, tmp_path: Path
+) -> None:
+    copy = tmp_path / "weights"
+    shutil.copytree(tiny_folder("photomaker_v2"), copy)
+    (path,) = (copy / "SG161222--RealVisXL_V4.0" / file).glob("*.safetensors")
+    state = load_file(path)
+    path.unlink()
+    save_file(state | {key: torch.zeros((1, 77), dtype=torch.int64)}, path, metadata={"format": "pt"})
+    maker = create_first_frame()
+    if fits:
+        maker.load("cpu", "auto", "tiny", copy)
+    else:
+        with pytest.raises(WeightsError, match="mystery"):
+            maker.load("cpu", "auto", "tiny", copy)
+
+
+def test_berts_pooler_is_not_run_and_may_be_absent(tiny_folder: Tiny, tmp_path: Path) -> None:
+    copy = tmp_path / "weights"
+    shutil.copytree(tiny_folder("easyanimate"), copy)
+    path = copy / "alibaba-pai--EasyAnimateV5-12b-zh-InP" / "text_encoder" / "model.safetensors"
+    state = load_file(path)
+    assert any(key.startswith("pooler.") for key in state)
+
+    def keep(without: str) -> None:
+        path.unlink()
+        kept = {key: value for key, value in state.items() if without not in key}
+        save_file(kept, path, metadata={"format": "pt"})
+
+    keep("pooler.")
+    model("easyanimate").load("cpu", "auto", "tiny-v5", copy)
+    keep("layer.0.attention.self.query")
+    with pytest.raises(WeightsError, match="missing_keys"):
+        model("easyanimate").load("cpu", "auto", "tiny-v5", copy)
