@@ -38,7 +38,7 @@ def bilinear_at(
 
 @pytest.mark.parametrize("pose", [Pose(), Pose(20, 5, -6)])
 def test_visible_landmarks_lie_on_their_triangles(woman: Person, pose: Pose) -> None:
-    """Where a landmark (not of the inner lips, which close) is one visible mesh vertex, the picture shows a triangle of that vertex there."""
+    """Where a landmark (not of the inner lips, which close) is one visible mesh vertex, a triangle of it shows."""
     staged = stage(woman, replace(SCENE, height=256, width=256), State(pose=pose))
     truth = measure(staged)
     index = woman.kit.landmark_index
