@@ -37,10 +37,9 @@ def decided_at(scores: Sequence[float] | Floats, threshold: float, needed: int) 
 class PairQueue:
     """Pairs in an order that decides soon, from a free guess of each pair's motion.
 
-    The pair ranked `needed`-th by the guess is asked first: were the guess monotone in the true score, that
-    one answer would be the verdict. After a hit the largest guesses follow, which collects hits soonest;
-    after a miss the smallest, which collects misses soonest. Later surprises turn the direction again by
-    majority.
+    The three pairs ranked about `needed`-th by the guess are asked first: were the guess monotone in the true
+    score, they would all but be the verdict. From then on, while the share of hits is at least the share
+    needed, the largest guesses follow, which collects hits soonest, else the smallest, which collects misses.
     """
 
     def __init__(self, guesses: Sequence[float] | Floats, needed: int, threshold: float) -> None:
@@ -50,6 +49,10 @@ class PairQueue:
         self.hits = 0
         self.seen = 0
         self._ranked = sorted(range(self.pairs), key=lambda pair: (-guesses[pair], pair))
+        middle = max(0, min(needed, self.pairs) - 1)
+        self._probes = self._ranked[max(0, middle - 1) : middle + 2]
+        self._probes.sort(key=lambda pair: abs(self._ranked.index(pair) - middle))
+        self._ranked = [pair for pair in self._ranked if pair not in self._probes]
 
     @property
     def verdict(self) -> bool | None:
@@ -62,18 +65,13 @@ class PairQueue:
         self.hits += score > self.threshold
 
     def take(self, at_most: int) -> list[int]:
-        """The next pairs to score: no more than `at_most`, and no more than could be needed for certainty."""
+        """The next pairs to score: no more than `at_most`, and about as many as could suffice for certainty."""
         if self.verdict is not None:
             return []
-        if self.seen == 0 and self._ranked and self.needed > 0:
-            probe = min(self.needed, self.pairs) - 1
-            first = self._ranked.pop(probe)
-            return [first, *self._more(at_most - 1, self.needed - 1)]
         moving = self.hits * self.pairs >= self.needed * self.seen
         misses = self.seen - self.hits
         lacking = self.needed - self.hits if moving else self.pairs - self.needed + 1 - misses
-        return self._more(at_most, max(1, lacking), from_top=moving)
-
-    def _more(self, at_most: int, lacking: int, from_top: bool = True) -> list[int]:
-        count = max(0, min(at_most, lacking, len(self._ranked)))
-        return [self._ranked.pop(0 if from_top else -1) for _ in range(count)]
+        count = max(1, min(at_most, lacking))
+        probes, self._probes = self._probes[:count], self._probes[count:]
+        others = min(count - len(probes), len(self._ranked))
+        return probes + [self._ranked.pop(0 if moving else -1) for _ in range(others)]
