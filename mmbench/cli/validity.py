@@ -20,13 +20,21 @@ def validity(
     ] = False,
     workers: Annotated[int, Option(min=1, help="Processes, one person each.")] = 1,
     work: Annotated[Path | None, Option(help="Folder that keeps renders and faces between runs.")] = None,
+    redraw: Annotated[
+        bool, Option("--redraw", help="Only draw the page again from its validity.json.")
+    ] = False,
 ) -> None:
     """Check every metric against rendered faces whose identity, pose, motion and flow are known."""
     from mmbench.cli.progress import progress_bar
-    from mmbench.validity.runner import run_validity
+    from mmbench.validity import runner
 
-    with progress_bar() as progress:
-        done = run_validity(out, only=only or (), quick=quick, workers=workers, work=work, progress=progress)
+    if redraw:
+        done = runner.redraw(out)
+    else:
+        with progress_bar() as progress:
+            done = runner.run_validity(
+                out, only=only or (), quick=quick, workers=workers, work=work, progress=progress
+            )
     for finding in done.findings:
         typer.echo(f"\n{finding.title}\n  {finding.conclusion}")
         for claim in finding.claims:

@@ -83,21 +83,22 @@ class Lab:
             flow_pass.feed(k, frame)
         return flow_pass.finish()
 
-    def scores(self, person: str, frames: Frames, fps: float = FPS) -> dict[str, float]:
-        """Every face and flow metric of the suite, companions included, that has a value for these frames."""
+    def scores(self, person: str, frames: Frames, fps: float = FPS, flow: bool = False) -> dict[str, float]:
+        """Every face metric of the suite, and with `flow` every flow metric, companions included, that has a value
+        for these frames."""
         from mmbench.metrics.base import ClipMetric, Evidence, Need
         from mmbench.metrics.registry import metric_classes
 
-        flow: FlowResult | None = self.flow(frames, fps) if len(frames) > 1 else None
+        flows: FlowResult | None = self.flow(frames, fps) if flow else None
         evidence = Evidence(
             Item(id=person, model="rendered", identity=person, video=Path("rendered")),
             clip_info(frames, fps),
             faces=self.track(frames, fps),
             references=self.references(person),
             bank=self.bank,
-            flow=flow,
+            flow=flows,
         )
-        known = {Need.FACES, Need.REFERENCES} | ({Need.FLOW} if flow is not None else set())
+        known = {Need.FACES, Need.REFERENCES} | ({Need.FLOW} if flow else set())
         found: dict[str, float] = {}
         for made in metric_classes().values():
             metric = made()

@@ -51,9 +51,9 @@ def run_validity(
 ) -> Validity:
     """Run experiments and write `validity.md`, `validity.json` and an SVG for each into `out`.
 
-    `only` names experiments (all when empty): the others' findings in an existing `validity.json` stay as they are on
-    disk, but the page shows the ones just run. `quick` takes two people and few levels. `work` keeps rendered takes and
-    found faces (default `work_folder()`); an interrupted run goes on from there. Needs the face kit and dlib's models.
+    `only` names experiments (all when empty); the page then shows these alone. `quick` takes two people and few
+    levels. `work` keeps rendered takes and found faces (default `work_folder()`); an interrupted run goes on from
+    there. Needs the face kit and dlib's models.
 
     Raises RequestError for an unknown experiment, and what loading the kit or the weights raises.
     """
@@ -71,6 +71,30 @@ def run_validity(
     data.write_text(
         json.dumps(document(findings, rows, levels, work), indent=1, allow_nan=False) + "\n", encoding="utf-8"
     )
+    return Validity(findings, page, data, figures)
+
+
+def redraw(out: Path) -> Validity:
+    """The findings, figures and page of an existing `validity.json` in `out`, without measuring anything.
+
+    Raises RequestError where there is none or its experiments are not known.
+    """
+    from mmbench.validity.page import write_page
+
+    data = out / "validity.json"
+    if not data.is_file():
+        raise RequestError(f"{data} is not there.", "Run `mmbench validity` first.")
+    known = json.loads(data.read_text(encoding="utf-8"))
+    if unknown := [name for name in known["experiments"] if name not in EXPERIMENTS]:
+        raise RequestError(
+            f"{data} holds an unknown experiment {unknown[0]!r}.", "Run `mmbench validity` again."
+        )
+    levels = Levels(**{name: tuple(v) if isinstance(v, list) else v for name, v in known["levels"].items()})
+    findings = tuple(
+        EXPERIMENTS[name].find([Row(*values) for values in each["rows"]], levels)
+        for name, each in known["experiments"].items()
+    )
+    page, figures = write_page(out, findings, levels)
     return Validity(findings, page, data, figures)
 
 

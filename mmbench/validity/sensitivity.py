@@ -72,7 +72,7 @@ def measure(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
 
 
 def _rows(lab: Lab, person: str, series: str, level: float, frames: Frames, fps: float) -> Iterator[Row]:
-    scores = lab.scores(person, np.ascontiguousarray(frames), fps)
+    scores = lab.scores(person, np.ascontiguousarray(frames), fps, flow=True)
     for metric in METRICS:
         if metric in scores:
             yield Row(person, series, float(level), metric, scores[metric])
@@ -98,7 +98,7 @@ def _ends(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
     )
     for metrics, low, high in ends:
         for level, shot in ((0.0, low), (1.0, high)):
-            scores = lab.scores(person, lab.take(shot).frames)
+            scores = lab.scores(person, lab.take(shot).frames, flow="motion_strength" in metrics)
             for metric in metrics:
                 if metric in scores:
                     yield Row(person, "ends", level, metric, scores[metric])

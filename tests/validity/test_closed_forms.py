@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -38,7 +40,9 @@ def test_a_zoom_moves_each_point_by_its_distance_from_the_centre() -> None:
     found = facial_motion(track, SIDE)
     radii = np.linalg.norm(FACE - CENTRE, axis=-1).sum()
     assert found["fm_inter"] == pytest.approx(radii * (zoom**12 - zoom**8) / SIDE, rel=1e-5)
-    assert found["fm_inter_rate"] == pytest.approx(radii * (zoom - 1) * (zoom**5 + zoom**6) / 2 / SIDE, rel=1e-4)
+    assert found["fm_inter_rate"] == pytest.approx(
+        radii * (zoom - 1) * (zoom**5 + zoom**6) / 2 / SIDE, rel=1e-4
+    )
     assert found["fm_inter_local"] == pytest.approx(0, abs=1e-5)
     boxes = np.concatenate([track.min(1), track.max(1)], 1)
     assert fm_ref(in_box(track, boxes), in_box(FACE[None], boxes[:1])).max == pytest.approx(0, abs=1e-5)
@@ -55,7 +59,7 @@ def test_a_tilt_moves_each_point_along_its_chord() -> None:
 
 def test_a_still_face_scores_zero_everywhere() -> None:
     found = facial_motion(np.stack([FACE] * FRAMES), SIDE)
-    assert found == {name: 0.0 for name in found} and len(found) == 5
+    assert found == dict.fromkeys(found, 0.0) and len(found) == 5
 
 
 @pytest.mark.parametrize("yaw", [-40.0, -10.0, 0.0, 25.0, 60.0])
@@ -90,23 +94,29 @@ def test_even_flow_gives_its_own_length(speed: float, dynamic: bool) -> None:
 
 def test_a_zooming_flow_scores_its_outermost_twentieth() -> None:
     growth, side = 0.05, 512
-    flow = growth * (torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="xy")) + 0.5 - side / 2)
+    flow = growth * (
+        torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="xy")) + 0.5 - side / 2
+    )
     radius = torch.linalg.vector_norm(flow, dim=0).flatten() / growth
-    assert pair_score(flow) == pytest.approx(growth * float(radius.sort().values[-side * side // 20 :].mean()), rel=1e-4)
+    assert pair_score(flow) == pytest.approx(
+        growth * float(radius.sort().values[-side * side // 20 :].mean()), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("ratio", [0.5, 1.0, 1.5, 3.0])
 def test_smoothness_of_an_accelerating_pan_is_the_relative_change_of_speed(ratio: float) -> None:
     first = torch.full((2, 64, 64), 2.0)
     found = smoothness_term(first, ratio * first)
-    assert found.ratio == pytest.approx(abs(ratio - 1) / (ratio + 1), abs=2e-3)  # eps, 0.05 px at 480, takes the rest
+    assert found.ratio == pytest.approx(
+        abs(ratio - 1) / (ratio + 1), abs=2e-3
+    )  # eps, 0.05 px at 480, takes the rest
 
 
 @pytest.mark.parametrize("period", [0, 6, 4, 3, 2])
 def test_held_frames_have_the_smoothness_that_the_cadence_says(period: int) -> None:
     indices = held(12, period)
     flows = [torch.full((2, 64, 64), 1.5 * step) for step in np.diff(indices)]
-    terms: list[SmoothnessTerm] = [smoothness_term(a, b) for a, b in zip(flows[:-1], flows[1:], strict=True)]
+    terms: list[SmoothnessTerm] = [smoothness_term(a, b) for a, b in itertools.pairwise(flows)]
     found = smoothness(terms)
     assert found is not None
     assert found.value == pytest.approx(expected(indices), abs=2e-3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,7 +86,9 @@ def test_a_zoom_scales_points_about_the_centre(zoomed: Filmed) -> None:
     assert np.abs(zoomed.points - track).max() < 1e-3
     found = facial_motion(zoomed.points, SIDE)
     reach = np.linalg.norm(from_centre, axis=-1).sum()
-    assert found["fm_inter"] == pytest.approx(reach * np.abs(np.diff(zooms[[0, 3, 6, 9]])).max() / zooms[0] / SIDE, rel=1e-4)
+    assert found["fm_inter"] == pytest.approx(
+        reach * np.abs(np.diff(zooms[[0, 3, 6, 9]])).max() / zooms[0] / SIDE, rel=1e-4
+    )
     assert found["fm_inter_local"] == pytest.approx(0, abs=1e-4)
 
 
@@ -109,7 +112,7 @@ def test_the_flow_of_a_zoom_is_linear_in_the_distance_from_the_centre(zoomed: Fi
 
 def test_an_even_pan_is_smooth_and_a_still_clip_does_not_flow(panned: Filmed, person: Person) -> None:
     flows = [torch.from_numpy(t.flow.transpose(2, 0, 1).copy()) for t in panned.truths if t.flow is not None]
-    ratios = [smoothness_term(a, b).ratio for a, b in zip(flows[:-1], flows[1:], strict=True)]
+    ratios = [smoothness_term(a, b).ratio for a, b in itertools.pairwise(flows)]
     assert max(ratios) < 0.05  # outlines: the pixel behind belongs to the wall
     still = list(clip_truth(person, SCENE, trajectory("static", 3)))
     assert all(np.abs(truth.flow).max() < 1e-3 for truth in still if truth.flow is not None)
