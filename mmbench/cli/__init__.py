@@ -33,7 +33,7 @@ def _root(
 
 
 def _register() -> None:
-    from mmbench.cli import ablate, evaluate, generate, inspect, model, report, testset, validity, weights
+    from mmbench.cli import ablate, evaluate, generate, inspect, model, report, synth, testset, validity, weights
 
     app.command("run")(evaluate.run)
     app.command("generate")(generate.generate)
@@ -42,6 +42,7 @@ def _register() -> None:
     app.command("compare")(report.compare)
     app.add_typer(model.app, name="model")
     app.add_typer(testset.app, name="testset")
+    app.add_typer(synth.app, name="synth")
     app.add_typer(ablate.app, name="ablate")
     app.add_typer(weights.app, name="weights")
     app.command("validity")(validity.validity)
