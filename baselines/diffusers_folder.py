@@ -15,6 +15,9 @@ from .checkpoint import listing
 if TYPE_CHECKING:
     import torch
 
+LIBRARIES = ("diffusers", "transformers")
+"""Where the classes of a downloaded folder may come from: its index is not trusted to name any other module."""
+
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
@@ -36,15 +39,17 @@ def quiet_libraries() -> Iterator[None]:
                 logging.enable_progress_bar()
 
 
-def open_folder(pipeline: Any, folder: Path, dtype: torch.dtype | None, **parts: object) -> Any:
-    """A pipeline of class `pipeline` from a local folder; `parts` replace components that are already built.
+def open_folder(pipeline: Any, folder: Path, dtype: torch.dtype | None) -> Any:
+    """A pipeline of class `pipeline` from a local folder, without the network.
 
     diffusers and transformers fill weights that a file lacks with random numbers and only log it; here that is a
     WeightsError, as is a key that no module wants.
     """
-    for name, (library, class_name) in components(folder).items():
-        if name not in parts and (folder / name).is_dir() and (folder / name / "config.json").is_file():
-            parts[name] = open_part(library, class_name, folder / name, dtype)
+    parts = {
+        name: open_part(library, class_name, folder / name, dtype)
+        for name, (library, class_name) in components(folder).items()
+        if (folder / name / "config.json").is_file()
+    }
     return pipeline.from_pretrained(folder, dtype=dtype, local_files_only=True, **parts)
 
 
@@ -68,6 +73,11 @@ def open_part(
     """
     import importlib
 
+    if library not in LIBRARIES:
+        raise WeightsError(
+            f"{folder.parent / 'model_index.json'} names the library {library!r}, which no published model does.",
+            f"Only classes of {' and '.join(LIBRARIES)} are loaded. Fetch the file again.",
+        )
     found = getattr(importlib.import_module(library), class_name)
     options: dict[str, Any] = {"output_loading_info": True, "local_files_only": True}
     if dtype is not None:

@@ -268,3 +268,14 @@ def test_berts_pooler_is_not_run_and_may_be_absent(tiny_folder: Tiny, tmp_path: 
     keep("layer.0.attention.self.query")
     with pytest.raises(WeightsError, match="missing_keys"):
         model("easyanimate").load("cpu", "auto", "tiny-v5", copy)
+
+
+def test_a_folder_may_not_name_modules_of_its_own(tiny_folder: Tiny, tmp_path: Path) -> None:
+    copy = tmp_path / "weights"
+    shutil.copytree(tiny_folder("cogvideox"), copy)
+    index = copy / "THUDM--CogVideoX-5b" / "model_index.json"
+    document = json.loads(index.read_text())
+    document["transformer"] = ["antigravity", "Transformer"]
+    index.write_text(json.dumps(document))
+    with pytest.raises(WeightsError, match="antigravity"):
+        model("cogvideox").load("cpu", "auto", "tiny", copy)
