@@ -40,12 +40,12 @@ def repo_folder(weights_dir: Path, repo: str, files: tuple[WeightFile, ...]) -> 
 
 
 def require(weights_dir: Path, files: tuple[WeightFile, ...]) -> None:
-    """Check that every file is there, with its published size and digest.
+    """Check that every file is there, with its published size and digest, or those recorded when it was downloaded.
 
     Raises MissingWeights naming every absent file with repository, size, licence, limits and the command that gets
     it; WeightsError for a file of another size or digest.
     """
-    from mmbench.weights.cache import verify
+    from mmbench.weights.cache import read_record, verify
 
     absent = [entry for entry in files if not place_of(entry, weights_dir).is_file()]
     if absent:
@@ -62,8 +62,9 @@ def require(weights_dir: Path, files: tuple[WeightFile, ...]) -> None:
             "Get them: mmbench weights get " + " ".join(dict.fromkeys(short_name(entry) for entry in absent)),
         )
     for entry in files:
-        if entry.size is not None or entry.sha256 or entry.sha256_prefix:
-            verify(place_of(entry, weights_dir), entry, quick=True)
+        path = place_of(entry, weights_dir)
+        if entry.size is not None or entry.sha256 or entry.sha256_prefix or read_record(path):
+            verify(path, entry, quick=True)
 
 
 def short_name(entry: WeightFile) -> str:
