@@ -16,7 +16,7 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
-from mmbench.synth.kit import KitError, kit_path
+from mmbench.synth.kit import KitError
 
 COMMITS = {
     "makehuman": "a8bc2d54ff0ac92e78ff71431b1023eda42bf482",
@@ -91,10 +91,12 @@ def download(
 
     Raises `KitError` when MMBENCH_OFFLINE is set, without network, or when a hash is wrong.
     """
+    import pooch
+
     from mmbench.weights.http import DownloadError, Limits
     from mmbench.weights.http import download as fetch
 
-    store = folder or kit_path().parent / "facekit-sources"
+    store = folder or Path(pooch.os_cache("mmbench")) / "facekit-sources"
     limits = Limits(max_bytes=_LARGEST)
 
     def one(path: str) -> bytes:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.errors import RequestError
-from mmbench.synth.algebra import noise, rotation, turn_partly, unit
+from mmbench.synth.algebra import noise, rotation, turn_partly
 from mmbench.synth.body import Body, body
 from mmbench.synth.expression import NEUTRAL, UNITS, Expression, unit_weights
 from mmbench.synth.faceframe import face_frame
@@ -234,8 +234,3 @@ def wear_style(identity: Identity, other: Identity) -> Identity:
         grey=other.look.grey,
     )
     return replace(identity, look=look)
-
-
-def facing(pose: Pose) -> F32:
-    """Unit vector (3,) out of the face."""
-    return unit(rotation(pose.yaw, pose.pitch, pose.roll)[:, 2])

@@ -1,10 +1,9 @@
 """Draws an identity from (group, seed): shape weights round a template of the group, then colours, hair, marks of age.
 
 Shape. Three shape bases are mixed by a Dirichlet(0.35) draw; age is a mix of two neighbouring ages; some eighty pairs
-of opposite details are normal draws. The spread is damped against the first sketch of this sampler (0.50 of a detail's
-range, clipped at 0.8, where the sketch had 0.66 and 1.05), which keeps faces from turning into caricatures; babies and
-children get a template on top (larger eyes, rounder cheeks, smaller nose, higher forehead) since the kit's own age axis
-leaves them too old.
+of opposite details are normal draws with a standard deviation near a quarter of a detail's range, clipped at 0.8: wider
+draws make caricatures, narrower ones people whom a face recogniser mixes up. The template moves the mean of a few
+details: larger eyes and a smaller nose for children and babies, whom the kit's own age axis leaves too old.
 """
 
 from __future__ import annotations

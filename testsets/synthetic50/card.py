@@ -77,6 +77,11 @@ above all views is {around:.0f} % (chance is 50 %); from the hair, which does be
 """
 
 
+def _numbers(row: Row) -> dict[str, float | str | None]:
+    """A row for JSON, which has no NaN."""
+    return {key: None if value != value else value for key, value in asdict(row).items()}
+
+
 def _lines(rows: Sequence[Row]) -> str:
     text = (
         "| group | people | views | HOG % | + CNN % | EER % | at distance | landmarks mean | median | p90 |\n"
@@ -107,7 +112,7 @@ def compose(out: Path, chosen: Sequence[View], unscreened: Sequence[View]) -> No
     """The card's text from views already taken."""
     views = len(chosen) // len({(v.group, v.seed) for v in chosen})
     rows, plain_rows = table(chosen), table(unscreened)
-    document = {"screened": [asdict(r) for r in rows], "unscreened": [asdict(r) for r in plain_rows]}
+    document = {"screened": [_numbers(r) for r in rows], "unscreened": [_numbers(r) for r in plain_rows]}
     (out / "measured.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     files = [p for p in out.rglob("*") if p.suffix in (".jpg", ".mp4", ".csv", ".json")]
     text = _HEAD.format(

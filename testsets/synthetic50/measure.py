@@ -85,6 +85,8 @@ def look_at(pairs: Sequence[tuple[Group, int]], views: int, say: Progress, salt:
 
 def equal_error(vectors: Sequence[F64], who: Sequence[object]) -> tuple[float, float]:
     """Equal error rate (0..1) and the distance at which it falls, over all pairs. NaN without genuine pairs."""
+    if len(vectors) < 2:
+        return float("nan"), float("nan")
     stacked, names = np.array(vectors), np.array([hash(name) for name in who])
     gaps = np.linalg.norm(stacked[:, None] - stacked[None], axis=-1)
     upper = np.triu_indices(len(stacked), 1)
@@ -114,7 +116,7 @@ class Row:
     error_median: float
     error_p90: float
     surroundings_eer: float
-    hair_eer: float
+    hair_eer: float  # NaN where nobody has a hair mesh
 
 
 def summarise(label: str, seen: Sequence[View]) -> Row:
