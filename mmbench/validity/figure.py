@@ -167,7 +167,15 @@ def _draw_grids(figure: Figure, grids: Sequence[Grid]) -> None:
                 if np.isnan(cells[i, j])
                 else f"{cells[i, j]:+.0f}".replace("-", "−").replace("+0", "0").replace("−0", "0")
             )
-            axes.text(j, i, text, ha="center", va="center", fontsize=8, color=INK)
+            axes.text(
+                j,
+                i,
+                text,
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="white" if abs(cells[i, j]) > 45 else INK,
+            )
         axes.set_xticks(range(len(grid.columns)), grid.columns)
         axes.set_yticks(range(len(grid.rows)), grid.rows if number == 0 else [""] * len(grid.rows))
         axes.tick_params(length=0)

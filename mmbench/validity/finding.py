@@ -83,8 +83,6 @@ class Panel:
     curves: tuple[Curve, ...]
     levels: tuple[Level, ...] = ()
     scatter: bool = False
-    floor: float | None = None
-    reverse: bool = False
 
 
 @dataclass(frozen=True)

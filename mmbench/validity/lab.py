@@ -42,6 +42,11 @@ class Lab:
         """The rendered shot."""
         return self._takes.get(shot)
 
+    @property
+    def renderer(self) -> str:
+        """What names the renderer: see `TakeStore.renderer`."""
+        return self._takes.renderer
+
     @cached_property
     def faces(self) -> FaceBackend:
         """dlib: the paper's recogniser, and the only one whose weights come with a package."""

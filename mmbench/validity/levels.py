@@ -18,7 +18,13 @@ class Levels:
     """
 
     people: tuple[str, ...] = (
-        *("man-00", "woman-00", "elderly-man-00", "elderly-woman-00", "boy-00", "girl-00", "baby-00"),
+        "man-00",
+        "woman-00",
+        "elderly-man-00",
+        "elderly-woman-00",
+        "boy-00",
+        "girl-00",
+        "baby-00",
     )
     fractions: tuple[float, ...] = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
     reaches: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)

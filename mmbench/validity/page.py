@@ -22,7 +22,7 @@ These are rendered faces and one detector: they prove the direction, the zero an
 thresholds for photographs. The people were chosen among rendered ones that dlib's detector finds and its recogniser
 tells apart, so face rates and identity numbers near the front are better than unscreened ones would be.
 
-Repeat it with `mmbench validity` (about {minutes} minutes on one core; an interrupted run continues). Every measurement
+Repeat it with `mmbench validity` (about {minutes} minutes of one core; an interrupted run continues). Every measurement
 is in [`validity.json`](validity.json).
 """
 
@@ -45,7 +45,9 @@ def markdown(findings: Sequence[Finding], levels: Levels) -> str:
     held = sum(claim.holds for finding in findings for claim in finding.claims)
     total = sum(len(finding.claims) for finding in findings)
     intro = INTRO.format(
-        people=len(levels.people), names=", ".join(levels.people), minutes=30 if len(levels.people) > 2 else 2
+        people=len(levels.people),
+        names=", ".join(levels.people),
+        minutes=max(1, round(2.5 * len(levels.people))),
     )
     summary = ["| Experiment | What to conclude |", "|---|---|"]
     summary += [f"| [{f.title}](#{f.name}) | {f.conclusion} |" for f in findings]

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mmbench.errors import RequestError
 from mmbench.validity.experiments import EXPERIMENTS
 from mmbench.validity.finding import Finding, Row
 from mmbench.validity.lab import Lab
 from mmbench.validity.levels import FULL, QUICK, Levels
-from mmbench.validity.takes import TakeStore
+from mmbench.validity.record import pack, read_record, unpack, write_record
 
 Progress = Callable[[int, int, str], None]
 
@@ -57,43 +55,39 @@ def run_validity(
 
     Raises RequestError for an unknown experiment, and what loading the kit or the weights raises.
     """
-    from mmbench.validity.page import write_page
-
     names = list(only) or list(EXPERIMENTS)
     if unknown := [name for name in names if name not in EXPERIMENTS]:
         raise RequestError(f"There is no experiment {unknown[0]!r}.", f"Known: {', '.join(EXPERIMENTS)}.")
     levels = QUICK if quick else FULL
     work = work or work_folder()
     rows = measure(names, levels, work, workers, progress or (lambda done, of, what: None))
-    findings = tuple(EXPERIMENTS[name].find(rows[name], levels) for name in names)
-    page, figures = write_page(out, findings, levels)
-    data = out / "validity.json"
-    data.write_text(
-        json.dumps(document(findings, rows, levels, work), indent=1, allow_nan=False) + "\n", encoding="utf-8"
-    )
-    return Validity(findings, page, data, figures)
+    return publish(out, rows, levels, work)
+
+
+def publish(out: Path, rows: Mapping[str, Sequence[Row]], levels: Levels, work: Path) -> Validity:
+    """Write record, figures and page of measurements. Findings are made of the rounded measurements that are kept."""
+    lab = Lab(work)
+    packed = {name: pack(each) for name, each in rows.items()}
+    findings = [EXPERIMENTS[name].find(unpack(each), levels) for name, each in packed.items()]
+    backends = {"faces": lab.faces.provenance, "flow": lab.flows.provenance}
+    write_record(out / "validity.json", findings, packed, levels, lab.renderer, backends)
+    return redraw(out)
 
 
 def redraw(out: Path) -> Validity:
-    """The findings, figures and page of an existing `validity.json` in `out`, without measuring anything.
+    """The findings, figures and page of the `validity.json` in `out`, without measuring anything.
 
     Raises RequestError where there is none or its experiments are not known.
     """
     from mmbench.validity.page import write_page
 
     data = out / "validity.json"
-    if not data.is_file():
-        raise RequestError(f"{data} is not there.", "Run `mmbench validity` first.")
-    known = json.loads(data.read_text(encoding="utf-8"))
-    if unknown := [name for name in known["experiments"] if name not in EXPERIMENTS]:
+    levels, packed = read_record(data)
+    if unknown := [name for name in packed if name not in EXPERIMENTS]:
         raise RequestError(
             f"{data} holds an unknown experiment {unknown[0]!r}.", "Run `mmbench validity` again."
         )
-    levels = Levels(**{name: tuple(v) if isinstance(v, list) else v for name, v in known["levels"].items()})
-    findings = tuple(
-        EXPERIMENTS[name].find([Row(*values) for values in each["rows"]], levels)
-        for name, each in known["experiments"].items()
-    )
+    findings = tuple(EXPERIMENTS[name].find(unpack(each), levels) for name, each in packed.items())
     page, figures = write_page(out, findings, levels)
     return Validity(findings, page, data, figures)
 
@@ -132,42 +126,3 @@ def _person(names: Sequence[str], person: str, levels: Levels, work: Path) -> di
     torch.set_num_threads(1)
     lab = Lab(work)
     return {name: list(EXPERIMENTS[name].measure(lab, person, levels)) for name in names}
-
-
-def document(
-    findings: Sequence[Finding], rows: dict[str, list[Row]], levels: Levels, work: Path
-) -> dict[str, Any]:
-    """Everything as plain data: levels, software, every number, every claim, every measurement."""
-    import math
-
-    from mmbench import __version__
-    from mmbench.face.backend import make_backend
-    from mmbench.flow.backend import make_flow
-
-    def plain(value: float | None) -> float | None:
-        return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
-
-    return {
-        "mmbench": __version__,
-        "renderer": TakeStore(work).renderer,
-        "faces": asdict(make_backend("dlib").provenance),
-        "flow": asdict(make_flow("dis").provenance),
-        "levels": asdict(levels),
-        "experiments": {
-            finding.name: {
-                "title": finding.title,
-                "conclusion": finding.conclusion,
-                "numbers": [
-                    {"label": n.label, "value": plain(n.value), "low": plain(n.low), "high": plain(n.high)}
-                    for n in finding.numbers
-                ],
-                "claims": [asdict(claim) for claim in finding.claims],
-                "columns": ["person", "series", "level", "metric", "value", "x"],
-                "rows": [
-                    [row.person, row.series, plain(row.level), row.metric, plain(row.value), plain(row.x)]
-                    for row in rows[finding.name]
-                ],
-            }
-            for finding in findings
-        },
-    }

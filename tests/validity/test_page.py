@@ -30,6 +30,7 @@ from mmbench.validity.finding import (
 )
 from mmbench.validity.levels import QUICK
 from mmbench.validity.page import markdown, write_page
+from mmbench.validity.record import pack, unpack
 from mmbench.validity.runner import redraw, run_validity
 
 PEOPLE = ("a", "b", "c")
@@ -131,8 +132,18 @@ def test_nothing_to_draw_again_is_said(tmp_path: Path) -> None:
         redraw(tmp_path)
 
 
-def test_the_committed_page_is_what_its_data_says(tmp_path: Path) -> None:
-    """Figures apart (fonts differ between machines), numbers and claims follow from the committed measurements."""
+def test_measurements_survive_the_record() -> None:
+    given = [*rows(1 / 3, 2, 3), Row("d", "t", 0.5, "n", -1.0, x=12.0)]
+    back = unpack(pack(given))
+    assert sorted(map(repr, back)) == sorted(
+        repr(Row(r.person, r.series, r.level, r.metric, float(f"{r.value:.6g}"), r.x)) for r in given
+    )
+    with pytest.raises(ValueError, match="not finite"):
+        pack([Row("a", "s", 0.0, "m", float("nan"))])
+
+
+def test_the_committed_page_is_what_its_record_says(tmp_path: Path) -> None:
+    """Figures apart (fonts differ between machines): numbers and claims follow from the committed measurements."""
     committed = Path(__file__).resolve().parents[2] / "reports" / "validity"
     data = tmp_path / "validity.json"
     data.write_bytes((committed / "validity.json").read_bytes())
@@ -140,7 +151,5 @@ def test_the_committed_page_is_what_its_data_says(tmp_path: Path) -> None:
     assert [f.name for f in done.findings] == list(EXPERIMENTS)
     known = json.loads(data.read_text(encoding="utf-8"))["experiments"]
     for found in done.findings:
-        assert [(c.text, c.holds) for c in found.claims] == [
-            (c["text"], c["holds"]) for c in known[found.name]["claims"]
-        ]
+        assert {c.text: c.holds for c in found.claims} == known[found.name]["claims"]
     assert done.page.read_text(encoding="utf-8") == (committed / "validity.md").read_text(encoding="utf-8")

@@ -52,8 +52,11 @@ def test_firm_claims_hold(done: Validity) -> None:
 
 def test_the_data_is_plain_json_without_nan(done: Validity) -> None:
     data = json.loads(done.data.read_text(encoding="utf-8"), parse_constant=lambda name: pytest.fail(name))
-    assert data["faces"]["backend"] == "dlib" and data["flow"]["backend"] == "dis"
-    assert all(each["rows"] for each in data["experiments"].values())
+    assert {need: each["backend"] for need, each in data["backends"].items()} == {
+        "faces": "dlib",
+        "flow": "dis",
+    }
+    assert all(each["measurements"] for each in data["experiments"].values())
 
 
 def test_a_second_run_renders_nothing_and_says_the_same(done: Validity, work: Path) -> None:
