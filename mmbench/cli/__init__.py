@@ -33,10 +33,23 @@ def _root(
 
 
 def _register() -> None:
-    from mmbench.cli import ablate, evaluate, generate, inspect, model, report, synth, testset, validity, weights
+    from mmbench.cli import (
+        ablate,
+        evaluate,
+        generate,
+        generators,
+        inspect,
+        model,
+        report,
+        synth,
+        testset,
+        validity,
+        weights,
+    )
 
     app.command("run")(evaluate.run)
     app.command("generate")(generate.generate)
+    app.command("generators")(generators.generators)
     app.command("evaluate")(evaluate.evaluate)
     app.command("report")(report.report)
     app.command("compare")(report.compare)
