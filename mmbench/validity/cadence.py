@@ -99,7 +99,7 @@ def find(rows: Sequence[Row], levels: Levels) -> Finding:
                     ),
                     Curve("closed form, constant velocity", closed, 0, truth=True),
                 ),
-                levels=(Level("warning for a broken cadence", 0.8),),
+                levels=(Level("warning for a broken cadence", 0.8, left=True),),
             ),
         ),
         numbers=(

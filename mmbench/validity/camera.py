@@ -50,9 +50,9 @@ def find(rows: Sequence[Row], levels: Levels) -> Finding:
     worst = {m: max(shares[m, "camera-pan"], shares[m, "camera-zoom"]) for m in METRICS}
     still = mean_at(pick(rows, "fm_inter_local", "mixed"), 0.0)
     panels = (
-        _panel(rows, "fm_inter", "Column of the paper: misled by the camera"),
-        _panel(rows, "fm_inter_rate", "Rate: misled as well"),
-        _panel(rows, "fm_inter_local", "Camera-free companion"),
+        _panel(rows, "fm_inter", "Column of the paper"),
+        _panel(rows, "fm_inter_rate", "Companion: rate"),
+        _panel(rows, "fm_inter_local", "Companion: camera-free"),
     )
     local = Panel(
         panels[2].title, panels[2].x, panels[2].y, panels[2].curves, levels=(Level("still clip", still),)

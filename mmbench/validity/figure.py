@@ -85,11 +85,11 @@ def _draw_panels(figure: Figure, panels: Sequence[Panel]) -> None:
             axes.axhline(level.value, color=FAINT, linewidth=1, linestyle=(0, (2, 2)), zorder=1)
             axes.annotate(
                 level.label,
-                (1, level.value),
+                (0.01 if level.left else 1, level.value),
                 (0, 2),
                 xycoords=("axes fraction", "data"),
                 textcoords="offset points",
-                ha="right",
+                ha="left" if level.left else "right",
                 va="bottom",
                 fontsize=7,
                 color=FAINT,

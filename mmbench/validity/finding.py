@@ -67,10 +67,11 @@ class Curve:
 
 @dataclass(frozen=True)
 class Level:
-    """A horizontal line for comparison."""
+    """A horizontal line for comparison, named at its right end or at its `left`."""
 
     label: str
     value: float
+    left: bool = False
 
 
 @dataclass(frozen=True)
