@@ -97,7 +97,7 @@ def test_drift_loses_identity_fastest(mean: Mean) -> None:
     low = mean("similarity_decay", "drift").low
     assert low is not None
     for system in SYSTEMS:
-        if system != "drift":
+        if system not in ("drift", "vanish"):  # a face that leaves half-way gives too short a curve
             high = mean("similarity_decay", system).high
             assert high is not None
             assert low > high, system
