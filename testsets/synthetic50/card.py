@@ -34,7 +34,7 @@ see LICENSE).
 | `controls/<system>/<identity>_<prompt>.mp4` | {n_clips} clips of eight control systems, {frames} frames, {side}x{side}, {fps} frames a second, H.264 crf {crf} |
 | `manifest.csv` | one line a clip, ready for `mmbench evaluate --manifest` |
 
-References and clips of a person never share light, backdrop or clothes. What the systems do and how they must rank:
+References and clips of a person never share light, backdrop or clothes (but `copy-paste`, which is made of a reference). What the systems do and how they must rank:
 `mmbench/synth/control.py`. All files together: {megabytes:.1f} MB.
 
 ## Measured with dlib on fresh views
