@@ -44,13 +44,14 @@ def create(name: str, prompt_kind: PromptKind | None = None) -> Baseline:
     """An unloaded video model.
 
     `name` is a registered name, `module:Class` of a class of yours that can be imported, or `folder:PATH` for a
-    folder of finished videos. `prompt_kind` overrides which prompt the model gets. Raises RequestError.
+    folder of finished videos; hyphens count as underscores in registered names. `prompt_kind` overrides which prompt the model gets. Raises RequestError.
     """
     if name.startswith("folder:"):
         from .folder import Folder
 
         return Folder(name.removeprefix("folder:"), prompt_kind)
-    place = name if ":" in name else installed().get(name)
+    known = installed()
+    place = name if ":" in name else known.get(name) or known.get(name.replace("-", "_"))
     if place is None:
         raise RequestError(
             f"There is no model {name!r}.",
