@@ -48,7 +48,7 @@ def measure(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
             yield Row(person, shot.kind, shot.level, "pair score", float(measured), x=float(true))
         for series, scores in ((shot.kind, seen.scores), (f"{shot.kind} true", take.pair_scores)):
             verdict = motion(scores, SIZE, SIZE, seen.n_sampled)
-            yield Row(person, series, shot.level, "dynamic", float(verdict.dynamic))
+            yield Row(person, series, shot.level, "dynamic_degree", float(verdict.dynamic))
             if verdict.strength is not None:
                 yield Row(person, series, shot.level, "motion_strength", verdict.strength)
 
@@ -57,11 +57,11 @@ def _agreement(rows: Sequence[Row]) -> Number:
     """Share of clips whose verdict is the true flow's."""
     true = {
         (r.person, r.series.removesuffix(" true"), r.level): r.value
-        for r in pick(rows, "dynamic")
+        for r in pick(rows, "dynamic_degree")
         if r.series.endswith("true")
     }
     same: dict[str, list[float]] = {}
-    for row in pick(rows, "dynamic"):
+    for row in pick(rows, "dynamic_degree"):
         if not row.series.endswith("true"):
             same.setdefault(row.person, []).append(
                 float(row.value == true[row.person, row.series, row.level])
@@ -79,10 +79,12 @@ def find(rows: Sequence[Row], levels: Levels) -> Finding:
     bias = Number("Bias of pair scores (px)", float(np.mean(seen - true)), decimals=2)
     still = [row.value for row in pick(rows, "pair score", "mixed") if row.level == 0]
     agreement = _agreement(rows)
-    panned = [row.value for row in pick(rows, "dynamic", "camera-pan") if row.level == max(levels.pans)]
+    panned = [
+        row.value for row in pick(rows, "dynamic_degree", "camera-pan") if row.level == max(levels.pans)
+    ]
     share = float(np.mean(panned))
     verdicts = tuple(
-        Curve(name, pick(rows, "dynamic", kind), k) for k, (kind, name) in enumerate(NAMES.items())
+        Curve(name, pick(rows, "dynamic_degree", kind), k) for k, (kind, name) in enumerate(NAMES.items())
     )
     strengths = tuple(
         Curve(name, pick(rows, "motion_strength", kind), k) for k, (kind, name) in enumerate(NAMES.items())

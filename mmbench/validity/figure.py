@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mmbench.reports.plots import PALETTE
-from mmbench.reports.stats import cluster_mean
+from mmbench.reports.stats import Bounds, cluster_mean
 from mmbench.validity.finding import Curve, Finding, Grid, Panel
 
 if TYPE_CHECKING:
@@ -81,6 +82,8 @@ def _draw_panels(figure: Figure, panels: Sequence[Panel]) -> None:
                 _line(axes, curve)
         if panel.scatter:
             _diagonal(axes)
+        elif any(_bounds(row.metric) == (0.0, 1.0) for curve in panel.curves for row in curve.rows[:1]):
+            axes.set_ylim(-0.05, 1.05)
         for level in panel.levels:
             axes.axhline(level.value, color=FAINT, linewidth=1, linestyle=(0, (2, 2)), zorder=1)
             axes.annotate(
@@ -111,11 +114,12 @@ def _line(axes: Axes, curve: Curve) -> None:
     if not curve.rows:
         return
     colour = PALETTE[curve.colour % len(PALETTE)]
+    bounds = _bounds(curve.rows[0].metric)
     levels = sorted({row.level for row in curve.rows})
     at, mean, low, high = [], [], [], []
     for level in levels:
         own = [row for row in curve.rows if row.level == level]
-        found = cluster_mean([row.value for row in own], [row.person for row in own])
+        found = cluster_mean([row.value for row in own], [row.person for row in own], bounds=bounds)
         at.append(float(np.mean([row.at for row in own])))
         mean.append(found.mean)
         low.append(found.mean if found.low is None else found.low)
@@ -128,6 +132,15 @@ def _line(axes: Axes, curve: Curve) -> None:
         [r.at for r in curve.rows], [r.value for r in curve.rows], s=6, color=colour, alpha=0.4, linewidths=0
     )
     axes.plot(at, mean, color=colour, linewidth=1.8, label=curve.label, zorder=3)
+
+
+@lru_cache
+def _bounds(metric: str) -> Bounds:
+    """Smallest and largest possible value of a metric of the suite."""
+    from mmbench.metrics.registry import facts_by_name
+
+    facts = facts_by_name().get(metric)
+    return (None, None) if facts is None else facts.range
 
 
 def _dots(axes: Axes, curve: Curve) -> None:
