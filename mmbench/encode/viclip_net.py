@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from open_clip.transformer import LayerNorm, QuickGELU, TextTransformer, Transformer
 from torch import Tensor, nn
 
@@ -68,12 +69,31 @@ class VideoTower(nn.Module):
         x = self.ln_pre(torch.cat([first, patches], dim=1))
         *blocks, last = self.transformer.resblocks
         for block in blocks:
-            x = block(x)
+            seen = block.ln_1(x)
+            x = x + attend(block.attn, seen, seen)
+            x = x + block.mlp(block.ln_2(x))
         seen = last.ln_1(x)
-        token = x[:, :1] + last.attention(seen[:, :1], seen, seen)
+        token = x[:, :1] + attend(last.attn, seen[:, :1], seen)
         token = token + last.mlp(last.ln_2(token))
         features: Tensor = self.ln_post(token[:, 0]) @ self.proj
         return features
+
+
+def attend(attention: nn.MultiheadAttention, queries: Tensor, seen: Tensor) -> Tensor:
+    """Multi-head attention of (B, Q, C) queries over (B, N, C) tokens, by torch's fused kernel.
+
+    The module's own forward takes, without gradients, a path that stores all N x N scores of every head.
+    """
+    width = attention.embed_dim
+    weight, bias = attention.in_proj_weight, attention.in_proj_bias
+    projected = (
+        F.linear(queries, weight[:width], bias[:width]),
+        *F.linear(seen, weight[width:], bias[width:]).chunk(2, dim=-1),
+    )
+    query, key, value = (part.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for part in projected)
+    mixed = F.scaled_dot_product_attention(query, key, value)
+    out: Tensor = attention.out_proj(mixed.transpose(1, 2).flatten(2))
+    return out
 
 
 def text_tower(size: ViClipSize) -> nn.Module:
