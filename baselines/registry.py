@@ -43,8 +43,9 @@ def installed() -> dict[str, str]:
 def create(name: str, prompt_kind: PromptKind | None = None) -> Baseline:
     """An unloaded video model.
 
-    `name` is a registered name, `module:Class` of a class of yours that can be imported, or `folder:PATH` for a
-    folder of finished videos; hyphens count as underscores in registered names. `prompt_kind` overrides which prompt the model gets. Raises RequestError.
+    `name` is a registered name (hyphens count as underscores), `module:Class` of a class of yours that can be
+    imported, or `folder:PATH` for a folder of finished videos. `prompt_kind` overrides which prompt the model gets.
+    Raises RequestError.
     """
     if name.startswith("folder:"):
         from .folder import Folder

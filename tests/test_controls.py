@@ -23,6 +23,9 @@ METRICS = (
 )
 SYSTEMS = ("truth", "still", "copy-paste", "drift", "stranger", "jitter", "vanish", "camera-only")
 
+# One process measures the clips for all tests of this file.
+pytestmark = pytest.mark.xdist_group("controls")
+
 Mean = Callable[[str, str], Estimate]
 Pairs = Callable[[str, str, str], Estimate]
 
@@ -39,10 +42,7 @@ def bundled(per_group: int | None) -> list[Item]:
 
 @pytest.fixture(
     scope="module",
-    params=[
-        pytest.param(2, marks=pytest.mark.xdist_group("controls")),
-        pytest.param(None, marks=[pytest.mark.slow, pytest.mark.xdist_group("controls")]),
-    ],
+    params=[2, pytest.param(None, marks=pytest.mark.slow)],
     ids=["two of each group", "all"],
 )
 def measured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> EvaluateResult:
