@@ -122,8 +122,9 @@ def _line(axes: Axes, curve: Curve) -> None:
         found = cluster_mean([row.value for row in own], [row.person for row in own], bounds=bounds)
         at.append(float(np.mean([row.at for row in own])))
         mean.append(found.mean)
-        low.append(found.mean if found.low is None else found.low)
-        high.append(found.mean if found.high is None else found.high)
+        alike = found.method == "exact"
+        low.append(found.mean if found.low is None or alike else found.low)
+        high.append(found.mean if found.high is None or alike else found.high)
     if curve.truth:
         axes.plot(at, mean, color=INK, linewidth=1.3, linestyle=(0, (4, 2)), label=curve.label, zorder=4)
         return
