@@ -90,7 +90,8 @@ def attend(attention: nn.MultiheadAttention, queries: Tensor, seen: Tensor) -> T
         F.linear(queries, weight[:width], bias[:width]),
         *F.linear(seen, weight[width:], bias[width:]).chunk(2, dim=-1),
     )
-    query, key, value = (part.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for part in projected)
+    heads = attention.num_heads
+    query, key, value = (part.view(*part.shape[:2], heads, -1).transpose(1, 2) for part in projected)
     mixed = F.scaled_dot_product_attention(query, key, value)
     out: Tensor = attention.out_proj(mixed.transpose(1, 2).flatten(2))
     return out
