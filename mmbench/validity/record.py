@@ -85,5 +85,6 @@ def read_record(path: Path) -> tuple[Levels, dict[str, Packed]]:
     if not path.is_file():
         raise RequestError(f"{path} is not there.", "Run `mmbench validity` first.")
     known = json.loads(path.read_text(encoding="utf-8"))
-    levels = Levels(**{name: tuple(v) if isinstance(v, list) else v for name, v in known["levels"].items()})
+    given: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in known["levels"].items()}
+    levels = Levels(**given)
     return levels, {name: each["measurements"] for name, each in known["experiments"].items()}
