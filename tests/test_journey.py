@@ -15,7 +15,7 @@ from mmbench.config import RunSettings
 from mmbench.errors import ManifestError
 from mmbench.journey import Journey, run_all
 
-MODELS = '''
+MODELS = """
 import numpy as np
 
 from mmbench.baselines.contract import Baseline, Native, Video, VideoInfo
@@ -43,7 +43,7 @@ class Moving(Baseline):
 class Still(Moving):
     name = "still"
     speed = 0
-'''
+"""
 
 SETTINGS = """
 testset: {testset}

@@ -7,9 +7,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(
-    help="Synthetic people with known ground truth: kit, clips, control systems.", no_args_is_help=True
-)
+app = typer.Typer(help="Synthetic people with known ground truth: kit, clips, control systems.", no_args_is_help=True)
 kit_app = typer.Typer(help="The morphable head, built from CC0 sources.", no_args_is_help=True)
 app.add_typer(kit_app, name="kit")
 
@@ -18,12 +16,8 @@ Workers = Annotated[int, typer.Option(min=1, max=256, help="Processes.")]
 
 @kit_app.command("build")
 def kit_build(
-    source: Annotated[
-        Path | None, typer.Option(help="Archive of the CC0 files instead of downloading them.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="File to write; the cache or MMBENCH_FACEKIT by default.")
-    ] = None,
+    source: Annotated[Path | None, typer.Option(help="Archive of the CC0 files instead of downloading them.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write; the cache or MMBENCH_FACEKIT by default.")] = None,
 ) -> None:
     """Make the kit from 842 pinned CC0 files (9 MB), each checked against its sha256."""
     from mmbench.cli.progress import progress_bar
@@ -59,9 +53,7 @@ def render(
     identity: Annotated[
         list[str] | None, typer.Option(help="GROUP-SEED, for example elderly-woman-02. Repeatable.")
     ] = None,
-    people: Annotated[
-        int, typer.Option(min=0, help="This many new identities besides, over all groups.")
-    ] = 0,
+    people: Annotated[int, typer.Option(min=0, help="This many new identities besides, over all groups.")] = 0,
     motion: Annotated[
         list[str] | None,
         typer.Option(help="static nod shake turn smile talk blink sway look camera-pan camera-zoom mixed"),
@@ -78,9 +70,9 @@ def render(
         bool, typer.Option("--truth", help="Write landmarks, pose, labels, depth and flow as NAME.npz.")
     ] = False,
     workers: Workers = 1,
-    out: Annotated[
-        Path, typer.Option(help="Folder to write to; an interrupted batch continues there.")
-    ] = Path("synthetic"),
+    out: Annotated[Path, typer.Option(help="Folder to write to; an interrupted batch continues there.")] = Path(
+        "synthetic"
+    ),
 ) -> None:
     """Render clips of synthetic people. Run the same command again to continue."""
     from typing import cast
@@ -104,12 +96,8 @@ def render(
 
 @app.command()
 def controls(
-    out: Annotated[
-        Path, typer.Option(help="Folder to write the set to; an interrupted build continues there.")
-    ],
-    part: Annotated[
-        str, typer.Option(help="K/N: only the K-th of N runs of identities, to share the work.")
-    ] = "0/1",
+    out: Annotated[Path, typer.Option(help="Folder to write the set to; an interrupted build continues there.")],
+    part: Annotated[str, typer.Option(help="K/N: only the K-th of N runs of identities, to share the work.")] = "0/1",
 ) -> None:
     """Render the bundled test set synthetic50 anew: references, control clips, prompts, manifest."""
     from mmbench.cli.progress import progress_bar

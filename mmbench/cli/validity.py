@@ -11,18 +11,14 @@ Option = typer.Option
 
 
 def validity(
-    out: Annotated[Path, Option(help="Folder of the page, the figures and the data.")] = Path(
-        "reports/validity"
-    ),
+    out: Annotated[Path, Option(help="Folder of the page, the figures and the data.")] = Path("reports/validity"),
     only: Annotated[list[str] | None, Option(help="Only this experiment; repeat for several.")] = None,
     quick: Annotated[
         bool, Option("--quick", help="Two people and few levels: minutes instead of half an hour.")
     ] = False,
     workers: Annotated[int, Option(min=1, help="Processes, one person each.")] = 1,
     work: Annotated[Path | None, Option(help="Folder that keeps renders and faces between runs.")] = None,
-    redraw: Annotated[
-        bool, Option("--redraw", help="Only draw the page again from its validity.json.")
-    ] = False,
+    redraw: Annotated[bool, Option("--redraw", help="Only draw the page again from its validity.json.")] = False,
 ) -> None:
     """Check every metric against rendered faces whose identity, pose, motion and flow are known."""
     from mmbench.cli.progress import progress_bar
@@ -32,9 +28,7 @@ def validity(
         done = runner.redraw(out)
     else:
         with progress_bar() as progress:
-            done = runner.run_validity(
-                out, only=only or (), quick=quick, workers=workers, work=work, progress=progress
-            )
+            done = runner.run_validity(out, only=only or (), quick=quick, workers=workers, work=work, progress=progress)
     for finding in done.findings:
         typer.echo(f"\n{finding.title}\n  {finding.conclusion}")
         for claim in finding.claims:

@@ -125,8 +125,6 @@ def read_track(path: Path) -> FaceTrack:
     except UNREADABLE as error:
         raise DamagedTrack(f"{path}: {error}") from error
     rows = len(track.frames)
-    if any(len(getattr(track, name)) != rows for name in ARRAYS[:8]) or len(track.slots) != len(
-        track.embeddings
-    ):
+    if any(len(getattr(track, name)) != rows for name in ARRAYS[:8]) or len(track.slots) != len(track.embeddings):
         raise DamagedTrack(f"{path}: its arrays do not fit together")
     return track

@@ -151,9 +151,7 @@ class FacePass:
             if len(kept) > CHIPS_PER_SLOT:
                 del kept[min(kept, key=lambda number: (self._linker.tracks[number].weight, -number))]
 
-    def _embed(
-        self, main: Track | None, usable: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def _embed(self, main: Track | None, usable: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         slot_frames = np.full(SLOTS, -1, dtype=np.int64)
         chips: dict[int, NDArray[Any]] = {}
         for slot, row in enumerate(nearest_within(usable, self._slots, self._reach)):

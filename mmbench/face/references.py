@@ -30,9 +30,7 @@ def reference_faces(paths: Sequence[Path | str], backend: FaceBackend) -> Refere
     Raises ReferenceFaceError when no picture is given or one shows no face, MediaError for an unreadable one.
     """
     if not paths:
-        raise ReferenceFaceError(
-            "No reference picture was given.", "Name at least one picture of the person."
-        )
+        raise ReferenceFaceError("No reference picture was given.", "Name at least one picture of the person.")
     files = tuple(Path(path) for path in paths)
     found = [_largest_face(file, backend) for file in files]
     faces = [face for face, _ in found]

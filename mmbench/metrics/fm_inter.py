@@ -151,7 +151,7 @@ class FMInter(ClipMetric):
             "As fm_inter, after removing translation, rotation and zoom of each pair: what is left is turning, "
             "nodding and expression.",
             "inter-ocular distances",
-            "Landmark noise alone gives about 0.2-0.4 with dlib's points at 256 px.",
+            "Landmark noise alone gives about 0.05 on still frames, more on turned heads.",
         ),
         _companion(
             "fm_inter_rate",

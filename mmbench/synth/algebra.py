@@ -47,9 +47,7 @@ def turn_partly(points: F32, share: F32, pivot: F32, matrix: F32) -> F32:
     q = points - pivot
     part = (angle * share)[:, None]
     cos, sin = np.cos(part), np.sin(part)
-    turned = (
-        q * cos + np.cross(np.broadcast_to(axis, q.shape), q) * sin + axis * (q @ axis)[:, None] * (1 - cos)
-    )
+    turned = q * cos + np.cross(np.broadcast_to(axis, q.shape), q) * sin + axis * (q @ axis)[:, None] * (1 - cos)
     return np.asarray(turned + pivot, np.float32)
 
 

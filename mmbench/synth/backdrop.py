@@ -74,11 +74,7 @@ def _garden(rng: np.random.Generator, x: F64, y: F64) -> F64:
 
 def _haze(rng: np.random.Generator, x: F64, y: F64) -> F64:
     tone = _hue(rng, 0.2, 0.7)
-    return (
-        tone
-        * (1 + 0.10 * noise(rng, _SIZE, _SIZE, 200, 200, 5, 0.55)[..., None])
-        * (1.1 - 0.3 * y)[..., None]
-    )
+    return tone * (1 + 0.10 * noise(rng, _SIZE, _SIZE, 200, 200, 5, 0.55)[..., None]) * (1.1 - 0.3 * y)[..., None]
 
 
 _PAINTERS = {"studio": _studio, "lights": _lights, "room": _room, "garden": _garden, "haze": _haze}
@@ -92,9 +88,7 @@ def wall_texture(backdrop: Backdrop) -> F32:
     rng = np.random.default_rng([backdrop.seed, len(backdrop.kind), 11])
     rows, columns = np.mgrid[0:_SIZE, 0:_SIZE] / _SIZE
     painted = np.clip(_PAINTERS[backdrop.kind](rng, columns, rows), 0.02, 0.98)
-    image = Image.fromarray((painted * 255).astype(np.uint8)).filter(
-        ImageFilter.GaussianBlur(_BLUR[backdrop.kind])
-    )
+    image = Image.fromarray((painted * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(_BLUR[backdrop.kind]))
     return linear(np.asarray(image, np.float32) / 255)
 
 

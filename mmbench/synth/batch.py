@@ -131,9 +131,7 @@ def run_job(job: Job, out: Path) -> str:
     return job.name
 
 
-def render_batch(
-    todo: Iterable[Job], out: Path, workers: int = 1, progress: Progress | None = None
-) -> list[Path]:
+def render_batch(todo: Iterable[Job], out: Path, workers: int = 1, progress: Progress | None = None) -> list[Path]:
     """Render jobs into a folder; jobs whose files are complete are skipped. Returns the videos in the
     order of the jobs."""
     listed = list(todo)

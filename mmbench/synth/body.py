@@ -115,15 +115,11 @@ def body(kit: Kit, style_name: str) -> Body:
     share[:n_body] = kit.turn_fraction
     if style is not None:
         bound = (share[style.mesh.index] * style.mesh.weight).sum(1)
-        share[n_body + 2 * n_eye :] = np.clip(
-            np.maximum(bound, smoothstep(5.6, 6.6, style.canonical[:, 1])), 0, 1
-        )
+        share[n_body + 2 * n_eye :] = np.clip(np.maximum(bound, smoothstep(5.6, 6.6, style.canonical[:, 1])), 0, 1)
     reach = np.zeros(n, np.float32)
     reach[:n_body] = _lash_reach(kit)
     inner = (masks[:, 1][tri].min(1) > 0.5) & (part == SKIN)
-    push = np.where(inner, 0.16, np.where((part >= TEETH_UPPER) & (part <= TONGUE), 0.05, 0)).astype(
-        np.float32
-    )
+    push = np.where(inner, 0.16, np.where((part >= TEETH_UPPER) & (part <= TONGUE), 0.05, 0)).astype(np.float32)
     centre = positions[tri].mean(1)
     fringe = (part == HAIR) & (style_name in FRINGED) & (centre[:, 2] > 0.4) & (centre[:, 1] < 7.64)
     fringe &= (np.abs(centre[:, 0]) < 0.70) & (centre[:, 1] > 5.9)

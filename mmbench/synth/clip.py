@@ -55,7 +55,5 @@ def clip_truth(cast: Cast, scene: Scene, states: Sequence[State]) -> Iterator[Tr
     for k, state in enumerate(states):
         now = ahead or stage(cast if isinstance(cast, Person) else cast(k), scene, state)
         last = k + 1 == len(states)
-        ahead = (
-            None if last else stage(cast if isinstance(cast, Person) else cast(k + 1), scene, states[k + 1])
-        )
+        ahead = None if last else stage(cast if isinstance(cast, Person) else cast(k + 1), scene, states[k + 1])
         yield measure(now, ahead)

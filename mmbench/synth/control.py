@@ -102,9 +102,7 @@ def vanish_states(plan: ClipPlan) -> list[State]:
     for k, state in enumerate(natural_states(plan)):
         t = k / max(plan.frames - 1, 1)
         away = 2.0 * side * float(smoothstep(0.36, 0.62, t))
-        turned = Pose(
-            state.pose.yaw + 20 * side * float(smoothstep(0.3, 0.5, t)), state.pose.pitch, state.pose.roll
-        )
+        turned = Pose(state.pose.yaw + 20 * side * float(smoothstep(0.3, 0.5, t)), state.pose.pitch, state.pose.roll)
         states.append(replace(state, pose=turned, shift=(state.shift[0] + away, state.shift[1])))
     return states
 
@@ -131,9 +129,7 @@ def _truth(cast: Cast, plan: ClipPlan) -> Iterator[Picture]:
 
 def _still(cast: Cast, plan: ClipPlan) -> Iterator[Picture]:
     states = natural_states(plan)
-    image = render(
-        cast.person(plan.identity), plan.scene, states[int(STILL_AT * (plan.frames - 1))], plan.seed
-    )
+    image = render(cast.person(plan.identity), plan.scene, states[int(STILL_AT * (plan.frames - 1))], plan.seed)
     return (image for _ in states)
 
 

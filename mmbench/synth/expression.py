@@ -33,9 +33,7 @@ class Expression:
 
     def scaled(self, factor: float) -> Expression:
         """Every control but the blinks times `factor`."""
-        values = {
-            f.name: getattr(self, f.name) * (1.0 if "blink" in f.name else factor) for f in fields(self)
-        }
+        values = {f.name: getattr(self, f.name) * (1.0 if "blink" in f.name else factor) for f in fields(self)}
         return Expression(**values)
 
 

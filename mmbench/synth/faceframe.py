@@ -42,9 +42,7 @@ class FaceFrame:
 
 def uv(canonical: F32) -> tuple[F32, F32]:
     """Texture coordinates 0..1 of canonical positions (N, 3)."""
-    u = np.arctan2(canonical[:, 0], canonical[:, 2] - np.float32(AXIS_Z)) * np.float32(
-        0.5 / TURN
-    ) + np.float32(0.5)
+    u = np.arctan2(canonical[:, 0], canonical[:, 2] - np.float32(AXIS_Z)) * np.float32(0.5 / TURN) + np.float32(0.5)
     return u, (np.float32(TOP) - canonical[:, 1]) / np.float32(TOP - BOTTOM)
 
 
@@ -59,9 +57,7 @@ def face_frame(kit: Kit) -> FaceFrame:
     front = (centre[:, 1] > 5.0) & (np.abs(centre[:, 0]) < 1.2) & (inside < 0.5) & (ears < 0.5)
     tri = tri[front & (np.ptp(angle[tri], axis=1) < 1.5)]
     xy = np.stack([(angle / TURN * 0.5 + 0.5) * SIZE, (TOP - kit.verts[:, 1]) / (TOP - BOTTOM) * SIZE], 1)
-    buffer = rasterise(
-        xy.astype(np.float32), (10 - radius).astype(np.float32), tri, SIZE, SIZE, backend="numpy"
-    )
+    buffer = rasterise(xy.astype(np.float32), (10 - radius).astype(np.float32), tri, SIZE, SIZE, backend="numpy")
     hit = buffer.tri >= 0
     values = np.stack([kit.verts[:, 0], kit.mask("lips"), kit.mask("eyelids")], 1)
     painted = np.zeros((SIZE, SIZE, 3), np.float32)

@@ -59,9 +59,7 @@ def hair_style(kit: Kit, style: str) -> HairStyle:
     rel = points - _CENTRE
     turns: F32 | F64 = np.arctan2(rel @ side, rel @ front) / (2 * np.pi)
     radius = np.linalg.norm(rel, axis=1)
-    down = np.arccos(np.clip((rel @ pole) / (radius + 1e-6), -1, 1)) + np.clip(
-        _CENTRE[1] - 0.6 - points[:, 1], 0, None
-    )
+    down = np.arccos(np.clip((rel @ pole) / (radius + 1e-6), -1, 1)) + np.clip(_CENTRE[1] - 0.6 - points[:, 1], 0, None)
     if style in _POLE:  # the tail hangs: strands run straight down again
         hang = smoothstep(7.0, 6.6, points[:, 1]) * smoothstep(0.1, -0.3, points[:, 2])
         turns = np.asarray(turns * (1 - hang) + hang * points[:, 0] / 2.0)
@@ -76,9 +74,7 @@ def hair_style(kit: Kit, style: str) -> HairStyle:
         x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
         inside = np.minimum.reduce([7.66 - y, (0.70 - x) * 0.9, (z - 0.45) * 0.9, y - 5.9])
         edge = np.asarray(np.minimum(edge, 0.6 - inside / 0.07), np.float32)
-    return HairStyle(
-        mesh, points, np.ascontiguousarray(strand), np.ascontiguousarray(edge[mesh.tri], np.float32)
-    )
+    return HairStyle(mesh, points, np.ascontiguousarray(strand), np.ascontiguousarray(edge[mesh.tri], np.float32))
 
 
 def _border_distance(points: F32, tri: NDArray[np.int32]) -> F32:

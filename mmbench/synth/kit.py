@@ -164,7 +164,5 @@ def _load(path: Path) -> Kit:
         ) from cause
     missing = {"verts", "tri", "morph_ptr", "lm68_idx", "hair_names"} - arrays.keys()
     if missing:
-        raise KitError(
-            f"{path} lacks the arrays {sorted(missing)}.", "Rebuild it with `mmbench synth kit build`."
-        )
+        raise KitError(f"{path} lacks the arrays {sorted(missing)}.", "Rebuild it with `mmbench synth kit build`.")
     return Kit(path, arrays)

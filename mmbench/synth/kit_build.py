@@ -166,9 +166,7 @@ def shape_files(paths: Mapping[str, bytes]) -> list[tuple[str, int, str]]:
     universal = [p for p in macro if stem[p].startswith("universal") and stem[p].endswith(builds)]
     chosen = [(f"macro/{stem[p]}", 0, p) for p in [*bases, *universal]]
     for folder in _DETAILS:
-        inside = [
-            p for p in targets if p.startswith(f"{_TARGETS}{folder}/") and not stem[p].startswith("asymm-")
-        ]
+        inside = [p for p in targets if p.startswith(f"{_TARGETS}{folder}/") and not stem[p].startswith("asymm-")]
         chosen += [(f"detail/{stem[p]}", 1, p) for p in inside]
     for base in _EXPRESSION_BASES:
         inside = [p for p in targets if p.startswith(f"{_TARGETS}expression/units/{base}/")]
@@ -200,9 +198,7 @@ def _morphs(sources: Mapping[str, bytes], new: Array) -> dict[str, Array]:
 def _landmarks(new: Array) -> dict[str, Array]:
     """The project's own 68 points, kept by base-mesh vertex number in data/landmarks68.csv."""
     text = (files("mmbench.synth") / "data" / "landmarks68.csv").read_text(encoding="ascii")
-    rows = np.array(
-        [[float(v) for v in line.split(",")] for line in text.splitlines() if not line.startswith("#")]
-    )
+    rows = np.array([[float(v) for v in line.split(",")] for line in text.splitlines() if not line.startswith("#")])
     return {
         "lm68_idx": new[rows[:, 1:4].astype(np.int64)].astype(np.uint16),
         "lm68_w": rows[:, 4:7].astype(np.float32),

@@ -43,11 +43,7 @@ def read_obj(data: bytes) -> BaseMesh:
 
 def read_target(data: bytes) -> tuple[Array, Array]:
     """Vertices (n,) and displacements (n, 3) in dm of a morph target."""
-    rows = [
-        line.split()
-        for line in data.decode("utf-8").splitlines()
-        if line.strip() and not line.startswith("#")
-    ]
+    rows = [line.split() for line in data.decode("utf-8").splitlines() if line.strip() and not line.startswith("#")]
     index = np.array([int(row[0]) for row in rows], np.int64)
     return index, np.array([[float(v) for v in row[1:4]] for row in rows]).reshape(-1, 3)
 

@@ -85,9 +85,7 @@ def _style(kit: Kit, group: Group, male: bool, years: float, coily: bool, rng: n
     return _pick(rng, {n: p for n, p in chances.items() if n in kit.hair_names or n in PAINTED_STYLES})
 
 
-def sample_look(
-    kit: Kit, group: Group, male: bool, years: float, bases: F64, rng: np.random.Generator
-) -> Appearance:
+def sample_look(kit: Kit, group: Group, male: bool, years: float, bases: F64, rng: np.random.Generator) -> Appearance:
     """The appearance of one identity; `bases` are the shape bases' shares, with which tones correlate loosely."""
     first, second, third = (float(b) for b in bases)
     child, woman = years < 14, not male and years > 16

@@ -31,9 +31,7 @@ def surface(staged: Staged) -> tuple[Surface, NDArray[np.bool_]]:
     corners = made.tri[triangles]
     weights = staged.perspective(triangles, staged.buffer.bary[hit])
     normals = vertex_normals(staged.vertices, made.tri)
-    packed = np.concatenate(
-        [normals, staged.vertices, made.canonical, made.masks, person.occlusion[:, None]], 1
-    )
+    packed = np.concatenate([normals, staged.vertices, made.canonical, made.masks, person.occlusion[:, None]], 1)
     values = gather(corners, weights, packed)
     part = made.part[triangles]
     n = len(part)
@@ -74,9 +72,7 @@ def surface(staged: Staged) -> tuple[Surface, NDArray[np.bool_]]:
     return out, hit
 
 
-def _skin(
-    out: Surface, rows: I64, canonical: F32, masks: F32, person: Person, clothes: Clothes, head: F32
-) -> None:
+def _skin(out: Surface, rows: I64, canonical: F32, masks: F32, person: Person, clothes: Clothes, head: F32) -> None:
     look = person.identity.look
     u, v = uv(canonical)
     texel = bilinear(person.texture, u, v)
@@ -176,14 +172,10 @@ def _hair(out: Surface, triangles: I64, weights: F32, person: Person, middle: F3
         colour = colour * (1 + 0.5 * (streak - 0.5))[:, None]
     edge = (weights * style.edge[own]).sum(1)
     colour = colour * (0.80 + 0.20 * smoothstep(0.2, 0.9, edge))[:, None]
-    if (
-        curly
-    ):  # hundreds of tiny sheets: lit one by one they would look like shingles, so light the whole volume
+    if curly:  # hundreds of tiny sheets: lit one by one they would look like shingles, so light the whole volume
         place = out.position[out.hair]
         out.hair_tint = out.hair_tint * np.float32(0.15)
-        out.normal[out.hair] = unit(
-            unit(place - middle) + np.float32(0.55) * _curls(place / person.framing[0])
-        )
+        out.normal[out.hair] = unit(unit(place - middle) + np.float32(0.55) * _curls(place / person.framing[0]))
         out.occlusion[out.hair] = np.clip(0.75 + 0.25 * out.occlusion[out.hair], 0, 1)
     out.albedo[out.hair] = colour
     out.gloss[out.hair] = 0

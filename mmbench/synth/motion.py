@@ -88,9 +88,7 @@ def _talk(s: State, t: float, a: float, start: Start) -> State:
     )
     blink = _blink(t, (start.blink_at,)) if a > 0 else 0.0
     face = replace(face, blink_left=blink, blink_right=blink)
-    return _turned(
-        replace(s, expression=face), yaw=3 * a * _wave(t, 1.3, start.phase), pitch=2 * a * _wave(t, 1.9)
-    )
+    return _turned(replace(s, expression=face), yaw=3 * a * _wave(t, 1.3, start.phase), pitch=2 * a * _wave(t, 1.9))
 
 
 def _blinking(s: State, t: float, a: float, start: Start) -> State:
@@ -155,9 +153,7 @@ def start_of(motion: Motion, seed: int) -> Start:
     pose = Pose(float(rng.uniform(-8, 8)), float(rng.uniform(-4, 4)), float(rng.uniform(-3, 3)))
     if motion in ("static", "camera-pan", "camera-zoom"):
         pose = Pose()
-    return Start(
-        pose, float(rng.uniform(0, 2 * np.pi)), int(rng.choice([-1, 1])), float(rng.uniform(0.2, 0.7))
-    )
+    return Start(pose, float(rng.uniform(0, 2 * np.pi)), int(rng.choice([-1, 1])), float(rng.uniform(0.2, 0.7)))
 
 
 def trajectory(

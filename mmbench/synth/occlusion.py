@@ -39,9 +39,7 @@ def ambient_occlusion(vertices: F32, made: Body) -> F32:
     degree = np.bincount(flat, minlength=len(vertices))
     for _ in range(2):  # depth maps are coarse: smooth along edges
         around = np.bincount(flat, np.repeat(share[made.tri].mean(1), 3), minlength=len(vertices))
-        share = np.where(degree > 0, 0.5 * share + 0.5 * around / np.maximum(degree, 1), share).astype(
-            np.float32
-        )
+        share = np.where(degree > 0, 0.5 * share + 0.5 * around / np.maximum(degree, 1), share).astype(np.float32)
     for part in (EYE_L, EYE_R):
         share[made.eye_slice(part == EYE_R)] = 1
     return share

@@ -74,9 +74,7 @@ class Person:
         """The 68 iBUG points (68, 3) of posed vertices."""
         return self.kit.landmarks(vertices)
 
-    def vertices(
-        self, expression: Expression = NEUTRAL, gaze: Gaze | None = None, pose: Pose | None = None
-    ) -> F32:
+    def vertices(self, expression: Expression = NEUTRAL, gaze: Gaze | None = None, pose: Pose | None = None) -> F32:
         """Posed vertices (V, 3), float32 dm. Head and neck turn about a pivot at the neck's top, the chest stays."""
         gaze, pose = gaze or Gaze(), pose or Pose()
         skin = self.neutral.copy()
@@ -89,9 +87,7 @@ class Person:
             cornea = radius * (1 + 0.07 * np.exp(-(((1 - d[:, 2]) / 0.09) ** 2)))
             parts.append((centre + (d * cornea[:, None]) @ turned.T).astype(np.float32))
         if self.body.style is not None:
-            parts.append(
-                hair_positions(self.body.style.mesh, skin, self.hair_scale, self.identity.look.hair_volume)
-            )
+            parts.append(hair_positions(self.body.style.mesh, skin, self.hair_scale, self.identity.look.hair_volume))
         matrix = rotation(pose.yaw, pose.pitch, pose.roll)
         pivot = np.array([0, -0.35 * self.face_scale, -0.05], np.float32)
         return turn_partly(np.concatenate(parts), self.body.share, pivot, matrix)

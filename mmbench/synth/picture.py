@@ -27,9 +27,7 @@ def develop(staged: Staged, rng: np.random.Generator) -> Picture:
     """Shade a frame staged at the scene's supersampling."""
     scene, samples = staged.scene, staged.scene.samples
     seen, hit = surface(staged)
-    image = paint_wall(
-        scene.backdrop, camera(staged.person, scene, staged.state)
-    )  # out of focus: one sample will do
+    image = paint_wall(scene.backdrop, camera(staged.person, scene, staged.state))  # out of focus: one sample will do
     if samples > 1:
         image = image.repeat(samples, 0).repeat(samples, 1)
     image[hit] = shade(scene.light, seen, key_light(staged, seen))

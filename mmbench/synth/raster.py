@@ -78,9 +78,7 @@ def rasterise(
             height, width, ids, bary, depth, cut is not None, coord, edge, table,
         )  # fmt: skip
     else:
-        _rasterise_numpy(
-            xy, key, tri, cut, ids.reshape(-1), bary.reshape(-1, 3), depth.reshape(-1), height, width
-        )
+        _rasterise_numpy(xy, key, tri, cut, ids.reshape(-1), bary.reshape(-1, 3), depth.reshape(-1), height, width)
     return GBuffer(ids, bary, depth)
 
 
@@ -106,12 +104,8 @@ def _rasterise_numpy(
             t = members[start : start + step]
             px, py = left[t][:, None] + ox, top[t][:, None] + oy
             cx, cy, inv = px + 0.5, py + 0.5, 1.0 / area[t][:, None]
-            b0 = (
-                (x[t, 1, None] - cx) * (y[t, 2, None] - cy) - (x[t, 2, None] - cx) * (y[t, 1, None] - cy)
-            ) * inv
-            b1 = (
-                (x[t, 2, None] - cx) * (y[t, 0, None] - cy) - (x[t, 0, None] - cx) * (y[t, 2, None] - cy)
-            ) * inv
+            b0 = ((x[t, 1, None] - cx) * (y[t, 2, None] - cy) - (x[t, 2, None] - cx) * (y[t, 1, None] - cy)) * inv
+            b1 = ((x[t, 2, None] - cx) * (y[t, 0, None] - cy) - (x[t, 0, None] - cx) * (y[t, 2, None] - cy)) * inv
             inside = (b0 >= -1e-5) & (b1 >= -1e-5) & (1 - b0 - b1 >= -1e-5)
             inside &= (px <= right[t][:, None]) & (py <= bottom[t][:, None])
             r, c = np.nonzero(inside)
@@ -154,9 +148,7 @@ def bilinear(texture: F32, u: F32, v: F32, backend: Backend | None = None) -> F3
         from mmbench.synth import kernels
 
         out = np.empty((len(u), texture.shape[2]), np.float32)
-        kernels.bilinear(
-            texture, np.ascontiguousarray(u, np.float32), np.ascontiguousarray(v, np.float32), out
-        )
+        kernels.bilinear(texture, np.ascontiguousarray(u, np.float32), np.ascontiguousarray(v, np.float32), out)
         return out
     height, width, _ = texture.shape
     x = np.clip(u * width - 0.5, 0, width - 1.001)

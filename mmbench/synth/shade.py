@@ -18,9 +18,7 @@ from mmbench.synth.stage import Staged
 F32 = NDArray[np.float32]
 
 _SHADOW_MAP = 384
-_SUBSURFACE = np.array(
-    [0.32, 0.14, 0.09], np.float32
-)  # how far red, green and blue light creep past the terminator
+_SUBSURFACE = np.array([0.32, 0.14, 0.09], np.float32)  # how far red, green and blue light creep past the terminator
 
 
 @dataclass
@@ -74,9 +72,7 @@ def shade(light: Light, surface: Surface, lit: F32) -> F32:
     cosine = n @ towards
     wrap = _SUBSURFACE * through
     diffuse = np.clip((cosine[:, None] + wrap) / (1 + wrap), 0, 1) * lit[:, None]
-    around = (0.62 + 0.38 * n[:, 1]) * np.float32(0.55) + np.clip(
-        n @ fill_from * 0.6 + 0.4, 0, 1
-    ) * np.float32(0.45)
+    around = (0.62 + 0.38 * n[:, 1]) * np.float32(0.55) + np.clip(n @ fill_from * 0.6 + 0.4, 0, 1) * np.float32(0.45)
     # Occluded skin is lit by red light from its neighbours: open it a little more in red.
     log_open = np.log(np.maximum(occlusion, 1e-3))[:, None]
     opened = np.exp(log_open * (1 + np.array([-0.28, 0.08, 0.12], np.float32) * through))

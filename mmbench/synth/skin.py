@@ -84,9 +84,7 @@ def _tone(c: Canvas, look: Appearance) -> None:
     c.colour[..., 0] *= 1 + m * 0.006 * c.noise(50, 50, 3)
     c.colour[..., 2] *= 1 + m * 0.010 * c.noise(50, 50, 3)
     red = (
-        0.115 * c.spot(0.40, 6.93, 0.20, 0.19)
-        + 0.09 * c.spot(0, 6.90, 0.14, 0.12)
-        + 0.05 * c.spot(0, 6.25, 0.2, 0.12)
+        0.115 * c.spot(0.40, 6.93, 0.20, 0.19) + 0.09 * c.spot(0, 6.90, 0.14, 0.12) + 0.05 * c.spot(0, 6.25, 0.2, 0.12)
     )
     red += 0.035 * c.spot(0.3, 7.22, 0.2, 0.1)
     flush = look.flush * (1 - 0.55 * look.darkness)
@@ -96,9 +94,7 @@ def _tone(c: Canvas, look: Appearance) -> None:
     c.darken(0.09 * c.spot(0.30, 7.345, 0.18, 0.05), (0.8, 1.0, 1.0))
     c.darken(0.05 * c.spot(0.10, 7.25, 0.07, 0.10), (0.8, 1.0, 0.95))
     # Lid margins: a thin shade where the lids meet the eye, drawn out by liner.
-    c.darken(
-        (0.12 + 0.45 * look.liner) * smoothstep(0.5, 0.95, c.frame.lids) * c.spot(0.30, 7.30, 0.18, 0.035)
-    )
+    c.darken((0.12 + 0.45 * look.liner) * smoothstep(0.5, 0.95, c.frame.lids) * c.spot(0.30, 7.30, 0.18, 0.035))
     fold = np.exp(-((np.abs(ax - 0.20 - 0.10 * (6.9 - y) / 0.3) / 0.03) ** 2)) * ((y < 6.9) & (y > 6.6))
     c.darken((0.06 * (0.2 + 0.8 * look.wrinkles)) * fold.astype(np.float32))
     c.relief += 0.00025 * c.noise(2.2, 2.2, 2) + 0.00025 * c.noise(8, 8, 2)
@@ -109,9 +105,7 @@ def _age(c: Canvas, look: Appearance) -> None:
     if w > 0.02:
         sway = 0.03 * c.noise(120, 300, 2)
         for level in np.linspace(7.62, 8.0, 5) + c.rng.normal(0, 0.012, 5):
-            line = np.exp(-(((y - level - sway - 0.06 * (ax / 0.5) ** 2) / 0.009) ** 2)) * smoothstep(
-                0.62, 0.3, ax
-            )
+            line = np.exp(-(((y - level - sway - 0.06 * (ax / 0.5) ** 2) / 0.009) ** 2)) * smoothstep(0.62, 0.3, ax)
             c.crease(line * (0.6 + 0.4 * c.noise(150, 60).clip(-1, 1)), 0.0045 * w, 0.10 * w)
         for q in range(5):  # crow's feet
             turn = (q - 2) * 0.34 + c.rng.normal(0, 0.05)

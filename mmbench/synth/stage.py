@@ -59,9 +59,7 @@ def stage(person: Person, scene: Scene, state: State, samples: int = 1) -> Stage
     bary = base.bary
     if made.style is not None:
         cut = CutOut(np.ascontiguousarray(made.style.strand[..., 0]), made.style.edge, person.tips)
-        hair = rasterise(
-            pixels, key, np.ascontiguousarray(made.tri[made.hairy]), view.height, view.width, cut
-        )
+        hair = rasterise(pixels, key, np.ascontiguousarray(made.tri[made.hairy]), view.height, view.width, cut)
         hair_far = _distance(hair.depth)
         over = (hair.tri >= 0) & (hair_far < far + _CLOSER)
         winner[over] = made.hairy[hair.tri[over]]

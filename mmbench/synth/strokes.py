@@ -49,16 +49,12 @@ def brow_mask(frame: FaceFrame, look: Appearance, rng: np.random.Generator) -> F
         )
         off = rng.uniform(-1, 1, count) * thick
         y = 7.395 + look.brow_height + arch + fall + off
-        angle = np.deg2rad(
-            72 - 78 * np.clip(t * 1.25, 0, 1) + rng.normal(0, 10, count) - 10 * off / look.brow_thick
-        )
+        angle = np.deg2rad(72 - 78 * np.clip(t * 1.25, 0, 1) + rng.normal(0, 10, count) - 10 * off / look.brow_thick)
         points = np.stack([side * x, y], 1)
         alpha = np.maximum(
             alpha, _draw(frame, points, angle if side > 0 else np.pi - angle, rng.uniform(0.03, 0.055, count))
         )
     soft = Image.fromarray((alpha * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(4))
     blurred = np.asarray(soft, np.float32) / 255
-    cover = np.clip(0.62 * alpha + 0.55 * blurred, 0, 1) * np.float32(
-        min(0.30 + 0.6 * look.brow_density, 0.9)
-    )
+    cover = np.clip(0.62 * alpha + 0.55 * blurred, 0, 1) * np.float32(min(0.30 + 0.6 * look.brow_density, 0.9))
     return np.asarray(cover, np.float32)

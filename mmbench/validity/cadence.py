@@ -46,11 +46,7 @@ def measure(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
 
     for kind in SHOTS:
         amplitude = (
-            max(levels.pans)
-            if kind == "camera-pan"
-            else 1.0
-            if 1.0 in levels.amplitudes
-            else max(levels.amplitudes)
+            max(levels.pans) if kind == "camera-pan" else 1.0 if 1.0 in levels.amplitudes else max(levels.amplitudes)
         )
         take = lab.take(Shot(person, kind, amplitude, levels.frames))
         for period in levels.holds:
@@ -73,9 +69,7 @@ def find(rows: Sequence[Row], levels: Levels) -> Finding:
     away: dict[str, list[float]] = {}
     for row in pan:
         away.setdefault(row.person, []).append(row.value - formula[row.person, row.level])
-    bias = over_people(
-        "Bias against the closed form, even pan", {p: float(np.mean(v)) for p, v in away.items()}
-    )
+    bias = over_people("Bias against the closed form, even pan", {p: float(np.mean(v)) for p, v in away.items()})
     rho = spearman("Spearman rho, even pan", pan)
     rho_natural = spearman("Spearman rho, natural motion", natural)
     worst = max(row.level for row in pan)

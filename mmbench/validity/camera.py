@@ -25,9 +25,7 @@ def measure(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
             lab, person, "mixed", levels, (0.0,)
         ):  # a camera that does not move: the same still clip
             yield Row(row.person, row.series.replace("mixed", kind), 0.0, row.metric, row.value)
-        yield from moving_rows(
-            lab, person, "camera-pan" if kind == "camera-pan" else "camera-zoom", levels, amplitudes
-        )
+        yield from moving_rows(lab, person, "camera-pan" if kind == "camera-pan" else "camera-zoom", levels, amplitudes)
 
 
 def _panel(rows: Sequence[Row], metric: str, title: str) -> Panel:
@@ -54,13 +52,9 @@ def find(rows: Sequence[Row], levels: Levels) -> Finding:
         _panel(rows, "fm_inter_rate", "Companion: rate"),
         _panel(rows, "fm_inter_local", "Companion: camera-free"),
     )
-    local = Panel(
-        panels[2].title, panels[2].x, panels[2].y, panels[2].curves, levels=(Level("still clip", still),)
-    )
+    local = Panel(panels[2].title, panels[2].x, panels[2].y, panels[2].curves, levels=(Level("still clip", still),))
     true_local = max(
-        mean_at(
-            pick(rows, "fm_inter_local", f"{k} true"), max(levels.pans if k == "camera-pan" else levels.zooms)
-        )
+        mean_at(pick(rows, "fm_inter_local", f"{k} true"), max(levels.pans if k == "camera-pan" else levels.zooms))
         for k in ("camera-pan", "camera-zoom")
     )
     return Finding(

@@ -48,9 +48,7 @@ def find(rows: Sequence[Row], levels: Levels) -> Finding:
     rho = spearman("Spearman rho, similarity_decay", decay)
     still = [row for row in decay if row.level == 0]
     noise = deviation("Standard deviation between clips that do not drift", still, 4)
-    bias = over_people(
-        "Bias: mean of clips that do not drift", {row.person: row.value for row in still}, decimals=4
-    )
+    bias = over_people("Bias: mean of clips that do not drift", {row.person: row.value for row in still}, decimals=4)
     full = mean_at(decay, max(levels.reaches))
     curves = tuple(
         Curve(f"drifts to {reach:.0%}", pick(rows, "similarity", f"reach {reach:g}"), k)

@@ -42,9 +42,7 @@ def _bias(metric: str, rows: Sequence[Row]) -> Number:
     away: dict[str, list[float]] = {}
     for row in rows:
         away.setdefault(row.person, []).append(row.value - row.at)
-    return over_people(
-        f"Bias of {metric} (detected minus true)", {p: float(np.mean(v)) for p, v in away.items()}
-    )
+    return over_people(f"Bias of {metric} (detected minus true)", {p: float(np.mean(v)) for p, v in away.items()})
 
 
 def _scatter(metric: str, rows: Sequence[Row]) -> Number:
@@ -55,10 +53,7 @@ def _scatter(metric: str, rows: Sequence[Row]) -> Number:
 def find(rows: Sequence[Row], levels: Levels) -> Finding:
     """Correlation, bias and scatter of each metric."""
     seen = {metric: pick(rows, metric) for metric in METRICS}
-    rho = {
-        metric: spearman(f"Spearman rho of {metric}, detected against true", seen[metric])
-        for metric in METRICS
-    }
+    rho = {metric: spearman(f"Spearman rho of {metric}, detected against true", seen[metric]) for metric in METRICS}
     bias = {metric: _bias(metric, seen[metric]) for metric in METRICS}
     kinds = {
         "mixed": "person moves",
@@ -79,9 +74,7 @@ def find(rows: Sequence[Row], levels: Levels) -> Finding:
                 metric,
                 "from true landmarks",
                 "from detected landmarks",
-                tuple(
-                    Curve(label, pick(rows, metric, kind), k) for k, (kind, label) in enumerate(kinds.items())
-                ),
+                tuple(Curve(label, pick(rows, metric, kind), k) for k, (kind, label) in enumerate(kinds.items())),
                 scatter=True,
             )
             for metric in METRICS

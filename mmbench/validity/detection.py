@@ -23,9 +23,7 @@ def shrink(frames: Frames, factor: float) -> Frames:
     rest = frames.shape[1] - side
     border = (rest // 2, rest - rest // 2, rest // 2, rest - rest // 2)
     small = [cv2.resize(frame, (side, side), interpolation=cv2.INTER_AREA) for frame in frames]
-    return np.stack([cv2.copyMakeBorder(picture, *border, cv2.BORDER_REPLICATE) for picture in small]).astype(
-        np.uint8
-    )
+    return np.stack([cv2.copyMakeBorder(picture, *border, cv2.BORDER_REPLICATE) for picture in small]).astype(np.uint8)
 
 
 def blur(frames: Frames, sigma: float) -> Frames:
@@ -56,9 +54,7 @@ def measure(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
         yield from _rows(lab, person, "blur", sigma, blur(take.frames, sigma), 100 * sigma / width)
 
 
-def _rows(
-    lab: Lab, person: str, series: str, level: float, frames: Frames, x: float | None = None
-) -> Iterator[Row]:
+def _rows(lab: Lab, person: str, series: str, level: float, frames: Frames, x: float | None = None) -> Iterator[Row]:
     scores = lab.scores(person, frames)
     for metric in METRICS:
         if metric in scores:
@@ -82,8 +78,7 @@ def find(rows: Sequence[Row], levels: Levels) -> Finding:
     smallest = [row.x or 0.0 for row in rate["size"] if row.value == 1.0]
     titles = {"yaw": "Turn", "size": "Size", "blur": "Blur"}
     panels = [
-        Panel(f"{titles[s]}: is the face found?", xs[s], "face_rate", (Curve("face_rate", rate[s]),))
-        for s in rate
+        Panel(f"{titles[s]}: is the face found?", xs[s], "face_rate", (Curve("face_rate", rate[s]),)) for s in rate
     ]
     panels += [
         Panel(

@@ -63,9 +63,7 @@ def _agreement(rows: Sequence[Row]) -> Number:
     same: dict[str, list[float]] = {}
     for row in pick(rows, "dynamic_degree"):
         if not row.series.endswith("true"):
-            same.setdefault(row.person, []).append(
-                float(row.value == true[row.person, row.series, row.level])
-            )
+            same.setdefault(row.person, []).append(float(row.value == true[row.person, row.series, row.level]))
     shares = {person: float(np.mean(each)) for person, each in same.items()}
     return over_people("Verdicts that agree with the true flow's", shares, (0.0, 1.0), 2)
 
@@ -79,13 +77,9 @@ def find(rows: Sequence[Row], levels: Levels) -> Finding:
     bias = Number("Bias of pair scores (px)", float(np.mean(seen - true)), decimals=2)
     still = [row.value for row in pick(rows, "pair score", "mixed") if row.level == 0]
     agreement = _agreement(rows)
-    panned = [
-        row.value for row in pick(rows, "dynamic_degree", "camera-pan") if row.level == max(levels.pans)
-    ]
+    panned = [row.value for row in pick(rows, "dynamic_degree", "camera-pan") if row.level == max(levels.pans)]
     share = float(np.mean(panned))
-    verdicts = tuple(
-        Curve(name, pick(rows, "dynamic_degree", kind), k) for k, (kind, name) in enumerate(NAMES.items())
-    )
+    verdicts = tuple(Curve(name, pick(rows, "dynamic_degree", kind), k) for k, (kind, name) in enumerate(NAMES.items()))
     strengths = tuple(
         Curve(name, pick(rows, "motion_strength", kind), k) for k, (kind, name) in enumerate(NAMES.items())
     )
@@ -101,10 +95,7 @@ def find(rows: Sequence[Row], levels: Levels) -> Finding:
                 "Every pair of frames",
                 "true pair score (px)",
                 "pair score by DIS (px)",
-                tuple(
-                    Curve(name, pick(rows, "pair score", kind), k)
-                    for k, (kind, name) in enumerate(NAMES.items())
-                ),
+                tuple(Curve(name, pick(rows, "pair score", kind), k) for k, (kind, name) in enumerate(NAMES.items())),
                 levels=(Level("threshold", 6.0),),
                 scatter=True,
             ),
@@ -116,9 +107,7 @@ def find(rows: Sequence[Row], levels: Levels) -> Finding:
             through,
             bias,
             agreement,
-            Number(
-                "Mean pair score of a still clip with sensor noise (px)", float(np.mean(still)), decimals=3
-            ),
+            Number("Mean pair score of a still clip with sensor noise (px)", float(np.mean(still)), decimals=3),
             Number("Clips called dynamic under the strongest pan of a rigid face", share, decimals=2),
         ),
         claims=(

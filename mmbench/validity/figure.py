@@ -129,9 +129,7 @@ def _line(axes: Axes, curve: Curve) -> None:
         axes.plot(at, mean, color=INK, linewidth=1.3, linestyle=(0, (4, 2)), label=curve.label, zorder=4)
         return
     axes.fill_between(at, low, high, color=colour, alpha=0.16, linewidth=0)
-    axes.scatter(
-        [r.at for r in curve.rows], [r.value for r in curve.rows], s=6, color=colour, alpha=0.4, linewidths=0
-    )
+    axes.scatter([r.at for r in curve.rows], [r.value for r in curve.rows], s=6, color=colour, alpha=0.4, linewidths=0)
     axes.plot(at, mean, color=colour, linewidth=1.8, label=curve.label, zorder=3)
 
 

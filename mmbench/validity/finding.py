@@ -164,9 +164,7 @@ def gap(label: str, rows: Sequence[Row], start: float, end: float, decimals: int
 def deviation(label: str, rows: Sequence[Row], decimals: int = 3) -> Number:
     """Standard deviation of values between people; NaN with fewer than two."""
     values = [row.value for row in rows]
-    return Number(
-        label, float(np.std(values, ddof=1)) if len(values) > 1 else float("nan"), decimals=decimals
-    )
+    return Number(label, float(np.std(values, ddof=1)) if len(values) > 1 else float("nan"), decimals=decimals)
 
 
 def over_people(

@@ -55,9 +55,7 @@ def find(rows: Sequence[Row], levels: Levels) -> Finding:
     """How far each column falls on the way to a stranger, and whether in order."""
     cosine, margin, centred = (pick(rows, metric) for metric in METRICS[:3])
     end = max(levels.fractions)
-    falls = [
-        gap(name, each, 0.0, end) for name, each in zip(METRICS, (cosine, margin, centred), strict=False)
-    ]
+    falls = [gap(name, each, 0.0, end) for name, each in zip(METRICS, (cosine, margin, centred), strict=False)]
     stranger = mean_at(cosine, end)
     rho = [
         spearman(f"Spearman rho, {name}", each)

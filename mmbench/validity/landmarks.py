@@ -80,9 +80,7 @@ def find(rows: Sequence[Row], levels: Levels) -> Finding:
     oblique = (mean_at(five, 30.0) + mean_at(five, -30.0)) / 2
     widest = max(abs(row.level) for row in five)
     lost = (mean_at(five, widest) + mean_at(five, -widest)) / 2
-    mouth = [
-        mean_at(pick(rows, "error", f"smile {name}"), level) for level in (0.0, 1.0) for name in POINTS[3:]
-    ]
+    mouth = [mean_at(pick(rows, "error", f"smile {name}"), level) for level in (0.0, 1.0) for name in POINTS[3:]]
     neutral, smiling = float(np.mean(mouth[:2])), float(np.mean(mouth[2:]))
     jitter = pick(rows, "jitter")
     tremble = over_people(

@@ -27,9 +27,7 @@ from mmbench.validity.takes import Take
 METRICS = ("fm_inter", "fm_inter_face", "fm_inter_local", "fm_inter_rate")
 
 
-def facial_motion(
-    points: np.ndarray[tuple[int, ...], np.dtype[np.float32]], short_side: float
-) -> dict[str, float]:
+def facial_motion(points: np.ndarray[tuple[int, ...], np.dtype[np.float32]], short_side: float) -> dict[str, float]:
     """The four numbers from the five points of every frame, (N, 5, 2) px, NaN where there is no face."""
     from mmbench.metrics.fm_inter import SAMPLES, fm_inter, fm_inter_rate
     from mmbench.video.sample import sample_indices
@@ -42,9 +40,7 @@ def facial_motion(
     return found
 
 
-def moving_rows(
-    lab: Lab, person: str, kind: Kind, levels: Levels, amplitudes: Sequence[float]
-) -> Iterator[Row]:
+def moving_rows(lab: Lab, person: str, kind: Kind, levels: Levels, amplitudes: Sequence[float]) -> Iterator[Row]:
     """One motion at several amplitudes: as detected, and from the true landmarks."""
     for amplitude in amplitudes:
         take: Take = lab.take(Shot(person, kind, amplitude, levels.frames))
@@ -102,10 +98,7 @@ def find(rows: Sequence[Row], levels: Levels) -> Finding:
             *rho.values(),
             slope("Slope of fm_inter per unit of amplitude, detected", seen["fm_inter"]),
             slope("Slope of fm_inter per unit of amplitude, true", pick(rows, "fm_inter", "mixed true")),
-            *(
-                Number(f"{metric} of a motionless clip (true value 0)", value)
-                for metric, value in zero.items()
-            ),
+            *(Number(f"{metric} of a motionless clip (true value 0)", value) for metric, value in zero.items()),
         ),
         claims=(
             Claim("fm_inter rises with the true amplitude (rho above 0.9).", rho["fm_inter"].value > 0.9),

@@ -58,9 +58,7 @@ def markdown(findings: Sequence[Finding], levels: Levels) -> str:
 
 
 def _section(finding: Finding) -> str:
-    claims = "\n".join(
-        f"- {'holds' if claim.holds else '**does not hold**'}: {claim.text}" for claim in finding.claims
-    )
+    claims = "\n".join(f"- {'holds' if claim.holds else '**does not hold**'}: {claim.text}" for claim in finding.claims)
     numbers = "\n".join(f"| {number.label} | {number.text()} |" for number in finding.numbers)
     return f"""<a id="{finding.name}"></a>
 ## {finding.title}

@@ -58,9 +58,7 @@ def find(rows: Sequence[Row], levels: Levels) -> Finding:
     yaw_true = pick(rows, "fm_ref", "yaw true")
     served = tuple(row for row in yaw if abs(row.level) <= SERVED)
     rho_all = spearman("Spearman rho, fm_ref against |yaw|, all angles", yaw, magnitude=True)
-    rho_served = spearman(
-        f"Spearman rho, fm_ref against |yaw| up to {SERVED:g} degrees", served, magnitude=True
-    )
+    rho_served = spearman(f"Spearman rho, fm_ref against |yaw| up to {SERVED:g} degrees", served, magnitude=True)
     rho_true = spearman(
         f"Spearman rho, fm_ref from true landmarks against |yaw| up to {SERVED:g} degrees",
         tuple(row for row in yaw_true if abs(row.level) <= SERVED),
@@ -73,9 +71,7 @@ def find(rows: Sequence[Row], levels: Levels) -> Finding:
     )
     zero = Number("fm_ref of a frontal, neutral view of another day", mean_at(smile, 0.0))
     zero_true = Number("The same from true landmarks", mean_at(pick(rows, "fm_ref", "smile true"), 0.0))
-    turn = Number(
-        "fm_ref gained by 45 degrees of yaw", (mean_at(yaw, 45.0) + mean_at(yaw, -45.0)) / 2 - zero.value
-    )
+    turn = Number("fm_ref gained by 45 degrees of yaw", (mean_at(yaw, 45.0) + mean_at(yaw, -45.0)) / 2 - zero.value)
     grin = gap("fm_ref gained by a full smile", smile, 0.0, 1.0)
     widest = max(abs(row.level) for row in yaw)
     lost = [

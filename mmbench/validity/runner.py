@@ -84,17 +84,13 @@ def redraw(out: Path) -> Validity:
     data = out / "validity.json"
     levels, packed = read_record(data)
     if unknown := [name for name in packed if name not in EXPERIMENTS]:
-        raise RequestError(
-            f"{data} holds an unknown experiment {unknown[0]!r}.", "Run `mmbench validity` again."
-        )
+        raise RequestError(f"{data} holds an unknown experiment {unknown[0]!r}.", "Run `mmbench validity` again.")
     findings = tuple(EXPERIMENTS[name].find(unpack(each), levels) for name, each in packed.items())
     page, figures = write_page(out, findings, levels)
     return Validity(findings, page, data, figures)
 
 
-def measure(
-    names: Sequence[str], levels: Levels, work: Path, workers: int, progress: Progress
-) -> dict[str, list[Row]]:
+def measure(names: Sequence[str], levels: Levels, work: Path, workers: int, progress: Progress) -> dict[str, list[Row]]:
     """Rows of each experiment, people in the order of `levels` whatever the number of `workers`."""
     from mmbench.synth.kit import load_kit
 

@@ -51,9 +51,9 @@ def resize(frames: Frames, side: int) -> Frames:
     """Frames at `side` pixels, averaged over areas."""
     import cv2
 
-    return np.stack(
-        [cv2.resize(frame, (side, side), interpolation=cv2.INTER_AREA) for frame in frames]
-    ).astype(np.uint8)
+    return np.stack([cv2.resize(frame, (side, side), interpolation=cv2.INTER_AREA) for frame in frames]).astype(
+        np.uint8
+    )
 
 
 def measure(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
@@ -188,9 +188,7 @@ def find(rows: Sequence[Row], levels: Levels) -> Finding:
                 grows < -15,
             ),
             Claim("The rate depends on length less than fm_inter does.", abs(rate) < abs(grows)),
-            Claim(
-                "Halving the frame rate to the native 8 moves no metric by more than 15 %.", max(half) <= 15
-            ),
+            Claim("Halving the frame rate to the native 8 moves no metric by more than 15 %.", max(half) <= 15),
         ),
         conclusion=f"Up to crf {crf} compression hardly matters (at most {max(mild):.0f} % of any useful "
         f"range); at crf {harsh} "

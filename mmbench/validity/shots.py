@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from mmbench.synth.person import Person
     from mmbench.synth.scene import Scene, State
 
-Kind = Literal[
-    "photo", "morph", "drift", "yaw", "smile", "open", "mixed", "camera-pan", "camera-zoom", "long"
-]
+Kind = Literal["photo", "morph", "drift", "yaw", "smile", "open", "mixed", "camera-pan", "camera-zoom", "long"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 STILLS: tuple[Kind, ...] = ("photo", "morph", "yaw", "smile", "open")
 """Kinds whose frames are separate views (own light, clothes and backdrop each); the others are clips in one scene."""
@@ -108,10 +106,7 @@ def _clip(cast: Cast, shot: Shot, number: list[int]) -> list[Staging]:
     else:
         states = trajectory("sway", shot.frames, seed, 0.7)
     fractions = np.linspace(0, shot.level, shot.frames) if shot.kind == "drift" else np.zeros(shot.frames)
-    return [
-        Staging(_between(cast, shot, float(f)), scene, state)
-        for f, state in zip(fractions, states, strict=True)
-    ]
+    return [Staging(_between(cast, shot, float(f)), scene, state) for f, state in zip(fractions, states, strict=True)]
 
 
 def _lead(cast: Cast, shot: Shot) -> Person:

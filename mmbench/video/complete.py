@@ -38,9 +38,7 @@ def _last_box_end(stream: BinaryIO, size: int) -> int:
         length = int.from_bytes(head[:4], "big")
         if length == 1:
             length = int.from_bytes(head[8:16], "big")
-        if (
-            length < 8 or not head[4:8].isalnum()
-        ):  # up to the end of the file, or no box: padding behind the last
+        if length < 8 or not head[4:8].isalnum():  # up to the end of the file, or no box: padding behind the last
             return size
         position += length
     return position

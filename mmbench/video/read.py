@@ -43,9 +43,7 @@ class Clip:
             return self.info
         self.limits.check_frames(str(self.info.path), count)
         note = f"frame_count: the container announces {self.info.n_frames} frames, {count} can be decoded."
-        info = replace(
-            self.info, n_frames=count, times=self.info.times[:count], warnings=(*self.info.warnings, note)
-        )
+        info = replace(self.info, n_frames=count, times=self.info.times[:count], warnings=(*self.info.warnings, note))
         if _feed(self, info, passes) != count:
             raise MediaError(f"{info.path}: two decodes give different numbers of frames.", CONVERT)
         return info
@@ -61,9 +59,7 @@ def open_clip(path: Path | str, fps: float | None = None, limits: MediaLimits = 
     """
     file = Path(path)
     if fps is not None and not (math.isfinite(fps) and fps > 0):
-        raise ManifestError(
-            f"{file}: fps must be a positive number, got {fps}.", "Correct it in the manifest."
-        )
+        raise ManifestError(f"{file}: fps must be a positive number, got {fps}.", "Correct it in the manifest.")
     source = open_source(file, limits)
     scan = source.scan()
     rate, origin = choose_rate(fps, scan.fps)

@@ -25,9 +25,7 @@ CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 X264 = {"preset": "medium", "x264-params": "mbtree=0"}
 
 
-def write_video(
-    path: Path | str, frames: Iterable[Frame], fps: float, *, crf: int = 18, codec: str = "libx264"
-) -> int:
+def write_video(path: Path | str, frames: Iterable[Frame], fps: float, *, crf: int = 18, codec: str = "libx264") -> int:
     """Write `frames` (uint8 RGB, all (H, W, 3)) as constant-rate 4:2:0 video and return how many there were.
 
     One encoder thread and no time stamps or version strings in the container, so equal frames give equal
@@ -78,9 +76,7 @@ def _encode(path: Path, container: str, frames: Iterable[Frame], fps: float, crf
                 stream = cast("VideoStream", output.add_stream(codec, rate=rate, options=settings))
                 _set_up(stream.codec_context, shape)
             if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape != shape or shape[2] != 3:
-                raise ValueError(
-                    f"frame {count}: expected uint8 {(*shape[:2], 3)}, got {frame.dtype} {frame.shape}"
-                )
+                raise ValueError(f"frame {count}: expected uint8 {(*shape[:2], 3)}, got {frame.dtype} {frame.shape}")
             picture = av.VideoFrame.from_ndarray(_even(frame), format="rgb24")
             picture.pts = count
             output.mux(stream.encode(picture))

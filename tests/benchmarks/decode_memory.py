@@ -65,9 +65,7 @@ def child(clip: Path, method: str) -> None:
         count = decode(clip, [CadencePass()]).n_frames
     else:
         count = len(list(open_clip(clip).frames()))
-    print(
-        json.dumps({"n": count, "before": before, "peak": peak_mib(), "seconds": time.process_time() - start})
-    )
+    print(json.dumps({"n": count, "before": before, "peak": peak_mib(), "seconds": time.process_time() - start}))
 
 
 def measure(clip: Path, method: str) -> dict[str, float]:

@@ -32,9 +32,7 @@ def portrait_clip(path: Path, n_frames: int = 49) -> Path:
 
     from mmbench.video.write import write_video
 
-    picture = (
-        Image.open(get_sample_data("grace_hopper.jpg", asfileobj=False)).convert("RGB").resize((860, 1008))
-    )
+    picture = Image.open(get_sample_data("grace_hopper.jpg", asfileobj=False)).convert("RGB").resize((860, 1008))
     pixels = np.asarray(picture)
     write_video(path, (pixels[120 + 2 * i : 600 + 2 * i, i : 720 + i] for i in range(n_frames)), 8)
     return path
@@ -65,9 +63,7 @@ def plain(clip: Path) -> tuple[dict[str, float], dict[int, np.ndarray]]:
         between = time.process_time()
         if boxes:
             largest = max(boxes, key=lambda box: box.area())
-            vectors[index] = np.array(
-                network.compute_face_descriptor(frame, points(frame, largest), 1), np.float32
-            )
+            vectors[index] = np.array(network.compute_face_descriptor(frame, points(frame, largest), 1), np.float32)
         seconds["detect"] += between - start
         seconds["embed"] += time.process_time() - between
     return seconds, vectors
@@ -105,9 +101,7 @@ def child(method: str, clip: Path, result: Path) -> None:
 def measure(method: str, clip: Path, folder: Path) -> dict[str, np.ndarray]:
     """Run one method in a new process."""
     result = folder / f"{method}.npz"
-    subprocess.run(
-        [sys.executable, __file__, str(clip), "--child", method, "--result", str(result)], check=True
-    )
+    subprocess.run([sys.executable, __file__, str(clip), "--child", method, "--result", str(result)], check=True)
     with np.load(result) as data:
         return dict(data)
 
@@ -126,9 +120,7 @@ def compare(clip: Path, rounds: int, folder: Path) -> None:
         return statistics.median(sum(float(result[step]) for step in steps) for result in runs[method])
 
     reference = dict(zip(runs["plain"][0]["frames"].tolist(), runs["plain"][0]["vectors"], strict=True))
-    print(
-        f"{clip.name}: {info.n_frames} frames of {info.width}x{info.height}, median of {rounds} rounds, one thread"
-    )
+    print(f"{clip.name}: {info.n_frames} frames of {info.width}x{info.height}, median of {rounds} rounds, one thread")
     print(f"{'':36}   detect    embed    total ms/frame  1 loop/this  {FACE_METRICS} loops/this")
     once = median("plain", "detect", "embed")
     rows = [
@@ -148,9 +140,7 @@ def compare(clip: Path, rounds: int, folder: Path) -> None:
         found = zip(runs[method][0]["frames"].tolist(), runs[method][0]["vectors"], strict=True)
         shared = [(vector, reference[index]) for index, vector in found if index in reference]
         worst = max(float(np.abs(mine - theirs).max()) for mine, theirs in shared)
-        print(
-            f"embeddings, ours ({method}) against plain: {len(shared)} compared, largest difference {worst:g}"
-        )
+        print(f"embeddings, ours ({method}) against plain: {len(shared)} compared, largest difference {worst:g}")
     print(
         "The gain: one detection serves all face metrics instead of one a tool; 16 embeddings instead of one a frame\n"
         "(all that similarity and decay need); with 'sampled', detection on 16 frames, at the price of the per-frame\n"

@@ -54,12 +54,8 @@ def main() -> None:
     kit = load_kit()
     identity = sample_identity(kit, "woman", 2)
     backends: list[Backend] = ["numpy"] if importlib.util.find_spec("numba") is None else ["numba", "numpy"]
-    print(
-        f"{platform.machine()}, Python {platform.python_version()}, best of {frames}, CPU seconds, one core"
-    )
-    print(
-        "| back end | size | bare raster | shaded 1x1 | shaded 2x2 | 2x2 / bare | truth with flow | person |"
-    )
+    print(f"{platform.machine()}, Python {platform.python_version()}, best of {frames}, CPU seconds, one core")
+    print("| back end | size | bare raster | shaded 1x1 | shaded 2x2 | 2x2 / bare | truth with flow | person |")
     print("|---|---|---|---|---|---|---|---|")
     for backend in backends:
         raster.default_backend = lambda chosen=backend: chosen  # type: ignore[assignment,misc]

@@ -12,9 +12,7 @@ from mmbench.video.sample import sample_indices
 
 def moving(drawn, count, hide=(), **draw):
     """One face drifting right, with its frame index as identity; absent in the frames `hide`."""
-    return [
-        drawn([] if i in hide else [(50 + 2 * i, 60, 80, 90, 100, i % 256)], **draw) for i in range(count)
-    ]
+    return [drawn([] if i in hide else [(50 + 2 * i, 60, 80, 90, 100, i % 256)], **draw) for i in range(count)]
 
 
 def test_every_frame_of_a_plain_clip(run, blobs, drawn):
@@ -125,9 +123,7 @@ def test_the_slow_detector_runs_on_slots_the_fast_one_missed(run, blobs, drawn):
 def test_a_pass_can_be_started_again(run, blobs, drawn):
     again = FacePass(blobs())
     run(again, [drawn([(0, 0, 200, 200)])] * 7)
-    np.testing.assert_array_equal(
-        run(again, moving(drawn, 20)).box, run(FacePass(blobs()), moving(drawn, 20)).box
-    )
+    np.testing.assert_array_equal(run(again, moving(drawn, 20)).box, run(FacePass(blobs()), moving(drawn, 20)).box)
 
 
 def test_a_crowd_keeps_few_cuts(run, blobs, drawn):

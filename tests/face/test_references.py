@@ -48,9 +48,7 @@ def test_several_pictures_keep_their_order(dlib_backend, portrait, save):
 
 
 @pytest.mark.parametrize("size", [(128, 150), (2048, 2400)])
-def test_small_and_large_pictures_give_the_same_face_in_their_own_pixels(
-    size, dlib_backend, portrait, plain, save
-):
+def test_small_and_large_pictures_give_the_same_face_in_their_own_pixels(size, dlib_backend, portrait, plain, save):
     picture = np.asarray(Image.fromarray(large(portrait)).resize(size, Image.Resampling.BICUBIC))
     faces = reference_faces([save("a.png", picture)], dlib_backend)
     scale = size[0] / 512

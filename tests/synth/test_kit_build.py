@@ -70,9 +70,7 @@ def test_download_fetches_checks_and_keeps(three: tuple[Path, dict[str, bytes]],
     site, contents = three
     seen: list[int] = []
     with served(site) as base:
-        assert (
-            download(tmp_path / "store", base, progress=lambda done, of, what: seen.append(done)) == contents
-        )
+        assert download(tmp_path / "store", base, progress=lambda done, of, what: seen.append(done)) == contents
     assert seen == [1, 2, 3]
     assert download(tmp_path / "store", "http://127.0.0.1:9") == contents  # all there: nothing is fetched
 

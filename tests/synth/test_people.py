@@ -66,8 +66,7 @@ def test_morph_moves_landmarks_evenly(kit: Kit) -> None:
     b = wear_style(sample_identity(kit, "woman", 2), a)
     first, last = build_person(kit, a), build_person(kit, b)
     points = [
-        blend_people(first, last, t).landmarks(blend_people(first, last, t).neutral)
-        for t in np.linspace(0, 1, 5)
+        blend_people(first, last, t).landmarks(blend_people(first, last, t).neutral) for t in np.linspace(0, 1, 5)
     ]
     away = [np.linalg.norm(p - points[0]) for p in points]
     assert np.allclose(np.array(away) / away[-1], np.linspace(0, 1, 5), atol=1e-3)
@@ -82,9 +81,7 @@ def test_different_hair_cannot_be_blended(woman: Person, baby: Person) -> None:
 
 def test_lids_close_in_all_fifty(kit: Kit) -> None:
     """A full blink leaves less than a tenth of the opening, whatever the shape of the eye."""
-    document = json.loads(
-        (Path(mmbench.testsets.__path__[0]) / "synthetic50" / "identities.json").read_text()
-    )
+    document = json.loads((Path(mmbench.testsets.__path__[0]) / "synthetic50" / "identities.json").read_text())
     for entry in document["identities"]:
         made = shape_person(kit, sample_identity(kit, *parse_name(entry["id"])))
         shut = made.neutral.copy()

@@ -15,9 +15,7 @@ BACKENDS = [pytest.param("numba", marks=needs_numba), "numpy"]
 SIDE = 64
 
 
-def soup(
-    seed: int, triangles: int = 120
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]:
+def soup(seed: int, triangles: int = 120) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]:
     """Random triangles, some partly outside the picture, one degenerate."""
     rng = np.random.default_rng(seed)
     centres = rng.uniform(-5, SIDE + 5, (triangles, 1, 2))

@@ -57,9 +57,7 @@ def test_manifest_names_every_clip_once() -> None:
     assert len(rows) == 400
     assert Counter(row["model"] for row in rows) == dict.fromkeys(SYSTEMS, 50)
     assert len({row["id"] for row in rows}) == 400
-    assert {row["video"] for row in rows} == {
-        str(p.relative_to(root())) for p in root().glob("controls/*/*.mp4")
-    }
+    assert {row["video"] for row in rows} == {str(p.relative_to(root())) for p in root().glob("controls/*/*.mp4")}
     indices = defaultdict(set)
     for row in rows:
         assert all((root() / name).is_file() for name in row["references"].split(";"))
@@ -102,11 +100,7 @@ def test_vanish_ends_without_the_person() -> None:
 
 def test_strangers_and_drift_partners_are_others_of_the_group() -> None:
     fifty = members(root())
-    assert (
-        Counter(m.stranger for m in fifty)
-        == Counter(m.becomes for m in fifty)
-        == Counter(m.name for m in fifty)
-    )
+    assert Counter(m.stranger for m in fifty) == Counter(m.becomes for m in fifty) == Counter(m.name for m in fifty)
     for m in fifty:
         assert len({m.name, m.stranger, m.becomes}) == 3
         assert parse_name(m.stranger)[0] == parse_name(m.becomes)[0] == m.group
@@ -119,10 +113,7 @@ def test_prompts_on_disk_are_the_worded_ones() -> None:
     for row in rows:
         by_name[row["identity"]].append((int(row["prompt_index"]), row["prompt"], row["prompt_long"]))
     for m in members(root()):
-        wanted = [
-            [(p.index, p.short, p.long) for p in prompts(m.group, sex, m.number)]
-            for sex in ("male", "female")
-        ]
+        wanted = [[(p.index, p.short, p.long) for p in prompts(m.group, sex, m.number)] for sex in ("male", "female")]
         assert by_name[m.name] in wanted
 
 
@@ -158,7 +149,5 @@ def test_nothing_of_the_kit_is_in_the_repository() -> None:
         ".tar",
         ".zip",
     )
-    assert not [
-        name for name in names if name.endswith(kit_like) and not name.startswith(("tests/", "reports/"))
-    ]
+    assert not [name for name in names if name.endswith(kit_like) and not name.startswith(("tests/", "reports/"))]
     assert not [name for name in names if "facekit" in name.lower() or "prototype" in name.lower()]

@@ -23,9 +23,7 @@ from mmbench.synth.truth import LABELS, five_points, measure
 SCENE = Scene(height=128, width=128, backdrop=Backdrop("garden", 3), grain=0.0)
 
 
-def bilinear_at(
-    image: NDArray[np.uint8], x: NDArray[np.float32], y: NDArray[np.float32]
-) -> NDArray[np.float64]:
+def bilinear_at(image: NDArray[np.uint8], x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float64]:
     """Colours at pixel coordinates (corner origin)."""
     c, r = np.clip(x - 0.5, 0, image.shape[1] - 1.001), np.clip(y - 0.5, 0, image.shape[0] - 1.001)
     i, j = c.astype(int), r.astype(int)
@@ -125,9 +123,7 @@ def test_camera_pan_has_the_closed_form_of_fm_inter(woman: Person) -> None:
     corners = woman.landmarks(woman.vertices())
     deep = (
         views[0].eye[2]
-        - np.stack([corners[36:42].mean(0), corners[42:48].mean(0), corners[30], corners[48], corners[54]])[
-            :, 2
-        ]
+        - np.stack([corners[36:42].mean(0), corners[42:48].mean(0), corners[30], corners[48], corners[54]])[:, 2]
     )
     steps = [np.linalg.norm((b.eye - a.eye)[:2]) for a, b in pairwise(views)]
     expected = max((views[0].focal * step / deep).sum() for step in steps) / 128
@@ -189,9 +185,7 @@ def test_pictures_repeat_bit_for_bit(baby: Person) -> None:
     noisy = replace(SCENE, grain=0.01)
     assert np.array_equal(render(baby, noisy, state, 4), render(baby, noisy, state, 4))
     assert not np.array_equal(render(baby, noisy, state, 4), render(baby, noisy, state, 5))
-    assert np.array_equal(
-        render(baby, SCENE, state, 4), render(baby, SCENE, state, 5)
-    )  # the seed is the grain's only
+    assert np.array_equal(render(baby, SCENE, state, 4), render(baby, SCENE, state, 5))  # the seed is the grain's only
 
 
 def test_both_back_ends_draw_the_same_picture(baby: Person, monkeypatch: pytest.MonkeyPatch) -> None:

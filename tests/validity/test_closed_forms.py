@@ -40,9 +40,7 @@ def test_a_zoom_moves_each_point_by_its_distance_from_the_centre() -> None:
     found = facial_motion(track, SIDE)
     radii = np.linalg.norm(FACE - CENTRE, axis=-1).sum()
     assert found["fm_inter"] == pytest.approx(radii * (zoom**12 - zoom**8) / SIDE, rel=1e-5)
-    assert found["fm_inter_rate"] == pytest.approx(
-        radii * (zoom - 1) * (zoom**5 + zoom**6) / 2 / SIDE, rel=1e-4
-    )
+    assert found["fm_inter_rate"] == pytest.approx(radii * (zoom - 1) * (zoom**5 + zoom**6) / 2 / SIDE, rel=1e-4)
     assert found["fm_inter_local"] == pytest.approx(0, abs=1e-5)
     boxes = np.concatenate([track.min(1), track.max(1)], 1)
     assert fm_ref(in_box(track, boxes), in_box(FACE[None], boxes[:1])).max == pytest.approx(0, abs=1e-5)
@@ -107,9 +105,7 @@ def test_a_zooming_flow_scores_its_outermost_twentieth() -> None:
 def test_smoothness_of_an_accelerating_pan_is_the_relative_change_of_speed(ratio: float) -> None:
     first = torch.full((2, 64, 64), 2.0)
     found = smoothness_term(first, ratio * first)
-    assert found.ratio == pytest.approx(
-        abs(ratio - 1) / (ratio + 1), abs=2e-3
-    )  # eps, 0.05 px at 480, takes the rest
+    assert found.ratio == pytest.approx(abs(ratio - 1) / (ratio + 1), abs=2e-3)  # eps, 0.05 px at 480, takes the rest
 
 
 @pytest.mark.parametrize("period", [0, 6, 4, 3, 2])

@@ -54,10 +54,7 @@ def test_holding_keeps_the_length_and_only_repeats(frames: np.ndarray, period: i
 
 def test_the_digest_of_a_clip_is_of_its_pixels_and_shape(frames: np.ndarray) -> None:
     assert clip_info(frames).sha256 == clip_info(frames.copy()).sha256
-    assert (
-        len({clip_info(f).sha256 for f in (frames, frames[:5], frames[::-1], frames.reshape(6, 32, 128, 3))})
-        == 4
-    )
+    assert len({clip_info(f).sha256 for f in (frames, frames[:5], frames[::-1], frames.reshape(6, 32, 128, 3))}) == 4
 
 
 def test_shots_have_distinct_names_and_quick_levels_are_few() -> None:

@@ -82,9 +82,7 @@ def test_the_interval_is_over_people_not_over_measurements() -> None:
     )
     found = slope("", spread)
     assert found.low is not None and found.high is not None
-    assert found.high - found.low == pytest.approx(
-        2 * 4.303 / np.sqrt(3), rel=1e-3
-    )  # t of 3 people, deviation 1
+    assert found.high - found.low == pytest.approx(2 * 4.303 / np.sqrt(3), rel=1e-3)  # t of 3 people, deviation 1
 
 
 def test_values_that_never_change_have_no_rank_correlation() -> None:

@@ -91,9 +91,7 @@ def turned(path: Path, original: Path, degrees: int) -> Path:
 
 MAKERS: dict[str, Callable[[Path, list[Frame]], object]] = {
     "h264.mp4": lambda path, frames: write_video(path, frames, 16),
-    "UPPER.MP4": lambda path, frames: encode(path.with_suffix(".mp4"), frames, "libx264", "yuv420p").rename(
-        path
-    ),
+    "UPPER.MP4": lambda path, frames: encode(path.with_suffix(".mp4"), frames, "libx264", "yuv420p").rename(path),
     "h264.mov": lambda path, frames: write_video(path, frames, 16),
     "h264.mkv": lambda path, frames: write_video(path, frames, 16),
     "vp8.webm": lambda path, frames: encode(path, frames, "libvpx", "yuv420p", crf="8", b="2M"),

@@ -33,20 +33,14 @@ def test_step_double_step_duplicate(frames):
 def test_noisy_duplicates_are_seen_through(frames):
     rng = np.random.default_rng(0)
     doubled = [frame for frame in frames for _ in range(2)]
-    noisy = [
-        (frame.astype(int) + rng.integers(-6, 7, frame.shape)).clip(0, 255).astype(np.uint8)
-        for frame in doubled
-    ]
+    noisy = [(frame.astype(int) + rng.integers(-6, 7, frame.shape)).clip(0, 255).astype(np.uint8) for frame in doubled]
     assert run(noisy)
 
 
 def test_a_still_clip_has_no_cadence(frames):
     rng = np.random.default_rng(0)
     assert run([frames[0]] * 20) == ()
-    assert (
-        run([(frames[0] // 2 + rng.integers(0, 3, frames[0].shape)).astype(np.uint8) for _ in range(20)])
-        == ()
-    )
+    assert run([(frames[0] // 2 + rng.integers(0, 3, frames[0].shape)).astype(np.uint8) for _ in range(20)]) == ()
 
 
 def test_a_pause_is_not_a_duplicate(frames):

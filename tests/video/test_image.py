@@ -43,9 +43,7 @@ def test_grey_palette_and_sixteen_bits(tmp_path):
     Image.fromarray(grey).convert("P").save(tmp_path / "palette.png")
     Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
     for name in ("grey", "palette", "deep"):
-        assert np.array_equal(read_image(tmp_path / f"{name}.png"), np.repeat(grey[..., None], 3, axis=-1)), (
-            name
-        )
+        assert np.array_equal(read_image(tmp_path / f"{name}.png"), np.repeat(grey[..., None], 3, axis=-1)), name
 
 
 def test_transparent_parts_become_white(tmp_path):

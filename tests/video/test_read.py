@@ -38,9 +38,7 @@ def test_every_kind_gives_every_frame_in_order(kind, media, frames, collect):
         assert distances[index] < 12
 
 
-@pytest.mark.parametrize(
-    "kind", [kind for kind in KINDS if kind not in ("folder", "moving.webp", "plain.gif")]
-)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("folder", "moving.webp", "plain.gif")])
 def test_pixels_rate_and_count_equal_opencv(kind, media, collect):
     cv2 = pytest.importorskip("cv2")
     info = decode(media[kind], [collect])

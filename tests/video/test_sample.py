@@ -41,9 +41,7 @@ def test_samples_lie_in_the_clip_and_rise(n_frames, count):
     assert indices[-1] == (n_frames - 1 if count > 1 else 0)
     assert (np.diff(indices) >= 0).all()
     exact = [Decimal(n_frames - 1) * i / max(count - 1, 1) for i in range(count)]
-    assert all(
-        abs(int(index) - value) <= Decimal("0.5000001") for index, value in zip(indices, exact, strict=True)
-    )
+    assert all(abs(int(index) - value) <= Decimal("0.5000001") for index, value in zip(indices, exact, strict=True))
 
 
 @given(st.integers(1, 5000))
@@ -67,9 +65,7 @@ def test_stride_is_rounded_half_to_even(n_frames, fps):
     assert strided_indices(n_frames, fps).tolist() == list(range(0, n_frames, step))
 
 
-@pytest.mark.parametrize(
-    ("fps", "step"), [(8, 1), (12, 2), (16, 2), (20, 2), (24, 3), (28, 4), (36, 4), (0, 1)]
-)
+@pytest.mark.parametrize(("fps", "step"), [(8, 1), (12, 2), (16, 2), (20, 2), (24, 3), (28, 4), (36, 4), (0, 1)])
 def test_stride_table(fps, step):
     assert rate_stride(fps) == step
 

@@ -244,9 +244,7 @@ def build(
     elif not (out / "identities.json").is_file():
         shutil.copyfile(root() / "identities.json", out / "identities.json")
     fifty = members(out)
-    mine = fifty[
-        len(fifty) * shard[0] // shard[1] : len(fifty) * (shard[0] + 1) // shard[1]
-    ]  # neighbours share people
+    mine = fifty[len(fifty) * shard[0] // shard[1] : len(fifty) * (shard[0] + 1) // shard[1]]  # neighbours share people
     if "references" in steps:
         build_references(out, mine, say)
     if "controls" in steps:

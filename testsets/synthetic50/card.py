@@ -83,9 +83,7 @@ def _numbers(row: Row) -> dict[str, float | str | None]:
 
 
 def _lines(rows: Sequence[Row]) -> str:
-    text = (
-        "| group | people | views | HOG % | + CNN % | EER % | at distance | landmarks mean | median | p90 |\n"
-    )
+    text = "| group | people | views | HOG % | + CNN % | EER % | at distance | landmarks mean | median | p90 |\n"
     text += "|---|---|---|---|---|---|---|---|---|---|\n"
     for r in rows:
         text += f"| {r.label} | {r.people} | {r.views} | {r.hog:.1f} | {r.cnn:.1f} | {r.eer:.2f} | {r.threshold:.3f} "

@@ -143,8 +143,7 @@ def summarise(label: str, seen: Sequence[View]) -> Row:
             [v.surroundings for v in seen if v.surroundings is not None],
             [(v.group, v.seed) for v in seen if v.surroundings is not None],
         )[0],
-        100
-        * equal_error([v.hair for v in haired if v.hair is not None], [(v.group, v.seed) for v in haired])[0],
+        100 * equal_error([v.hair for v in haired if v.hair is not None], [(v.group, v.seed) for v in haired])[0],
     )
 
 

@@ -39,9 +39,7 @@ def face_centre(person: Person, scene: Scene, state: State) -> tuple[float, floa
     return float(x), float(y)
 
 
-def candidate_centroid(
-    kit: Kit, group: Group, seed: int
-) -> np.ndarray[tuple[int], np.dtype[np.float64]] | None:
+def candidate_centroid(kit: Kit, group: Group, seed: int) -> np.ndarray[tuple[int], np.dtype[np.float64]] | None:
     """Mean descriptor over the three views, or None when one of them is missed."""
     person = build_person(kit, sample_identity(kit, group, seed))
     found = []
@@ -72,18 +70,13 @@ def screen(cache: Path, most: int = 40, say: Callable[[str], None] = print) -> l
                 centroid = candidate_centroid(kit, group, seed)
                 known[group, seed] = None if centroid is None else [round(float(v), 6) for v in centroid]
                 with cache.open("a") as file:
-                    file.write(
-                        json.dumps({"group": group, "seed": seed, "centroid": known[group, seed]}) + "\n"
-                    )
+                    file.write(json.dumps({"group": group, "seed": seed, "centroid": known[group, seed]}) + "\n")
             values = known[group, seed]
             if values is None:
                 say(f"{group} {seed}: missed")
                 continue
             here = np.array(values)
-            gaps = [
-                float(np.linalg.norm(here - c)) - (NEAR_SAME if g == group else NEAR_OTHER)
-                for g, _, c in taken
-            ]
+            gaps = [float(np.linalg.norm(here - c)) - (NEAR_SAME if g == group else NEAR_OTHER) for g, _, c in taken]
             if min(gaps, default=1.0) >= 0:
                 taken.append((group, seed, here))
             else:
