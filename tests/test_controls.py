@@ -23,9 +23,6 @@ METRICS = (
 )
 SYSTEMS = ("truth", "still", "copy-paste", "drift", "stranger", "jitter", "vanish", "camera-only")
 
-# One process measures the clips for all tests of this file.
-pytestmark = pytest.mark.xdist_group("controls")
-
 Mean = Callable[[str, str], Estimate]
 Pairs = Callable[[str, str, str], Estimate]
 

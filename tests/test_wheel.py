@@ -11,9 +11,6 @@ from pathlib import Path
 
 import pytest
 
-# One process builds the wheel for all tests of this file.
-pytestmark = pytest.mark.xdist_group("wheel")
-
 ROOT = Path(__file__).resolve().parent.parent
 
 

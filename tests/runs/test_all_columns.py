@@ -21,9 +21,6 @@ from mmbench.runs.evaluate import EvaluateResult, evaluate
 from mmbench.runs.items_in import read_manifest
 from mmbench.video import read
 
-# One process measures the clips for all tests of this file.
-pytestmark = pytest.mark.xdist_group("all columns")
-
 RANDOM = ("dynamic_degree", "text_alignment", "motion_smoothness", "id_similarity_arcface", "success_average")
 TRAINED = ("id_similarity", "similarity_decay", "fm_ref", "fm_inter", "face_rate")
 

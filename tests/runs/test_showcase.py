@@ -11,7 +11,7 @@ from mmbench.config import EvaluateSettings, FlowSettings
 from mmbench.runs.evaluate import EvaluateResult, evaluate
 from mmbench.runs.items_in import read_manifest
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("showcase")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
