@@ -86,7 +86,8 @@ class FMRef(ClipMetric):
         "image's, in coordinates of the tight face box.",
         source="Magic Mirror (arXiv 2501.03931) section 4.1",
         caveats="Measures distance from the reference's pose, not motion: a still face turned away from the "
-        "reference scores high. With dlib's landmarks distrust it beyond 30-45 degrees of yaw. Image-to-video models are usually read against their first frame (fm_ref_cond).",
+        "reference scores high. With dlib's landmarks distrust it beyond 30-45 degrees of yaw. Image-to-video "
+        "models are usually read against their first frame (fm_ref_cond).",
         column=True,
     )
     companions: ClassVar[tuple[MetricFacts, ...]] = (
