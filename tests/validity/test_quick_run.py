@@ -13,12 +13,13 @@ from mmbench.validity.runner import Validity, run_validity
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
-# What two people are enough to decide; the committed page decides the rest with seven.
+# What two people and the quick run's few levels are enough to decide (its three angles of yaw cannot give a rank
+# correlation above 0.9); the committed page decides the rest with seven people and all levels.
 FIRM = (
     "id_similarity falls",
     "A complete stranger still scores",
     "similarity_decay rises",
-    "fm_ref from true landmarks rises",
+    "A turn of 45 degrees moves fm_ref at least three times",
     "fm_inter rises",
     "A camera alone moves fm_inter",
     "fm_inter_local is moved by less",
