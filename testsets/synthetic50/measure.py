@@ -71,7 +71,7 @@ def look_at(pairs: Sequence[tuple[Group, int]], views: int, say: Progress, salt:
             if box is not None:
                 descriptor = dlib_faces.descriptor(image, box)
                 apart = np.linalg.norm(truth.five[0] - truth.five[1]) / np.cos(np.deg2rad(state.pose.yaw))
-                found = five_points(dlib_faces.landmarks(image, box))
+                found = five_points(dlib_faces.landmarks(image, box).astype(np.float32))
                 error = float(np.linalg.norm(found - truth.five, axis=1).mean() / apart * 100)
             around = np.isin(truth.labels, (LABELS.index("background"), LABELS.index("clothes")))
             seen.append(View(
