@@ -111,10 +111,11 @@ def score_sets(run: Path, rows: Sequence[ItemRow], settings: EvaluateSettings) -
     metrics = [metric for metric in make_metrics(settings) if isinstance(metric, SetMetric)]
     if not metrics:
         return []
-    unmet = prepare_passes(settings, metrics)[1]
     sets = []
     for model in dict.fromkeys(row.item.model for row in rows):
         features = read_features(run, [row.item for row in rows if row.item.model == model and not row.error])
+        # Stored features prove that the network was there: it is loaded again only to say what lacks.
+        unmet = {} if features else prepare_passes(settings, metrics)[1]
         scores = [s for metric in metrics for s in unmet_scores(metric, unmet) or _measure_set(metric, features)]
         sets.append(SetRow(model, len(features), tuple(scores)))
     return sets
