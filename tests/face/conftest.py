@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,16 +10,6 @@ from PIL import Image
 from mmbench.face.backend import Face, FaceBackend, make_backend
 from mmbench.score import Provenance
 from mmbench.video.clip import ClipInfo, Frame
-
-
-@pytest.fixture(scope="session")
-def showcase() -> Path:
-    """Official clips of two published systems; not part of the project."""
-    fallback = Path(__file__).resolve().parents[3] / "shared" / "showcase"
-    folder = Path(os.environ.get("MMBENCH_SHOWCASE", fallback))
-    if not (folder / "manifest.csv").is_file():
-        pytest.skip("no showcase folder; name it in MMBENCH_SHOWCASE")
-    return folder
 
 
 @pytest.fixture(scope="session")
