@@ -70,7 +70,7 @@ class InceptionPass:
 
     def __init__(self, inception: Inception, batch: int | None = None) -> None:
         self.inception = inception
-        self.batch = batch or (8 if inception.device == "cpu" else 64)
+        self.batch = batch or (4 if inception.device == "cpu" else 64)
 
     def start(self, clip: ClipInfo) -> None:
         """Prepare for the frames of `clip`."""

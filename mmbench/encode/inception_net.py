@@ -30,6 +30,12 @@ class _BlockA(inception.InceptionA):  # type: ignore[misc]
         ]
 
 
+class _BlockB(inception.InceptionB):  # type: ignore[misc]
+    def _forward(self, x: Tensor) -> list[Tensor]:
+        double = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
+        return [self.branch3x3(x), double, _max_pool(x)]
+
+
 class _BlockC(inception.InceptionC):  # type: ignore[misc]
     def _forward(self, x: Tensor) -> list[Tensor]:
         double = self.branch7x7dbl_3(self.branch7x7dbl_2(self.branch7x7dbl_1(x)))
@@ -39,6 +45,12 @@ class _BlockC(inception.InceptionC):  # type: ignore[misc]
             self.branch7x7dbl_5(self.branch7x7dbl_4(double)),
             self.branch_pool(_mean_pool(x)),
         ]
+
+
+class _BlockD(inception.InceptionD):  # type: ignore[misc]
+    def _forward(self, x: Tensor) -> list[Tensor]:
+        tall = self.branch7x7x3_4(self.branch7x7x3_3(self.branch7x7x3_2(self.branch7x7x3_1(x))))
+        return [self.branch3x3_2(self.branch3x3_1(x)), tall, _max_pool(x)]
 
 
 class _BlockE(inception.InceptionE):  # type: ignore[misc]
@@ -58,11 +70,21 @@ class _BlockE(inception.InceptionE):  # type: ignore[misc]
 
 class _LastBlockE(_BlockE):
     def _pool(self, x: Tensor) -> Tensor:
-        return F.max_pool2d(x, kernel_size=3, stride=1, padding=1)
+        return _max_pool(x, stride=1, padding=1)
 
 
 def _mean_pool(x: Tensor) -> Tensor:
-    return F.avg_pool2d(x, kernel_size=3, stride=1, padding=1, count_include_pad=False)
+    pooled = F.avg_pool2d(_channels_last(x), kernel_size=3, stride=1, padding=1, count_include_pad=False)
+    return pooled.contiguous()
+
+
+def _max_pool(x: Tensor, stride: int = 2, padding: int = 0) -> Tensor:
+    return F.max_pool2d(_channels_last(x), kernel_size=3, stride=stride, padding=padding).contiguous()
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """For the pools only: they are three times as fast on a processor, to the same bits (convolutions are not)."""
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 class FidInception(nn.Module):
@@ -87,12 +109,12 @@ class FidInception(nn.Module):
         self.Mixed_5b = _BlockA(192, pool_features=32, conv_block=conv)
         self.Mixed_5c = _BlockA(256, pool_features=64, conv_block=conv)
         self.Mixed_5d = _BlockA(288, pool_features=64, conv_block=conv)
-        self.Mixed_6a = inception.InceptionB(288, conv_block=conv)
+        self.Mixed_6a = _BlockB(288, conv_block=conv)
         self.Mixed_6b = _BlockC(768, channels_7x7=128, conv_block=conv)
         self.Mixed_6c = _BlockC(768, channels_7x7=160, conv_block=conv)
         self.Mixed_6d = _BlockC(768, channels_7x7=160, conv_block=conv)
         self.Mixed_6e = _BlockC(768, channels_7x7=192, conv_block=conv)
-        self.Mixed_7a = inception.InceptionD(768, conv_block=conv)
+        self.Mixed_7a = _BlockD(768, conv_block=conv)
         self.Mixed_7b = _BlockE(1280, conv_block=conv)
         self.Mixed_7c = _LastBlockE(2048, conv_block=conv)
         self.fc = nn.Linear(2048 // divide, CLASSES)
@@ -105,9 +127,9 @@ class FidInception(nn.Module):
         """
         x = F.interpolate(pictures.float() / 255, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
         x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(2 * x - 1)))
-        x = F.max_pool2d(x, kernel_size=3, stride=2)
+        x = _max_pool(x)
         x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x))
-        x = F.max_pool2d(x, kernel_size=3, stride=2)
+        x = _max_pool(x)
         x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(x)))
         x = self.Mixed_6a(x)
         x = self.Mixed_6e(self.Mixed_6d(self.Mixed_6c(self.Mixed_6b(x))))

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmbench.flow.backend import FlowBackend, Precision
-from mmbench.flow.raft_gru import SplitRecurrence
+from mmbench.flow.raft_correlation import CorrelationLookup, coordinates, correlation_pyramid
+from mmbench.flow.raft_update import SplitUpdate
 from mmbench.flow.vbench_rule import pad_amounts
 from mmbench.score import Provenance
 from mmbench.video.clip import Frame
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
     from torchvision.models.optical_flow import RAFT
 
@@ -35,9 +37,9 @@ class RaftFlow:
     """Batched RAFT flow.
 
     `precision` "bf16" or "fp16" runs encoders and updates under autocast, correlation and coordinates in
-    float32. `split_gru` computes the context's share of the recurrence once instead of 20 times; the order of
-    the sums changes, the flow by about 2e-5 px. `border` is the share of the threshold within which a score
-    has to be measured again by `exact`, so that neither shortcut ever turns a verdict.
+    float32. `split_gru` runs the iterations by `SplitUpdate` and `CorrelationLookup` instead of torchvision's
+    modules; the order of the sums changes, the flow by about 2e-5 px. `border` is the share of the threshold
+    within which a score has to be measured again by `exact`, so that neither shortcut ever turns a verdict.
     """
 
     name = "raft"
@@ -60,7 +62,7 @@ class RaftFlow:
         self.provenance = replace(provenance, versions={**provenance.versions, **settings})
         self.border = LOW_PRECISION_BORDER if precision != "fp32" else SPLIT_BORDER if split_gru else 0.0
         self.min_side = 8 * 2 ** int(network.corr_block.num_levels)
-        self._recurrence = SplitRecurrence(network.update_block) if split_gru else None
+        self._update = SplitUpdate(self.network.update_block, _dtype(precision)) if split_gru else None
         self._exact: FlowBackend | None = None
 
     @property
@@ -86,33 +88,40 @@ class RaftFlow:
 
         network = self.network
         with torch.inference_mode():
-            network.corr_block.corr_pyramid = correlation_pyramid(
-                features, next_features, network.corr_block.num_levels
-            )
+            pyramid = correlation_pyramid(features, next_features, network.corr_block.num_levels)
+            start = coordinates(features.shape[2], features.shape[3], self.device).expand(len(firsts), -1, -1, -1)
             hidden_size = network.update_block.hidden_state_size
             with self._autocast():
                 context = network.context_encoder(self._input(firsts))
-                hidden, context = context.split([hidden_size, context.shape[1] - hidden_size], dim=1)
-                hidden, context = torch.tanh(hidden), torch.relu(context)
-                shares = self._recurrence.context_shares(context) if self._recurrence else None
-            height, width = features.shape[-2:]
-            start = coordinates(height, width, self.device).expand(len(firsts), -1, -1, -1)
-            now = start.clone()
-            for _ in range(ITERATIONS):
-                correlation = network.corr_block.index_pyramid(centroids_coords=now)
-                flow = now - start
-                with self._autocast():
-                    if self._recurrence is None or shares is None:
-                        hidden, step = network.update_block(hidden, context, correlation, flow)
-                    else:
-                        motion = network.update_block.motion_encoder(flow, correlation)
-                        hidden = self._recurrence(hidden, motion, shares)
-                        step = network.update_block.flow_head(hidden)
-                now = now + step.float()
+                hidden, context = torch.tanh(context[:, :hidden_size]), torch.relu(context[:, hidden_size:])
+            iterate = self._stock if self._update is None else self._split
+            flow, hidden = iterate(pyramid, start, hidden, context)
             with self._autocast():
                 mask = network.mask_predictor(hidden)
-            network.corr_block.corr_pyramid = []
-            return upsample(now - start, mask.float())
+            return upsample(flow, mask.float())
+
+    def _stock(self, pyramid: list[Tensor], start: Tensor, hidden: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        """The last flow in cells and the last hidden state, by torchvision's own update block."""
+        network = self.network
+        network.corr_block.corr_pyramid = pyramid
+        now = start.clone()
+        for _ in range(ITERATIONS):
+            correlation = network.corr_block.index_pyramid(centroids_coords=now)
+            with self._autocast():
+                hidden, step = network.update_block(hidden, context, correlation, now - start)
+            now = now + step.float()
+        network.corr_block.corr_pyramid = []
+        return now - start, hidden
+
+    def _split(self, pyramid: list[Tensor], start: Tensor, hidden: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        """The same by the split update block."""
+        assert self._update is not None
+        look_up = CorrelationLookup(pyramid, self.network.corr_block.radius)
+        state = self._update.start(hidden, context)
+        now = start.clone()
+        for _ in range(ITERATIONS):
+            now = now + self._update.step(state, now - start, look_up(now)).float()
+        return now - start, state.hidden
 
     def pairs_at_once(self, height: int, width: int) -> int:
         """Pairs that fit the GPU's budget; one on the processor, where a batch gains nothing."""
@@ -143,35 +152,13 @@ class RaftFlow:
 
         if self.precision == "fp32":
             return nullcontext()
-        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float16
-        return torch.autocast(self.device.type, dtype=dtype)
+        return torch.autocast(self.device.type, dtype=_dtype(self.precision))
 
 
-def correlation_pyramid(features: Tensor, next_features: Tensor, levels: int) -> list[Tensor]:
-    """All-pairs correlation (RAFT, equation 1) and its average-pooled levels.
-
-    Each level is (B * h * w, 1, h / 2**level, w / 2**level): the row of one cell against the next frame.
-    """
-    import torch
-    import torch.nn.functional as F
-
-    batch, channels, height, width = features.shape
-    rows = features.flatten(2).transpose(1, 2)
-    volume = torch.matmul(rows, next_features.flatten(2)).div_(math.sqrt(channels))
-    pyramid = [volume.view(batch * height * width, 1, height, width)]
-    for _ in range(levels - 1):
-        pyramid.append(F.avg_pool2d(pyramid[-1], kernel_size=2, stride=2))
-    return pyramid
-
-
-def coordinates(height: int, width: int, device: Any) -> Tensor:
-    """Own position of each cell, x first: float32 (1, 2, height, width)."""
+def _dtype(precision: Precision) -> torch.dtype:
     import torch
 
-    rows = torch.arange(height, device=device, dtype=torch.float32)
-    columns = torch.arange(width, device=device, dtype=torch.float32)
-    y, x = torch.meshgrid(rows, columns, indexing="ij")
-    return torch.stack([x, y])[None]
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
 def upsample(flow: Tensor, mask: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ from mmbench.flow import vbench_rule as rule
 from mmbench.flow.backend import make_flow
 from mmbench.flow.flow_pass import FlowPass
 from mmbench.flow.raft import RaftFlow
+from mmbench.flow.raft_correlation import CorrelationLookup, coordinates, correlation_pyramid
+from mmbench.flow.raft_update import SplitUpdate
 from mmbench.flow.raft_weights import load_raft, random_raft, torchvision_key
 
 # ours -> the original's: written out independently of the rules under test
@@ -122,15 +124,46 @@ def test_batched_pairs_equal_single_pairs(split):
     torch.testing.assert_close(together, singles, rtol=0, atol=1e-5)
 
 
-def test_split_recurrence_stays_within_a_ten_thousandth_of_a_pixel(large):
+def test_the_split_update_stays_within_a_ten_thousandth_of_a_pixel(large):
     frames = frames_of(128, 128, 2, seed=1)
     stock = stock_flow(large, *frames)
     backend = RaftFlow(large, load_raft("random")[1])
     features = backend.encode(frames)
     ours = backend.flows(frames[:1], features[:1], features[1:])[0]
-    print(f"split GRU: difference {(ours - stock).abs().max():.2e} px of {stock.abs().max():.1f}")
+    print(f"split update: difference {(ours - stock).abs().max():.2e} px of {stock.abs().max():.1f}")
     assert (ours - stock).abs().max() <= 1e-4
     assert backend.border > 0 and backend.exact.border == 0
+
+
+def test_one_split_iteration_equals_the_stock_one(large):
+    block = large.update_block
+    generator = torch.Generator().manual_seed(2)
+    hidden, context = torch.tanh(torch.randn(2, 2, 128, 9, 11, generator=generator))
+    flow, correlation = (torch.randn(2, c, 9, 11, generator=generator) for c in (2, 324))
+    with torch.inference_mode():
+        stock_hidden, stock_step = block(hidden, context.relu(), correlation, flow)
+        update = SplitUpdate(block, torch.float32)
+        state = update.start(hidden, context.relu())
+        step = update.step(state, flow, correlation)
+    torch.testing.assert_close(state.hidden, stock_hidden, rtol=0, atol=2e-6)
+    torch.testing.assert_close(step, stock_step, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 23)])
+def test_the_lookup_equals_torchvisions(large, size):
+    """Targets inside, on the edge and far outside the next frame."""
+    generator = torch.Generator().manual_seed(5)
+    features = torch.randn(2, 2, 32, *size, generator=generator)
+    block = large.corr_block
+    block.build_pyramid(*features)
+    ours = correlation_pyramid(*features, block.num_levels)
+    for level, stock in zip(ours, block.corr_pyramid, strict=True):
+        torch.testing.assert_close(level, stock, rtol=0, atol=1e-6)
+    centres = coordinates(*size, "cpu") + 9 * torch.randn(2, 2, *size, generator=generator)
+    looked_up = CorrelationLookup(ours, block.radius)(centres)
+    assert looked_up.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(looked_up, block.index_pyramid(centres), rtol=0, atol=2e-5)
+    block.corr_pyramid = []
 
 
 def test_tiny_runs_the_same_code_and_equals_its_own_stock_forward():
