@@ -67,16 +67,25 @@ class TwoStageBackend(FaceBackend, Protocol):
         """As `detect`, the slow stage alone."""
 
 
-def make_backend(name: str, *, threads: int = 1, tiny: bool = False) -> FaceBackend:
+@runtime_checkable
+class BatchedBackend(FaceBackend, Protocol):
+    """A backend that says how many frames it takes at once; the face pass hands it that many."""
+
+    def frames_at_once(self, height: int, width: int) -> int:
+        """Frames of that size that fit its memory budget; at least 1."""
+
+
+def make_backend(name: str, *, threads: int = 1, tiny: bool = False, device: str = "cpu") -> FaceBackend:
     """The backend of that name, its weight files checked and loaded.
 
     "dlib" (default of the suite): HOG, then a CNN, 68 points, 128-d embeddings. "insightface": SCRFD and
     ArcFace. "retinaface": RetinaFace landmarks with dlib's embeddings. `threads` spreads dlib's HOG detector
     over cores without changing any result; the others ignore it. `tiny` takes small random networks instead
-    of the others' weights (for tests; dlib's are always the real ones).
+    of the others' weights (for tests; dlib's are always the real ones). `device` ("cpu", "cuda", "cuda:1") is
+    where SCRFD, ArcFace and RetinaFace run; dlib runs where it was built for, its wheels on the processor.
 
     Raises MissingWeights or WeightsError when a weight file is absent or wrong, MissingDependency when a
-    package is not installed, MMBenchError for an unknown name.
+    package is not installed or cannot use the GPU asked for, MMBenchError for an unknown name or device.
     """
     if name == "dlib":
         from mmbench.face.dlib_backend import DlibBackend
@@ -85,9 +94,9 @@ def make_backend(name: str, *, threads: int = 1, tiny: bool = False) -> FaceBack
     if name == "insightface":
         from mmbench.face.insightface_backend import InsightFaceBackend
 
-        return InsightFaceBackend(tiny=tiny)
+        return InsightFaceBackend(tiny=tiny, device=device)
     if name == "retinaface":
         from mmbench.face.retinaface_backend import RetinaFaceBackend
 
-        return RetinaFaceBackend(tiny=tiny)
+        return RetinaFaceBackend(tiny=tiny, device=device)
     raise MMBenchError(f"There is no face backend {name!r}.", f"Known backends: {', '.join(BACKENDS)}.")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.face.backend import Face, FaceBackend, TwoStageBackend
+from mmbench.face.backend import BatchedBackend, Face, FaceBackend, TwoStageBackend
 from mmbench.face.select import Linker, Track, has_second_face, is_tiny
 from mmbench.face.track import SLOTS, FaceTrack
 from mmbench.video.clip import ClipInfo, Frame
@@ -17,7 +17,7 @@ from mmbench.video.sample import half_slot, nearest_within, sample_indices
 
 Frames = Literal["all", "sampled"]
 
-# Frames handed to the detector at once. No result depends on it.
+# Frames handed to a detector at once that does not say how many it takes. No result depends on it.
 BATCH = 8
 
 # Cuts kept for a slot, the heaviest tracks' first: bounds the memory of a crowd.
@@ -44,12 +44,13 @@ class FacePass:
     `frames="all"` detects on every frame, "sampled" on the 16 slots alone (no per-frame motion, and no
     neighbour to stand in for a slot without a face). A two-stage backend runs its slow detector only on slots
     whose frame gave the fast one no face: at most 16 times a clip, whatever its length. Embeddings are
-    computed for the frames that stand in for the 16 slots, once each.
+    computed for the frames that stand in for the 16 slots, once each. `batch` None leaves the number of frames
+    detected at once to the backend.
     """
 
     name = "face"
 
-    def __init__(self, backend: FaceBackend, frames: Frames = "all", *, batch: int = BATCH) -> None:
+    def __init__(self, backend: FaceBackend, frames: Frames = "all", *, batch: int | None = None) -> None:
         self.backend = backend
         self.frames = frames
         self.batch = batch
@@ -65,13 +66,14 @@ class FacePass:
         self._second: dict[int, list[Face]] = {}
         self._chips: list[dict[int, _Chip]] = [{} for _ in range(SLOTS)]
         self._waiting: list[tuple[int, Frame]] = []
+        self._at_once = self.batch or self._backends_batch(clip)
 
     def feed(self, index: int, frame: Frame) -> None:
         """Take one frame; detection happens in batches."""
         if self.frames == "sampled" and index not in self._slot_set:
             return
         self._waiting.append((index, frame))
-        if len(self._waiting) >= self.batch:
+        if len(self._waiting) >= self._at_once:
             self._detect()
 
     def finish(self) -> FaceTrack:
@@ -117,6 +119,11 @@ class FacePass:
             embeddings=embeddings,
             provenance=self.backend.provenance,
         )
+
+    def _backends_batch(self, clip: ClipInfo) -> int:
+        if isinstance(self.backend, BatchedBackend):
+            return self.backend.frames_at_once(clip.height, clip.width)
+        return BATCH
 
     def _detect(self) -> None:
         if not self._waiting:

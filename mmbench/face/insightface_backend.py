@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.errors import MissingDependency
 from mmbench.face.arcface import ArcFace, aligned
+from mmbench.face.onnx_session import check_provider, import_onnxruntime, open_session, provider_of
 from mmbench.face.scrfd import Scrfd
 from mmbench.score import Provenance
 
@@ -25,31 +25,20 @@ class InsightFaceBackend:
     """See `FaceBackend`. The weights are for non-commercial research; embeddings form a column of their own.
 
     Only the detector and the recogniser of the package's five networks are loaded. `tiny` builds two small
-    random ONNX networks instead. Raises MissingDependency without onnxruntime, MissingWeights, WeightsError.
+    random ONNX networks instead. `device` is "cpu", "cuda" or "cuda:1"; the provenance names the provider that
+    runs. Raises MissingDependency without onnxruntime or without one that can use the GPU asked for,
+    MissingWeights, WeightsError.
     """
 
     name = "insightface"
 
     def __init__(self, tiny: bool = False, device: str = "cpu", threads: int = 1) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingDependency(
-                "onnxruntime is not installed.", "Install the extra: pip install 'mmbench[insightface]'."
-            ) from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        providers = ["CPUExecutionProvider"]
-        if device.startswith("cuda"):
-            providers.insert(0, "CUDAExecutionProvider")
-
-        def session(model: str | bytes) -> Any:
-            return onnxruntime.InferenceSession(model, options, providers=providers)
-
+        onnxruntime = import_onnxruntime()
+        check_provider(device)
         models, weights = _tiny_models() if tiny else _registered_models()
-        self._detector = Scrfd(session(models[0]))
-        self._recogniser = ArcFace(session(models[1]))
-        versions = {"onnxruntime": onnxruntime.__version__, "device": device}
+        detector, recogniser = (open_session(model, device, threads) for model in models)
+        self._detector, self._recogniser = Scrfd(detector), ArcFace(recogniser)
+        versions = {"onnxruntime": onnxruntime.__version__, "device": device, "provider": provider_of(detector)}
         self.provenance = Provenance("insightface", weights, versions, random_weights=tiny)
 
     def detect(self, frames: Sequence[Frame]) -> list[list[Face]]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mmbench.face import cache
+from mmbench.face.backend import make_backend
 from mmbench.face.cache import DamagedTrack, FaceCache, read_track, write_track
 from mmbench.face.face_pass import FacePass
 from mmbench.score import Provenance
@@ -76,6 +77,7 @@ def test_anything_that_changes_a_number_changes_the_file(clip, info, blobs, tmp_
         paths(name="other"),
         paths(provenance=Provenance("blobs", {"none": "1"}, blobs.provenance.versions)),
         paths(provenance=Provenance("blobs", {"none": "0"}, {"numpy": "0"})),
+        paths(provenance=Provenance("blobs", {"none": "0"}, {**blobs.provenance.versions, "device": "cuda"})),
         paths(provenance=replace(blobs.provenance, random_weights=True)),
         FaceCache(tmp_path, blobs(), "sampled").path(info(clip)),
         FaceCache(tmp_path, blobs()).path(info(clip, sha256="b" * 64)),
@@ -84,7 +86,7 @@ def test_anything_that_changes_a_number_changes_the_file(clip, info, blobs, tmp_
     others.append(paths())
     monkeypatch.setattr(cache, "version", lambda name: "another")
     others.append(paths())
-    assert len({base, *others}) == 9
+    assert len({base, *others}) == 10
 
 
 def test_damaged_files_are_computed_anew(track, clip, info, blobs, tmp_path):
@@ -128,3 +130,13 @@ def test_the_header_is_json(track, tmp_path):
         header = json.loads(str(data["header"]))
     assert header["n_frames"] == 20
     assert header["provenance"]["backend"] == "blobs"
+
+
+@pytest.mark.parametrize("name", ["retinaface", "insightface"])
+def test_each_device_has_its_own_files(name, clip, info, tmp_path):
+    """Rounding differs between devices: what one found is never taken for what another would."""
+    if name == "insightface":
+        pytest.importorskip("onnxruntime")
+    backends = [make_backend(name, tiny=True, device=device) for device in ("cpu", "cpu:0", "cpu")]
+    first, second, third = (FaceCache(tmp_path, backend).path(info(clip)) for backend in backends)
+    assert first == third != second

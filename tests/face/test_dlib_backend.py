@@ -145,3 +145,9 @@ def test_absent_weights_name_the_package(monkeypatch):
 def test_unknown_backend_lists_the_known():
     with pytest.raises(MMBenchError, match="dlib, insightface, retinaface"):
         make_backend("magic")
+
+
+def test_dlib_runs_where_its_build_does_whatever_the_device(dlib_backend, portrait):
+    backend = make_backend("dlib", device="cuda")
+    assert backend.provenance == dlib_backend.provenance
+    assert len(backend.detect_fast([portrait])[0]) == 1

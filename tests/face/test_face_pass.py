@@ -100,6 +100,15 @@ def test_the_batch_changes_nothing(batch, run, blobs, drawn):
         np.testing.assert_array_equal(getattr(got, name), getattr(expected, name))
 
 
+def test_a_backend_that_says_how_many_frames_gets_as_many(run, blobs, drawn):
+    frames = moving(drawn, 33)
+    backend = blobs()
+    backend.frames_at_once = lambda height, width: 2 * height // width + 12  # 480 x 640: 13
+    got = run(FacePass(backend), frames)
+    assert [count for stage, count in backend.calls if stage == "detect"] == [13, 13, 7]
+    np.testing.assert_array_equal(got.box, run(FacePass(blobs()), frames).box)
+
+
 def test_sampled_looks_at_the_slots_alone(run, blobs, drawn):
     frames = moving(drawn, 49)
     every, sampled = run(FacePass(blobs()), frames), run(FacePass(blobs(), "sampled"), frames)

@@ -8,9 +8,13 @@ import pytest
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
 
-from mmbench.errors import MissingWeights
+import onnxruntime
+
+from mmbench.errors import MissingDependency, MissingWeights, MMBenchError
 from mmbench.face.arcface import TEMPLATE, aligned, similarity
+from mmbench.face.backend import make_backend
 from mmbench.face.insightface_backend import InsightFaceBackend
+from mmbench.face.onnx_session import PROVIDERS
 from mmbench.face.scrfd import decode, letterbox, suppress
 
 
@@ -104,3 +108,51 @@ def test_missing_weights_are_named(tmp_path, monkeypatch):
     monkeypatch.setenv("MMBENCH_WEIGHTS", str(tmp_path))
     with pytest.raises(MissingWeights, match="det-10g"):
         InsightFaceBackend()
+
+
+def has_cuda() -> bool:
+    return PROVIDERS["cuda"] in onnxruntime.get_available_providers()
+
+
+def test_the_provenance_names_device_and_provider(tiny):
+    assert tiny.provenance.versions["provider"] == "CPUExecutionProvider"
+    assert make_backend("insightface", tiny=True, device="cpu:0").provenance.versions["device"] == "cpu:0"
+
+
+@pytest.mark.skipif(has_cuda(), reason="this onnxruntime has the CUDA provider")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_a_gpu_without_a_cuda_provider_is_an_error_with_the_remedy(device):
+    with pytest.raises(MissingDependency, match=f"{device}.*has no CUDAExecutionProvider") as caught:
+        make_backend("insightface", tiny=True, device=device)
+    assert "pip install onnxruntime-gpu" in caught.value.remedy and "never both" in caught.value.remedy
+
+
+@pytest.mark.skipif(has_cuda(), reason="this onnxruntime has the CUDA provider")
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_provider_that_does_not_start_is_an_error_not_a_fall_back(monkeypatch):
+    """onnxruntime-gpu without CUDA libraries lists the provider, then quietly makes a session on the processor."""
+    claimed = [PROVIDERS["cuda"], *onnxruntime.get_available_providers()]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: claimed)
+    with pytest.raises(MissingDependency, match="could not start its CUDAExecutionProvider"):
+        InsightFaceBackend(tiny=True, device="cuda")
+
+
+@pytest.mark.parametrize("device", ["mps", "cuda:first", ""])
+def test_a_device_onnxruntime_does_not_know_is_an_error(device):
+    with pytest.raises(MMBenchError, match="no device"):
+        InsightFaceBackend(tiny=True, device=device)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not has_cuda(), reason="this onnxruntime has no CUDA provider")
+def test_faces_and_embeddings_on_a_gpu_are_the_processors(tiny):
+    on_gpu = InsightFaceBackend(tiny=True, device="cuda")
+    assert on_gpu.provenance.versions["provider"] == PROVIDERS["cuda"]
+    frames = [picture(96, 128, seed) for seed in range(3)]
+    chips = []
+    for frame, ours, theirs in zip(frames, on_gpu.detect(frames), tiny.detect(frames), strict=True):
+        np.testing.assert_allclose(ours[0].box, theirs[0].box, atol=1e-2)
+        np.testing.assert_allclose(ours[0].points, theirs[0].points, atol=1e-2)
+        chips.append(tiny.chip(frame, theirs[0]))
+    expected = tiny.embed(np.stack(chips))
+    np.testing.assert_allclose(on_gpu.embed(np.stack(chips)), expected, atol=1e-4 * np.abs(expected).max())

@@ -7,10 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from mmbench.errors import MissingWeights
-from mmbench.face.retinaface import decode, detect_faces, prior_boxes
-from mmbench.face.retinaface_backend import RetinaFaceBackend
-from mmbench.face.retinaface_net import TinyRetinaFace, large_retinaface
+from mmbench.errors import MissingWeights, MMBenchError
+from mmbench.face.backend import BatchedBackend, make_backend
+from mmbench.face.retinaface import decode, detect_faces, in_layout, normalise, prior_boxes
+from mmbench.face.retinaface_backend import (
+    GPU_BATCH,
+    GPU_BUDGET,
+    GPU_BYTES_PER_PIXEL,
+    RetinaFaceBackend,
+    frames_in_budget,
+)
+from mmbench.face.retinaface_net import RetinaFace, TinyRetinaFace, large_retinaface
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +112,96 @@ def test_a_checkpoint_loads_and_a_missing_one_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("MMBENCH_WEIGHTS", str(tmp_path))
     with pytest.raises(MissingWeights, match="retinaface-resnet50"):
         RetinaFaceBackend()
+
+
+def large_network() -> RetinaFace:
+    """The published architecture with random weights; its batch statistics are such that signals keep their size."""
+    torch.manual_seed(2)
+    network = large_retinaface().eval().requires_grad_(False)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.8, 1.5)
+    return network
+
+
+def test_the_fast_layout_moves_outputs_by_rounding_alone():
+    network = large_network()
+    frames = torch.from_numpy(np.stack(frames_of(1, 96, 160, seed=4))).permute(0, 3, 1, 2)
+    fast = in_layout(frames)
+    assert fast.is_contiguous(memory_format=torch.channels_last) and not fast.is_contiguous()
+    with torch.inference_mode():
+        for ours, exact in zip(network(normalise(fast)), network(normalise(frames.contiguous())), strict=True):
+            assert (ours - exact).abs().max() <= 2e-5 * exact.abs().max()
+
+
+def test_nothing_is_found_in_no_frames(tiny):
+    assert tiny.detect([]) == []
+
+
+def test_the_device_reaches_the_network_and_the_provenance():
+    backend = make_backend("retinaface", tiny=True, device="cpu:0")
+    assert backend.provenance.versions["device"] == "cpu:0"
+    assert backend.device == torch.device("cpu:0")
+    assert backend.frames_at_once(480, 720) == 1, "on the processor results may not depend on batching"
+    assert isinstance(backend, BatchedBackend)
+    assert len(backend.detect(frames_of(2, 60, 80))) == 2
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "somewhere"])
+def test_a_device_that_is_not_there_is_an_error_with_its_name(device):
+    with pytest.raises(MMBenchError, match=device) as caught:
+        make_backend("retinaface", tiny=True, device=device)
+    assert "Set device to cpu" in caught.value.remedy
+
+
+@pytest.mark.parametrize(("height", "width"), [(480, 720), (720, 720), (2160, 3840), (1, 4000), (64, 64)])
+@pytest.mark.parametrize("max_side", [160, 960, 4000])
+def test_frames_on_a_gpu_stay_within_its_budget(height, width, max_side):
+    count = frames_in_budget(height, width, max_side)
+    factor = max_side / max(height, width)
+    assert 1 <= count <= GPU_BATCH
+    assert count == 1 or count * height * factor * width * factor * GPU_BYTES_PER_PIXEL <= 1.1 * GPU_BUDGET
+    assert frames_in_budget(height, width, 16 * max_side) <= count
+
+
+@pytest.fixture
+def cuda() -> str:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    return "cuda"
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_processors_outputs_within_its_budget(cuda):
+    """Raw outputs of the large network, 480x720 frames scaled to 960 px; the peak is of a full batch."""
+    network = large_network()
+    height, width, side = 480, 720, 960
+    frames = frames_of(frames_in_budget(height, width, side), height, width, seed=5)
+    expected = raw_outputs(network, frames[:1], "cpu")
+    network.to(cuda)
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    detect_faces(network, frames, side, cuda)
+    assert torch.cuda.max_memory_allocated() - before <= GPU_BUDGET
+    for ours, theirs in zip(raw_outputs(network, frames[:1], cuda), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4 * np.abs(theirs).max())
+
+
+def raw_outputs(network, frames, device: str) -> list[np.ndarray]:
+    seen: list[np.ndarray] = []
+    hook = network.register_forward_hook(lambda _, __, outputs: seen.extend(part.cpu().numpy() for part in outputs))
+    detect_faces(network, frames, 960, device)
+    hook.remove()
+    return seen
+
+
+@pytest.mark.gpu
+def test_faces_found_on_a_gpu_are_the_processors(cuda, tiny):
+    frames = frames_of(20, 100, 150, seed=6)
+    on_gpu = make_backend("retinaface", tiny=True, device=cuda)
+    assert on_gpu.provenance.versions["device"] == "cuda" and on_gpu.frames_at_once(100, 150) > 1
+    for ours, theirs in zip(on_gpu.detect(frames), tiny.detect(frames), strict=True):
+        assert ours[0].score == pytest.approx(theirs[0].score, abs=1e-3)
+        np.testing.assert_allclose(ours[0].box, theirs[0].box, atol=1e-2)
+        np.testing.assert_allclose(ours[0].points, theirs[0].points, atol=1e-2)
