@@ -78,6 +78,9 @@ class SuccessSettings(Settings):
 class EvaluateSettings(Settings):
     """Everything that can change a number. `metrics` empty means all installed ones.
 
+    `device` is where networks run: "cpu", "cuda" or "cuda:1". It reaches RAFT, ViCLIP, Inception, RetinaFace and,
+    with the package onnxruntime-gpu, insightface; dlib and DIS run where their own builds do.
+
     `random_weights` replaces every network whose weights must be downloaded by its tiny untrained form: for testing
     the machinery only; rows are marked and tables leave them out.
     """

@@ -34,7 +34,13 @@ def evaluate(
     flow: Annotated[str | None, typer.Option(help="early: stop when the verdict is certain; full: every pair.")] = None,
     fm_version: Annotated[int | None, typer.Option(help="Unit of fm_inter: 2 (frame) or 1 (face).")] = None,
     prompt_field: Annotated[str | None, typer.Option(help="Score text alignment against: short or long.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="Where networks run: cpu, cuda or cuda:1. On a GPU insightface needs onnxruntime-gpu; "
+            "dlib runs where its own build does."
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes; 0 means one a core.")] = 0,
     retry: Annotated[bool, typer.Option("--retry", help="Measure again what failed or lacked something.")] = False,
     random_weights: Annotated[

@@ -40,6 +40,10 @@ PACKAGES = (
 )
 
 
+# Distributions that bring the same package.
+ALTERNATIVES = {"onnxruntime": "onnxruntime-gpu"}
+
+
 def examine(settings: EvaluateSettings | None = None) -> list[Finding]:
     """Packages, weights and metrics of this installation, in that order. Loads the networks that are present."""
     settings = settings or EvaluateSettings()
@@ -49,13 +53,22 @@ def examine(settings: EvaluateSettings | None = None) -> list[Finding]:
 def _packages() -> list[Finding]:
     found = [Finding("ok", "package", "python", platform.python_version())]
     for name, purpose, extra in PACKAGES:
-        try:
-            found.append(Finding("ok", "package", name, f"{metadata.version(name)} ({purpose})"))
-        except metadata.PackageNotFoundError:
+        installed = _installed(name) or _installed(ALTERNATIVES.get(name, name))
+        if installed:
+            found.append(Finding("ok", "package", name, f"{installed} ({purpose})"))
+        else:
             state: Literal["missing", "broken"] = "missing" if extra else "broken"
             wanted = f"mmbench[{extra}]" if extra else "mmbench"
             found.append(Finding(state, "package", name, f"not installed ({purpose}): pip install '{wanted}'"))
     return found
+
+
+def _installed(name: str) -> str | None:
+    """Version of an installed distribution."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _weights() -> list[Finding]:

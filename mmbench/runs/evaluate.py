@@ -63,11 +63,13 @@ def evaluate(
 
     Resumes: rows already in `run` are kept; items whose file changed are measured again, and with `retry` also
     those that failed or lacked something. Raises ManifestError when `run` was made with other settings,
-    ReferenceFaceError (before any clip is opened) when a reference shows no face.
+    MMBenchError when there is no such device, ReferenceFaceError (before any clip is opened) when a reference shows
+    no face.
     """
     if not items:
         raise ManifestError("There is nothing to evaluate.", "Give at least one video.")
     settings = settings or EvaluateSettings()
+    _check_device(settings.device)
     tell = progress or _silent
     manifest = _open_run(run, items, settings)
     prepare_references(items, settings, make_metrics(settings), run, tell)
@@ -129,6 +131,13 @@ def _measure_set(metric: SetMetric, features: Sequence[StoredFeatures]) -> list[
         return [Score.missing(f.name, reason, "Evaluate into a new folder.") for f in metric.all_facts()]
     maker = next(iter(makers.values()), None)
     return [replace(s, provenance=s.provenance or maker) for s in metric.measure_set(features)]
+
+
+def _check_device(name: str) -> None:
+    if name != "cpu":  # the processor is always there, and torch need not be imported to say so
+        from mmbench.face.device import torch_device
+
+        torch_device(name)
 
 
 def _open_run(run: Path, items: Sequence[Item], settings: EvaluateSettings) -> RunManifest:

@@ -160,10 +160,11 @@ def cache_dir() -> Path:
 
 
 def face_backend(name: str, settings: EvaluateSettings) -> FaceBackend:
-    """The face network of that name; random weights where the settings say so (dlib's real ones come with it)."""
+    """The face network of that name on the run's device; random weights where the settings say so (dlib's real ones
+    come with it)."""
     from mmbench.face.backend import make_backend
 
-    return make_backend(name, tiny=settings.random_weights)
+    return make_backend(name, tiny=settings.random_weights, device=settings.device)
 
 
 def _face_pass(backend: FaceBackend, frames: Any) -> MakePass:

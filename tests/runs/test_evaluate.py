@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from mmbench.config import EvaluateSettings, FlowSettings
-from mmbench.errors import ManifestError
+from mmbench.config import EvaluateSettings, FaceSettings, FlowSettings
+from mmbench.errors import ManifestError, MMBenchError
 from mmbench.items import Item
 from mmbench.runs.evaluate import evaluate
+from mmbench.runs.gather import face_backend
 from mmbench.runs.manifest import RunManifest
 from mmbench.runs.rows import ItemRow
 from mmbench.runs.store import read_rows
@@ -131,3 +132,27 @@ def test_one_decode_serves_all_metrics(tmp_path: Path, clips: list[Item], monkey
 def test_nothing_to_evaluate_is_said(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="nothing to evaluate"):
         evaluate([], tmp_path)
+
+
+def test_a_device_that_is_not_there_is_said_before_anything_is_written(tmp_path: Path, clips: list[Item]) -> None:
+    with pytest.raises(MMBenchError, match="cuda:99"):
+        evaluate(clips[:1], tmp_path / "run", EvaluateSettings(metrics=("face_rate",), device="cuda:99"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["retinaface", "insightface"])
+def test_the_runs_device_reaches_the_face_networks(name: str) -> None:
+    if name == "insightface":
+        pytest.importorskip("onnxruntime")
+    backend = face_backend(name, EvaluateSettings(device="cpu:0", random_weights=True))
+    assert backend.provenance.versions["device"] == "cpu:0"
+
+
+def test_the_devices_of_a_run_are_in_its_rows(tmp_path: Path, clips: list[Item]) -> None:
+    settings = EvaluateSettings(
+        metrics=("face_rate",), face=FaceSettings(backend="retinaface"), device="cpu:0", random_weights=True
+    )
+    (row,) = evaluate(clips[:1], tmp_path / "run", settings).rows
+    provenance = row.scores[0].provenance
+    assert provenance is not None
+    assert provenance.versions["device"] == "cpu:0"
