@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from mmbench.encode.inception_net import FidInception
 
 REGISTERED = "inception-2015-12-05"
-SEED = 0
 
 
 @dataclass(frozen=True)
@@ -45,15 +44,15 @@ def make_inception(device: str = "cpu", weights: str | Path | None = None, tiny:
     import torch
     import torchvision
 
-    from mmbench.encode.inception_net import FidInception
+    from mmbench.encode.inception_net import FidInception, randomise
     from mmbench.weights import load, load_file, load_strict
 
     versions = {"torch": torch.__version__, "torchvision": torchvision.__version__, "device": device}
     provenance = Provenance("inception", versions=versions)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
         network = FidInception(divide=8 if tiny else 1)
     if tiny or weights == "random":
+        randomise(network)
         provenance = replace(provenance, random_weights=True)
     else:
         name = REGISTERED if weights is None else Path(weights).name

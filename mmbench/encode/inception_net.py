@@ -136,3 +136,20 @@ class FidInception(nn.Module):
         x = self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(x)))
         x = torch.flatten(F.adaptive_avg_pool2d(x, (1, 1)), 1)
         return F.linear(x, self.fc.weight)
+
+
+def randomise(network: FidInception, seed: int = 0) -> None:
+    """Random weights and batch-norm statistics under which classes differ from picture to picture.
+
+    With torch's own initialisation the signal dies on the way: every picture gets the same probabilities.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                fan_in = module.weight[0].numel()
+                module.weight.normal_(0, (2 / fan_in) ** 0.5, generator=generator)
+            elif isinstance(module, nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.1, generator=generator)
+                module.running_var.uniform_(0.8, 1.6, generator=generator)
+        network.fc.weight.normal_(0, 16 / network.fc.in_features**0.5, generator=generator)

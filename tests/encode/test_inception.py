@@ -29,9 +29,11 @@ def run(inception, frames: np.ndarray, batch: int):
 
 def test_log_probabilities_of_every_frame_whatever_the_batch(tiny):
     frames = np.random.default_rng(0).integers(0, 256, (3, 20, 30, 3), dtype=np.uint8)
+    frames[1, :, :15], frames[2] = 0, frames[2] // 4
     results = [run(tiny, frames, batch) for batch in (1, 2, 3)]
     assert results[0].log_probs.shape == (3, 1008) and results[0].log_probs.dtype == np.float32
     np.testing.assert_allclose(np.exp(results[0].log_probs).sum(1), 1, rtol=1e-5)
+    assert np.ptp(results[0].log_probs, axis=0).max() > 0.1, "random weights must tell pictures apart"
     for other in results[1:]:
         np.testing.assert_allclose(other.log_probs, results[0].log_probs, atol=1e-5)
     assert results[0].provenance.random_weights and results[0].provenance.backend == "inception"
