@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from mmbench.errors import ManifestError
 
@@ -26,10 +26,11 @@ class Settings(BaseModel):
         except (OSError, yaml.YAMLError, UnicodeDecodeError) as cause:
             raise ManifestError(f"{path}: cannot be read as YAML: {cause}.", "Mend the file.") from cause
         try:
-            return cls.model_validate(data or {})
+            return cls.model_validate(data or {}, context={"folder": path.resolve().parent})
         except ValidationError as cause:
             wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in cause.errors())
-            raise ManifestError(f"{path}: {wrong}.", "`mmbench run --help` lists the settings.") from cause
+            remedy = f"Its keys are the fields of mmbench.config.{cls.__name__}."
+            raise ManifestError(f"{path}: {wrong}.", remedy) from cause
 
     def to_yaml(self) -> str:
         """The settings as YAML, defaults included, so a stored file says everything."""
@@ -51,12 +52,22 @@ class FaceSettings(Settings):
 class FlowSettings(Settings):
     """`backend` "raft" is VBench's network; "dis" needs no weights and is labelled as another measure.
     `mode` "full" computes every pair, which motion smoothness needs; "early" stops when the verdict of dynamic
-    degree is certain.
+    degree is certain. `precision` below fp32 is faster on a GPU: pairs near the threshold are measured again in fp32.
+    `split_gru` reorders the network's sums (2e-5 px); without it the flow has the original's bits. `weights` is a
+    checkpoint of your own, relative to the settings file.
     """
 
     backend: Literal["raft", "dis"] = "raft"
     mode: Literal["early", "full"] = "full"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    split_gru: bool = True
     weights: Path | None = None
+
+    @field_validator("weights")
+    @classmethod
+    def _beside_the_settings(cls, weights: Path | None, info: ValidationInfo) -> Path | None:
+        folder = (info.context or {}).get("folder")
+        return folder / weights if weights and folder else weights
 
 
 class TextSettings(Settings):
@@ -66,7 +77,8 @@ class TextSettings(Settings):
 
 
 class SuccessSettings(Settings):
-    """Limits of the success rates. The paper does not publish its own."""
+    """Limits of the success rates; the paper does not publish its own. A check passes when its number reaches the
+    limit (motion: when the clip is dynamic and its smoothness does not exceed it)."""
 
     motion_smoothness_max: float = 0.5
     text_alignment_min: float = 0.2

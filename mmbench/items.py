@@ -28,3 +28,16 @@ class Item:
     fps: float | None = None
     condition: Path | None = None
     extra: dict[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def order(self) -> tuple[str, str, int, str, int, str]:
+        """Place among all items: by model, identity, prompt, seed, id."""
+        index, seed = self.prompt_index, self.seed
+        return (
+            self.model,
+            self.identity,
+            -1 if index is None else index,
+            self.prompt or "",
+            -1 if seed is None else seed,
+            self.id,
+        )

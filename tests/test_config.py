@@ -35,3 +35,13 @@ def test_hash_follows_values_not_order(tmp_path: Path) -> None:
     b.write_text("# a comment\nfm_version: 1\ndevice: cpu\nmetrics: []\n")
     assert EvaluateSettings.from_yaml(a).digest() == EvaluateSettings.from_yaml(b).digest()
     assert EvaluateSettings.from_yaml(a).digest() != EvaluateSettings().digest()
+
+
+def test_a_checkpoint_of_ones_own_lies_beside_the_settings(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text("evaluate: {flow: {weights: mine.pth, precision: bf16, split_gru: false}}")
+    flow = RunSettings.from_yaml(path).evaluate.flow
+    assert flow == FlowSettings(weights=tmp_path / "mine.pth", precision="bf16", split_gru=False)
+    assert RunSettings.model_validate({"evaluate": {"flow": {"weights": "a.pth"}}}).evaluate.flow.weights == Path(
+        "a.pth"
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,8 +12,11 @@ import typer
 from mmbench.cli.progress import progress_bar
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from mmbench.config import EvaluateSettings
     from mmbench.runs.evaluate import EvaluateResult
+    from mmbench.score import Score
 
 
 def evaluate(
@@ -32,6 +37,9 @@ def evaluate(
         str | None, typer.Option(help="raft (VBench's network) or dis (needs no weights; another measure).")
     ] = None,
     flow: Annotated[str | None, typer.Option(help="early: stop when the verdict is certain; full: every pair.")] = None,
+    flow_precision: Annotated[
+        str | None, typer.Option(help="fp32, bf16 or fp16; pairs near the threshold are measured again in fp32.")
+    ] = None,
     fm_version: Annotated[int | None, typer.Option(help="Unit of fm_inter: 2 (frame) or 1 (face).")] = None,
     prompt_field: Annotated[str | None, typer.Option(help="Score text alignment against: short or long.")] = None,
     device: Annotated[
@@ -58,6 +66,7 @@ def evaluate(
         ("face", "backend"): face_backend,
         ("flow", "backend"): flow_backend,
         ("flow", "mode"): flow,
+        ("flow", "precision"): flow_precision,
         ("text", "prompt"): prompt_field,
         ("fm_version",): fm_version,
         ("device",): device,
@@ -96,6 +105,7 @@ def run(
     from mmbench.runs.evaluate import default_workers
 
     path = settings or default_settings()
+    sys.path.insert(0, str(Path.cwd()))  # where `module:Class` of the settings is looked for
     with progress_bar() as progress:
         done = run_all(
             RunSettings.from_yaml(path),
@@ -115,8 +125,6 @@ def run(
 
 def print_result(result: EvaluateResult) -> None:
     """Summary of a run: what was measured, what failed and why, what is missing and how to get it."""
-    from collections import Counter
-
     from rich.console import Console
     from rich.markup import escape
 
@@ -132,15 +140,35 @@ def print_result(result: EvaluateResult) -> None:
         console.print(f"... and {len(result.failed) - 20} more: see the report")
     for item, score in result.errors[:20]:
         console.print(f"[red]error[/red] {escape(item)}, {score.metric}: {escape(score.reason)}")
-    missing: Counter[tuple[str, str]] = Counter()
-    metrics: dict[tuple[str, str], dict[str, None]] = {}
-    for score in (s for scores in (*(r.scores for r in result.rows), *(r.scores for r in result.sets)) for s in scores):
-        if score.status == "missing":
-            missing[score.reason, score.remedy] += 1
-            metrics.setdefault((score.reason, score.remedy), {})[score.metric] = None
-    for (reason, remedy), count in missing.most_common(12):
-        names = ", ".join(metrics[reason, remedy])
-        console.print(f"[yellow]missing[/yellow] {names} ({count}x): {escape(reason)} {escape(remedy)}")
+    clips = _missing(row.scores for row in result.rows)
+    sets = _missing(row.scores for row in result.sets)
+    for found, what in ((clips, "clip"), (sets, "model")):
+        for (reason, remedy), lacking in sorted(found.items(), key=lambda pair: -pair[1].owners)[:12]:
+            of = f"{lacking.owners} {what}{'' if lacking.owners == 1 else 's'}"
+            text = f"{', '.join(lacking.metrics)} ({of}): {escape(reason)} {escape(remedy)}"
+            console.print(f"[yellow]missing[/yellow] {text.rstrip()}")
+    if result.measured_now < len(result.rows) and (result.failed or result.errors or clips or sets):
+        console.print("Clips measured before are kept as they are: --retry measures again what failed or was missing.")
+
+
+@dataclass
+class _Lacking:
+    """What one reason costs: how many clips (or models), and which of their metrics."""
+
+    owners: int = 0
+    metrics: dict[str, None] = field(default_factory=dict)
+
+
+def _missing(rows: Iterable[Sequence[Score]]) -> dict[tuple[str, str], _Lacking]:
+    """By reason and remedy, in order of appearance."""
+    found: dict[tuple[str, str], _Lacking] = {}
+    for scores in rows:
+        reasons = {(s.reason, s.remedy): None for s in scores if s.status == "missing"}
+        for key in reasons:
+            lacking = found.setdefault(key, _Lacking())
+            lacking.owners += 1
+            lacking.metrics |= {s.metric: None for s in scores if s.status == "missing" and (s.reason, s.remedy) == key}
+    return found
 
 
 def _settings(path: Path | None, chosen: dict[tuple[str, ...], Any]) -> EvaluateSettings:

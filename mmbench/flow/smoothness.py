@@ -43,7 +43,7 @@ def smoothness_term(flow: Tensor, next_flow: Tensor) -> SmoothnessTerm:
     count = int(inside.sum())
     if count == 0:
         return SmoothnessTerm(math.nan, math.nan, 0.0)
-    grid = torch.stack([2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1], dim=-1)
+    grid = torch.stack([2 * x / max(1, width - 1) - 1, 2 * y / max(1, height - 1) - 1], dim=-1)
     pulled = F.grid_sample(next_flow[None], grid[None], mode="bilinear", align_corners=True)[0]
     change = torch.linalg.vector_norm(pulled - flow, dim=0)[inside].double().sum()
     length = torch.linalg.vector_norm(pulled, dim=0)[inside].double().sum()

@@ -123,9 +123,10 @@ class ClipMetric(Metric):
 
 
 class DerivedMetric(Metric):
-    """Numbers made of other numbers of the same clip. `requires` names them."""
+    """Numbers made of other numbers of the same clip. `requires` names them; a run that asks for this metric measures
+    them too."""
 
-    requires: ClassVar[tuple[str, ...]]
+    requires: tuple[str, ...]
     needs: ClassVar[frozenset[Need]] = frozenset()
 
     @abstractmethod

@@ -14,6 +14,7 @@ from mmbench.metrics.base import ClipMetric, Evidence, MetricFacts, Need
 from mmbench.score import Score
 
 BROKEN_CADENCE = 0.8
+SUSPECT = f"smoothness above {BROKEN_CADENCE} suggests repeated frames"
 """Above this a clip most likely repeats frames (measured: 0.84 to 0.87 with every third frame doubled)."""
 
 
@@ -104,7 +105,7 @@ class MotionSmoothness(ClipMetric):
             ratios=ratios,
             valid=result.valid,
             n=flow.n_sampled,
-            cadence_suspect=result.value > BROKEN_CADENCE,
+            **({"remark": SUSPECT} if result.value > BROKEN_CADENCE else {}),
         )
         return [value, Score.ok(self.companions[0].name, result.acceleration, flow.provenance)]
 

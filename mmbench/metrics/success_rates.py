@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -48,6 +48,14 @@ def success(
     )
 
 
+def _defaults() -> str:
+    limits = SuccessSettings()
+    return (
+        f"smoothness <= {limits.motion_smoothness_max}, text alignment >= {limits.text_alignment_min}, "
+        f"face rate >= {limits.face_rate_min}, {limits.identity_metric} >= {limits.identity_min}"
+    )
+
+
 def _facts(name: str, title: str, definition: str) -> MetricFacts:
     return MetricFacts(
         name,
@@ -57,7 +65,7 @@ def _facts(name: str, title: str, definition: str) -> MetricFacts:
         (0.0, 1.0),
         definition,
         "Magic Mirror (arXiv 2501.03931v2) Table 5; thresholds are ours",
-        "The paper does not state its thresholds; ours are settings (`success`) and stored with the run.",
+        f"The paper states no thresholds; ours are settings (`success`), stored with each score: {_defaults()}.",
     )
 
 
@@ -71,49 +79,66 @@ class SuccessRates(DerivedMetric):
         _facts("success_face", "Face recognised", "face_rate reaches its limit."),
         _facts("success_identity", "Identity check", "The identity metric of the settings reaches its limit."),
     )
-    requires: ClassVar[tuple[str, ...]] = (
-        "dynamic_degree",
-        "motion_smoothness",
-        "text_alignment",
-        "face_rate",
-    )
 
     def __init__(self, limits: SuccessSettings | None = None) -> None:
         self.limits = limits or SuccessSettings()
-
-    def derive(self, scores: Mapping[str, Score]) -> list[Score]:
-        """Scores of one clip; each check whose inputs are missing is missing, and so is the average then."""
-        limits = self.limits
-        inputs = {
+        self.inputs = {
             "motion": ("dynamic_degree", "motion_smoothness"),
             "text": ("text_alignment",),
             "face": ("face_rate",),
-            "identity": (limits.identity_metric,),
+            "identity": (self.limits.identity_metric,),
         }
+        self.requires = tuple(name for names in self.inputs.values() for name in names)
+
+    def derive(self, scores: Mapping[str, Score]) -> list[Score]:
+        """Scores of one clip; each check whose inputs are missing is missing, and so is the average then."""
         known = {name: s.value for name, s in scores.items() if s.value is not None}
         result = success(
             known.get("dynamic_degree", 0.0),
             known.get("motion_smoothness", 1.0),
             known.get("text_alignment", -1.0),
             known.get("face_rate", 0.0),
-            known.get(limits.identity_metric, -1.0),
-            limits,
+            known.get(self.limits.identity_metric, -1.0),
+            self.limits,
         )
-        absent = {check: [n for n in names if n not in known] for check, names in inputs.items()}
-        derived = []
-        for check in CHECKS:
-            if absent[check]:
-                derived.append(Score.missing(f"success_{check}", f"It needs {', '.join(absent[check])}."))
-            else:
-                passed = float(getattr(result, check))
-                derived.append(Score.ok(f"success_{check}", passed, made_of(scores, inputs[check])))
-        lacking = [check for check in CHECKS if absent[check]]
-        if lacking:
-            average = Score.missing("success_average", f"These checks are missing: {', '.join(lacking)}.")
-        else:
-            everything = tuple(name for names in inputs.values() for name in names)
-            average = Score.ok("success_average", result.average, made_of(scores, everything))
-        return [average, *derived]
+        absent = {check: [name for name in names if name not in known] for check, names in self.inputs.items()}
+        lacking = [name for names in absent.values() for name in names]
+        average = (
+            _lacking("success_average", lacking, scores)
+            if lacking
+            else self._score("success_average", result.average, self.requires, scores)
+        )
+        checks = [
+            _lacking(f"success_{check}", absent[check], scores)
+            if absent[check]
+            else self._score(f"success_{check}", float(getattr(result, check)), self.inputs[check], scores)
+            for check in CHECKS
+        ]
+        return [average, *checks]
+
+    def _score(self, name: str, value: float, inputs: tuple[str, ...], scores: Mapping[str, Score]) -> Score:
+        return Score.ok(
+            name,
+            value,
+            made_of(scores, inputs),
+            inputs={name: scores[name].value for name in inputs},
+            limits=self.limits.model_dump(),
+            variant=_variant(self.limits),
+        )
+
+
+def _lacking(name: str, inputs: Sequence[str], scores: Mapping[str, Score]) -> Score:
+    """Missing, with the reason and the remedy of the first input that is."""
+    first = scores.get(inputs[0])
+    why = f" ({inputs[0]}: {first.reason.rstrip('.')})" if first is not None and first.reason else ""
+    return Score.missing(name, f"it needs {', '.join(inputs)}{why}", first.remedy if first is not None else "")
+
+
+def _variant(limits: SuccessSettings) -> str:
+    """The limits that differ from the defaults, so that scores of other limits are never compared."""
+    usual = SuccessSettings().model_dump()
+    changed = [f"{key} {value}" for key, value in limits.model_dump().items() if value != usual[key]]
+    return ", ".join(changed)
 
 
 def made_of(scores: Mapping[str, Score], names: tuple[str, ...]) -> Provenance | None:

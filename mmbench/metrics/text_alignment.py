@@ -88,6 +88,8 @@ class TextAlignment(ClipMetric):
             pieces=text.pieces,
             dropped=text.dropped,
             truncated=text.dropped > 0,
+            variant=f"{self.prompt} prompt",
+            **({"remark": "the prompt was cut at 32 tokens"} if text.dropped else {}),
             frames=list(seen.indices),
         )
         return [score]

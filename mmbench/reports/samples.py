@@ -29,7 +29,8 @@ class Sample:
 
     `n_total` counts every clip of the model, unusable files included, so that coverage is honest. `labels` name
     what made the numbers ("dis", "dlib v2"); `weights` are the distinct sets of weight files (name, sha256).
-    A set statistic has its `set_size` (the clips its one value was computed over) and `remarks` of the metric.
+    `remarks` are the metric's own, counted over clips. A set statistic has its `set_size`, the clips its one value
+    was computed over.
     """
 
     model: str
@@ -56,20 +57,7 @@ Samples = dict[tuple[str, str], Sample]
 
 def sorted_rows(rows: Iterable[ItemRow]) -> list[ItemRow]:
     """Rows by model, identity, prompt, seed, id: the same whatever order the workers finished in."""
-
-    def key(row: ItemRow) -> tuple[str, str, int, str, int, str]:
-        item = row.item
-        index, seed = item.prompt_index, item.seed
-        return (
-            item.model,
-            item.identity,
-            -1 if index is None else index,
-            item.prompt or "",
-            -1 if seed is None else seed,
-            item.id,
-        )
-
-    return sorted(rows, key=key)
+    return sorted(rows, key=lambda row: row.item.order)
 
 
 def models_of(rows: Sequence[ItemRow], set_rows: Sequence[SetRow] = ()) -> list[str]:
@@ -124,6 +112,7 @@ def _clip_sample(model: str, metric: str, rows: Sequence[ItemRow]) -> Sample:
         labels=tuple(sorted({_label(score) for _, score in valid} - {""})),
         weights=tuple(sorted({_weights(score) for _, score in valid})),
         random_weights=any(_is_random(score) or generator_is_random(row.item) for row, score in valid),
+        remarks=_clip_remarks([score for _, score in valid]),
     )
 
 
@@ -151,12 +140,13 @@ def _number(score: Score) -> float:
 
 
 def _label(score: Score) -> str:
-    """Backend, version of the definition, order of a set: what must agree before two values are compared."""
+    """Backend, version and variant of the definition, order of a set: what must agree before values are compared."""
     backend = score.provenance.backend if score.provenance else ""
-    version, order = score.details.get("version"), score.details.get("order")
+    version, variant, order = (score.details.get(key) for key in ("version", "variant", "order"))
     parts = (
         backend,
         f"v{version}" if isinstance(version, int) else "",
+        variant if isinstance(variant, str) else "",
         f"{order} order" if isinstance(order, str) else "",
     )
     return " ".join(part for part in parts if part)
@@ -169,6 +159,12 @@ def _remarks(score: Score) -> tuple[str, ...]:
         *((warning,) if isinstance(warning, str) and warning else ()),
         *((f"standard deviation over its splits {spread:.2f}",) if isinstance(spread, float) else ()),
     )
+
+
+def _clip_remarks(scores: Sequence[Score]) -> tuple[str, ...]:
+    """What the metric remarks about single clips, with their number."""
+    counts = Counter(remark for score in scores if isinstance(remark := score.details.get("remark"), str))
+    return tuple(f"{count} of {len(scores)} clips: {remark}" for remark, count in sorted(counts.items()))
 
 
 def _weights(score: Score) -> tuple[tuple[str, str], ...]:

@@ -242,7 +242,7 @@ def _cell(sample: Sample | None, facts: MetricFacts, options: TableOptions) -> C
         method=estimate.method,
         label=label,
         random_weights=sample.random_weights,
-        note=estimate.note if estimate.low is None else "",
+        note="; ".join((*((estimate.note,) if estimate.low is None and estimate.note else ()), *sample.remarks)),
         gaps=sample.gaps,
     )
 

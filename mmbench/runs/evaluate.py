@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mmbench.config import EvaluateSettings
-from mmbench.errors import ManifestError
+from mmbench.errors import ManifestError, WeightsError
 from mmbench.items import Item
 from mmbench.metrics.base import SetMetric, StoredFeatures
 from mmbench.runs.engine import work
@@ -62,7 +63,7 @@ def evaluate(
     """Measure every item that `run` does not hold yet, and score each model's set.
 
     Resumes: rows already in `run` are kept; items whose file changed are measured again, and with `retry` also
-    those that failed or lacked something. Raises ManifestError when `run` was made with other settings,
+    those that failed or lacked something. Raises ManifestError when `run` was made with other settings, WeightsError or
     MMBenchError when there is no such device, ReferenceFaceError (before any clip is opened) when a reference shows
     no face.
     """
@@ -71,8 +72,11 @@ def evaluate(
     settings = settings or EvaluateSettings()
     _check_device(settings.device)
     tell = progress or _silent
+    if settings.flow.weights and not settings.flow.weights.is_file():
+        raise WeightsError(f"flow.weights: there is no file {settings.flow.weights}.", "Correct the path.")
+    metrics = make_metrics(settings)
     manifest = _open_run(run, items, settings)
-    prepare_references(items, settings, make_metrics(settings), run, tell)
+    prepare_references(items, settings, metrics, run, tell)
     rows = {row.item.id: row for row in read_rows(run)[0]} if (run / ROWS).is_dir() else {}
     todo = [item for item in items if needs_measuring(item, rows.get(item.id), retry)]
     done = len(items) - len(todo)
@@ -109,13 +113,14 @@ def needs_measuring(item: Item, row: ItemRow | None, retry: bool) -> bool:
 
 
 def score_sets(run: Path, rows: Sequence[ItemRow], settings: EvaluateSettings) -> list[SetRow]:
-    """Set metrics of every model, clips in the order of the items."""
+    """Set metrics of every model, clips by identity, prompt and seed."""
     metrics = [metric for metric in make_metrics(settings) if isinstance(metric, SetMetric)]
     if not metrics:
         return []
     sets = []
     for model in dict.fromkeys(row.item.model for row in rows):
-        features = read_features(run, [row.item for row in rows if row.item.model == model and not row.error])
+        clips = [row.item for row in rows if row.item.model == model and not row.error]
+        features = read_features(run, sorted(clips, key=lambda item: item.order))
         # Stored features prove that the network was there: it is loaded again only to say what lacks.
         unmet = {} if features else prepare_passes(settings, metrics)[1]
         scores = [s for metric in metrics for s in unmet_scores(metric, unmet) or _measure_set(metric, features)]
@@ -147,8 +152,7 @@ def _open_run(run: Path, items: Sequence[Item], settings: EvaluateSettings) -> R
     if (run / MANIFEST).exists():
         before = RunManifest.load(run)
         if before.settings_sha256 != digest:
-            old, new = before.settings.model_dump(mode="json"), settings.model_dump(mode="json")
-            changed = ", ".join(f"{k} ({old[k]} -> {new[k]})" for k in new if old[k] != new[k])
+            changed = _changed(before.settings.model_dump(mode="json"), settings.model_dump(mode="json"))
             raise ManifestError(
                 f"{run}: holds rows measured with other settings: {changed}.", "Use another folder, or those settings."
             )
@@ -156,6 +160,17 @@ def _open_run(run: Path, items: Sequence[Item], settings: EvaluateSettings) -> R
     manifest = RunManifest(settings, tuple(items), digest, attempts=(*attempts, attempt_facts()))
     manifest.save(run)
     return manifest
+
+
+def _changed(old: dict[str, Any], new: dict[str, Any], within: str = "") -> str:
+    """The settings that differ: "flow.backend was raft, now dis"."""
+    parts = []
+    for name in new:
+        if isinstance(new[name], dict):
+            parts.append(_changed(old[name], new[name], f"{within}{name}."))
+        elif old[name] != new[name]:
+            parts.append(f"{within}{name} was {old[name]}, now {new[name]}")
+    return ", ".join(part for part in parts if part)
 
 
 def _weights(rows: Sequence[ItemRow]) -> dict[str, str]:

@@ -179,7 +179,7 @@ def _flow_pass(settings: EvaluateSettings, smoothness: bool) -> MakePass:
 
     flow = settings.flow
     tiny = settings.random_weights and flow.backend == "raft"
-    backend = make_flow(flow.backend, settings.device, weights=flow.weights, tiny=tiny)
+    backend = make_flow(flow.backend, settings.device, flow.weights, tiny, flow.precision, flow.split_gru)
     return lambda: FlowPass(backend, flow.mode, want_smoothness=smoothness and flow.mode == "full")
 
 

@@ -12,21 +12,26 @@ from mmbench.config import EvaluateSettings
 from mmbench.errors import MediaError, MMBenchError
 from mmbench.items import Item
 from mmbench.metrics.base import ClipMetric, DerivedMetric, Evidence, Metric, Need, SetMetric
-from mmbench.metrics.registry import metric_class, metric_names
+from mmbench.metrics.registry import metric_class, metric_names, producer
 from mmbench.runs.gather import Gatherer, Unmet
 from mmbench.runs.rows import ClipFacts, ItemRow, RowError
 from mmbench.score import Score
 
 
 def make_metrics(settings: EvaluateSettings) -> list[Metric]:
-    """Instances of the metrics a run asks for, in column order."""
-    names = settings.metrics or metric_names()
+    """Instances of the metrics a run asks for, in the order asked for, or in column order; whatever a derived metric
+    is made of comes along. Raises MMBenchError for an unknown name."""
     options: dict[str, dict[str, object]] = {
         "fm_inter": {"version": settings.fm_version},
         "success_rates": {"limits": settings.success},
         "text_alignment": {"prompt": settings.text.prompt},
     }
-    return [metric_class(name)(**options.get(name, {})) for name in names]
+    metrics = {name: metric_class(name)(**options.get(name, {})) for name in settings.metrics or metric_names()}
+    for derived in [metric for metric in metrics.values() if isinstance(metric, DerivedMetric)]:
+        for score in derived.requires:
+            if (name := producer(score)) not in metrics:
+                metrics[name] = metric_class(name)(**options.get(name, {}))
+    return list(metrics.values())
 
 
 def measure_item(item: Item, metrics: Sequence[Metric], gatherer: Gatherer) -> ItemRow:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from mmbench.config import SuccessSettings
+from mmbench.config import EvaluateSettings, SuccessSettings
+from mmbench.errors import MMBenchError
 from mmbench.metrics.success_rates import SuccessRates
+from mmbench.runs.measure import make_metrics
 from mmbench.score import Provenance, Score
 
 GOOD = {
@@ -54,6 +56,30 @@ def test_a_missing_input_makes_its_check_and_the_average_missing() -> None:
 def test_limits_are_settings() -> None:
     strict = SuccessSettings(text_alignment_min=0.3)
     assert derive(GOOD, strict)["success_text"].value == 0.0
+
+
+def test_a_score_says_its_limits_and_inputs_and_other_limits_are_another_variant() -> None:
+    strict = SuccessSettings(text_alignment_min=0.3)
+    usual, changed = derive(GOOD)["success_text"], derive(GOOD, strict)["success_text"]
+    assert usual.details["inputs"] == {"text_alignment": 0.25}
+    assert usual.details["limits"]["text_alignment_min"] == 0.2 and usual.details["variant"] == ""
+    assert changed.details["variant"] == "text_alignment_min 0.3"
+
+
+def test_the_reason_and_remedy_of_a_missing_input_are_handed_on() -> None:
+    scores = {name: Score.ok(name, value) for name, value in GOOD.items()}
+    scores["text_alignment"] = Score.missing("text_alignment", "No weights.", "Get them.")
+    derived = {score.metric: score for score in SuccessRates().derive(scores)}
+    for name in ("success_text", "success_average"):
+        assert "No weights" in derived[name].reason and derived[name].remedy == "Get them."
+
+
+def test_a_run_of_success_rates_measures_what_they_are_made_of() -> None:
+    names = {metric.facts.name for metric in make_metrics(EvaluateSettings(metrics=("success_rates",)))}
+    assert {"success_average", "dynamic_degree", "motion_smoothness", "text_alignment", "face_rate"} <= names
+    assert "id_similarity" in names, "its companion id_rank1 is the identity check"
+    with pytest.raises(MMBenchError, match="id_nope"):
+        make_metrics(EvaluateSettings(success=SuccessSettings(identity_metric="id_nope")))
 
 
 def test_an_untrained_input_marks_what_is_made_of_it() -> None:

@@ -12,9 +12,11 @@ import pytest
 from mmbench.config import EvaluateSettings, FaceSettings, FlowSettings
 from mmbench.errors import ManifestError, MMBenchError
 from mmbench.items import Item
+from mmbench.metrics.base import Need
 from mmbench.runs.evaluate import evaluate
-from mmbench.runs.gather import face_backend
+from mmbench.runs.gather import face_backend, prepare_passes
 from mmbench.runs.manifest import RunManifest
+from mmbench.runs.measure import make_metrics
 from mmbench.runs.rows import ItemRow
 from mmbench.runs.store import read_rows
 
@@ -91,6 +93,41 @@ def test_other_settings_are_refused_by_name(tmp_path: Path, clips: list[Item], t
     evaluate(clips[:1], tmp_path, TOY)
     with pytest.raises(ManifestError, match="fm_version"):
         evaluate(clips[:1], tmp_path, TOY.model_copy(update={"fm_version": 1}))
+    with pytest.raises(ManifestError, match=r": flow\.backend was raft, now dis\. "):
+        evaluate(clips[:1], tmp_path, TOY.model_copy(update={"flow": FlowSettings(backend="dis")}))
+
+
+def test_a_companion_is_told_from_an_unknown_metric(tmp_path: Path, clips: list[Item]) -> None:
+    with pytest.raises(MMBenchError, match="measured together with 'id_similarity'"):
+        evaluate(clips[:1], tmp_path, EvaluateSettings(metrics=("id_margin",)))
+    with pytest.raises(MMBenchError, match="measured together with 'success_rates'"):
+        evaluate(clips[:1], tmp_path, EvaluateSettings(metrics=("success_average",)))
+    with pytest.raises(MMBenchError, match="no metric 'id_similarty'"):
+        evaluate(clips[:1], tmp_path, EvaluateSettings(metrics=("id_similarty",)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        (EvaluateSettings(metrics=("nope",)), "nope"),
+        (EvaluateSettings(flow=FlowSettings(weights=Path("absent.pth"))), "absent.pth"),
+    ],
+)
+def test_a_mistake_in_the_settings_leaves_no_trace(
+    tmp_path: Path, clips: list[Item], toy_metrics: Path, settings: EvaluateSettings, named: str
+) -> None:
+    with pytest.raises(MMBenchError, match=named):
+        evaluate(clips[:1], tmp_path / "run", settings)
+    assert evaluate(clips[:1], tmp_path / "run", TOY).measured_now == 1
+
+
+def test_the_runs_precision_reaches_the_flow_network() -> None:
+    flow = FlowSettings(precision="bf16", split_gru=False)
+    settings = EvaluateSettings(metrics=("dynamic_degree",), flow=flow, random_weights=True)
+    passes, unmet = prepare_passes(settings, make_metrics(settings))
+    assert not unmet
+    backend = passes[Need.FLOW]().backend
+    assert (backend.precision, backend.split_gru) == ("bf16", False)
 
 
 def test_missing_weights_are_missing_scores_with_the_command(
