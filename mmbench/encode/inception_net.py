@@ -150,6 +150,7 @@ def randomise(network: FidInception, seed: int = 0) -> None:
                 fan_in = module.weight[0].numel()
                 module.weight.normal_(0, (2 / fan_in) ** 0.5, generator=generator)
             elif isinstance(module, nn.BatchNorm2d):
+                assert module.running_mean is not None and module.running_var is not None
                 module.running_mean.normal_(0, 0.1, generator=generator)
                 module.running_var.uniform_(0.8, 1.6, generator=generator)
         network.fc.weight.normal_(0, 16 / network.fc.in_features**0.5, generator=generator)

@@ -32,7 +32,7 @@ def alignment(video: Floats, text: Floats) -> Alignment:
 
 def without_trigger(prompt: str, trigger: str = TRIGGER) -> str:
     """The prompt without the trigger word some models need: "a man img walks" -> "a man walks"."""
-    return " ".join(re.sub(rf"\b{re.escape(trigger)}\b", " ", prompt).split())
+    return " ".join(re.sub(rf"(?<![\w-]){re.escape(trigger)}(?![\w-])", " ", prompt).split())
 
 
 class TextAlignment(ClipMetric):

@@ -42,6 +42,7 @@ def test_a_feature_without_direction_is_refused(bad):
         ("a man img walks", "a man walks"),
         ("img, a woman", ", a woman"),
         ("imgs of a timg", "imgs of a timg"),
+        ("an img-free page", "an img-free page"),
         ("a dog", "a dog"),
     ],
 )
