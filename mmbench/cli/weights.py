@@ -1,20 +1,51 @@
-"""`mmbench weights`: list, get, check and locate weight files."""
+"""`mmbench weights`: list, get, check and locate weight files, and use one's own."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 if TYPE_CHECKING:
+    from mmbench.errors import MMBenchError
     from mmbench.weights import WeightFile
 
-app = typer.Typer(help="Weight files: what exists, under which licence, where it lies; get and check them.")
+app = typer.Typer(
+    help="Weight files: what exists, under which licence, where it lies; get and check them, or use your own. "
+    "They lie in MMBENCH_WEIGHTS (default: the platform's cache folder); MMBENCH_MIRROR names the address of a copy to "
+    "download from, MMBENCH_OFFLINE=1 forbids downloads."
+)
 
 Names = Annotated[list[str], typer.Argument(help="Names of files or groups (a metric, a model, `metrics`).")]
+
+
+class Place(NamedTuple):
+    """Where a file is, the digest of the user's own one in its place, and why there is none although there should be.
+
+    A fault is the user's own file that is gone, or an archive that cannot be unpacked.
+    """
+
+    path: Path | None
+    own_sha256: str = ""
+    fault: MMBenchError | None = None
+
+
+def _place(entry: WeightFile) -> Place:
+    from mmbench.errors import MMBenchError
+    from mmbench.weights.cache import is_published, sha256_of
+    from mmbench.weights.locate import is_user_file, locate
+
+    try:
+        where = locate(entry)
+    except MMBenchError as fault:
+        return Place(None, fault=fault)
+    if where is None or not is_user_file(entry):
+        return Place(where)
+    digest = sha256_of(where)
+    return Place(where, "" if is_published(digest, entry) else digest)
 
 
 @app.command("list")
@@ -24,35 +55,49 @@ def list_files(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
     """Show every known weight file: size, licence, limits, how far its bytes are trusted, and where it is."""
-    from mmbench.weights.locate import locate
     from mmbench.weights.registry import expand, registry
 
     entries = expand(names) if names else list(registry().values())
-    rows = [(entry, locate(entry)) for entry in entries]
+    rows = [(entry, _place(entry)) for entry in entries]
     if missing:
-        rows = [(entry, where) for entry, where in rows if where is None]
+        rows = [(entry, place) for entry, place in rows if place.path is None]
     if as_json:
-        typer.echo(json.dumps([_facts(entry, where) for entry, where in rows], indent=1))
+        typer.echo(json.dumps([_facts(entry, place) for entry, place in rows], indent=1))
         return
-    for entry, where in rows:
-        _print_entry(entry, where)
+    for entry, place in rows:
+        _print_entry(entry, place)
 
 
 @app.command()
 def get(
     names: Names,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept the licences and limits shown.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Download again even where the file is here.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Get the file again; the one that is here stays until then.")
+    ] = False,
 ) -> None:
-    """Download files after showing their licences and who may use them. Interrupted downloads go on."""
+    """Download files after showing their licences and who may use them. Interrupted downloads go on.
+
+    Ends with status 1 when a file of your own that you put in place of one of them is gone.
+    """
     from mmbench.cli.progress import progress_bar
+    from mmbench.errors import MMBenchError
     from mmbench.weights.download import get as get_file
     from mmbench.weights.download import is_offline
     from mmbench.weights.locate import locate
     from mmbench.weights.registry import expand
 
-    wanted = [entry for entry in expand(names) if force or locate(entry) is None]
+    wanted, faults = [], 0
+    for entry in expand(names):
+        try:
+            if locate(entry) is None or force:
+                wanted.append(entry)
+        except MMBenchError as fault:
+            faults += 1
+            typer.echo(f"{entry.name}: {fault}", err=True)
     if not wanted:
+        if faults:
+            raise typer.Exit(1)
         typer.echo("All here already.")
         return
     _print_terms(wanted)
@@ -65,6 +110,8 @@ def get(
         for entry in wanted:
             where = get_file(entry, lambda done, total, name: bar(done >> 20, total >> 20, f"{name}, MiB"), force=force)
             typer.echo(f"{entry.name}: {where}")
+    if faults:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -73,19 +120,20 @@ def check(
 ) -> None:
     """Read every file that is here and compare its digest. Ends with status 1 when one is wrong."""
     from mmbench.errors import MMBenchError
-    from mmbench.weights.cache import read_record, sha256_of, verify
-    from mmbench.weights.locate import is_user_file, locate
+    from mmbench.weights.cache import read_record, verify
     from mmbench.weights.registry import expand, registry
 
     wrong = absent = 0
     for entry in expand(names) if names else registry().values():
         try:
-            where = locate(entry)
+            where, own_sha256, fault = _place(entry)
+            if fault:
+                raise fault
             if where is None:
                 absent += 1
                 continue
-            if is_user_file(entry):
-                typer.echo(f"user   {entry.name}: {sha256_of(where)} (your own file, not compared)")
+            if own_sha256:
+                typer.echo(f"own    {entry.name}: {own_sha256} (your own file {where}, not the registered one)")
                 continue
             digest = verify(where, entry)
         except MMBenchError as error:
@@ -107,11 +155,13 @@ def path(
     use: Annotated[Path | None, typer.Option("--use", help="Use this file of yours from now on.")] = None,
     forget: Annotated[bool, typer.Option("--forget", help="Use the registry's file again.")] = False,
 ) -> None:
-    """Print where a file is, or put a file of your own in its place."""
+    """Print where a file is, or put a file of your own in its place: every number made with it then says so."""
     from mmbench.weights.cache import set_user_path
     from mmbench.weights.locate import path as find_path
     from mmbench.weights.registry import find
 
+    if use is not None and forget:
+        raise typer.BadParameter("--use and --forget exclude each other.")
     entry = find(name)
     if use is not None or forget:
         set_user_path(entry, use)
@@ -119,12 +169,15 @@ def path(
         typer.echo(str(find_path(entry)))
 
 
-def _print_entry(entry: WeightFile, where: Path | None) -> None:
-    typer.echo(f"{entry.name}  [{entry.size_text}]  {'here: ' + str(where) if where else 'not here'}")
+def _print_entry(entry: WeightFile, place: Place) -> None:
+    where = f"here: {place.path}" if place.path else "not here"
+    typer.echo(f"{entry.name}  [{entry.size_text}]  {place.fault or where}")
     typer.echo(f"    licence: {entry.licence}")
     if entry.limits:
         typer.echo(f"    limits: {entry.limits}")
-    typer.echo(f"    sha256: {entry.sha256 or entry.trust}")
+    if place.own_sha256:
+        typer.echo(f"    your own file, not the registered one; its sha256: {place.own_sha256}")
+    typer.echo(f"    {'registered ' if place.own_sha256 else ''}sha256: {entry.sha256 or entry.trust}")
 
 
 def _print_terms(entries: list[WeightFile]) -> None:
@@ -145,7 +198,7 @@ def _print_terms(entries: list[WeightFile]) -> None:
     typer.echo(f"{len(entries)} {'file' if len(entries) == 1 else 'files'}, about {human_size(known)} in all.")
 
 
-def _facts(entry: WeightFile, where: Path | None) -> dict[str, str | int | list[str] | None]:
+def _facts(entry: WeightFile, place: Place) -> dict[str, str | int | list[str] | None]:
     return {
         "name": entry.name,
         "kind": entry.kind,
@@ -158,5 +211,7 @@ def _facts(entry: WeightFile, where: Path | None) -> dict[str, str | int | list[
         "sources": list(entry.sources),
         "archive": entry.archive,
         "groups": list(entry.groups),
-        "path": str(where) if where else None,
+        "path": str(place.path) if place.path else None,
+        "own_sha256": place.own_sha256 or None,
+        "fault": str(place.fault) if place.fault else None,
     }

@@ -55,10 +55,9 @@ def make_inception(device: str = "cpu", weights: str | Path | None = None, tiny:
         randomise(network)
         provenance = replace(provenance, random_weights=True)
     else:
-        name = REGISTERED if weights is None else Path(weights).name
         loaded = load(REGISTERED) if weights is None else load_file(Path(weights))
         load_strict(network, loaded.state, str(loaded.path))
-        provenance = replace(provenance, weights={name: loaded.sha256})
+        provenance = replace(provenance, weights={loaded.name: loaded.sha256})
     return Inception(network.to(device).eval().requires_grad_(False), provenance, device)
 
 

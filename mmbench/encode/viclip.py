@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mmbench.encode.viclip_net import VideoTower
 
-REGISTERED = ("viclip-safetensors", "viclip")
+REGISTERED = ("viclip", "viclip-safetensors")
 SEED = 0
 SIDE = 224
 TOKENS = 32
@@ -146,8 +146,8 @@ def normalise(cuts: Tensor) -> Tensor:
 def make_viclip(device: str = "cpu", weights: str | Path | None = None, tiny: bool = False) -> ViClip:
     """ViCLIP in evaluation mode.
 
-    `weights` None takes the registered file that is on disk, safetensors first; a path takes that file; "random"
-    draws weights with a fixed seed. `tiny` is a small random network. Raises MissingWeights or WeightsError.
+    `weights` None takes the registered file that is on disk, VBench's checkpoint first; a path takes that file;
+    "random" draws weights with a fixed seed. `tiny` is a small random network. Raises MissingWeights or WeightsError.
     """
     import open_clip
     import torch
@@ -177,7 +177,7 @@ def _load_towers(video: VideoTower, text: nn.Module, weights: str | Path | None)
         loaded = load(name, key="" if path.suffix == ".safetensors" else "model")
     else:
         path = Path(weights)
-        name, loaded = path.name, load_file(path, key="" if path.suffix == ".safetensors" else "model")
+        loaded = load_file(path, key="" if path.suffix == ".safetensors" else "model")
     state = {key.removeprefix("model."): tensor for key, tensor in loaded.state.items()}
     state.pop("temp", None)  # the training temperature
     if (kernel := state.get("vision_encoder.conv1.weight")) is not None and kernel.ndim == 5:
@@ -189,7 +189,7 @@ def _load_towers(video: VideoTower, text: nn.Module, weights: str | Path | None)
         from mmbench.errors import WeightsError
 
         raise WeightsError(f"{loaded.path} has unknown keys: {', '.join(left[:8])}.", "Use the published file.")
-    return {name: loaded.sha256}
+    return {loaded.name: loaded.sha256}
 
 
 def _below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -62,15 +62,11 @@ def load_raft(weights: str | Path | None = None, tiny: bool = False) -> tuple[RA
 
     if tiny or weights == "random":
         return random_raft("tiny" if tiny else "large"), _provenance({}, random=True)
-    if weights is None:
-        name, _ = first_of(*REGISTERED)
-        loaded = load(name)
-    else:
-        name, loaded = Path(weights).name, load_file(Path(weights))
+    loaded = load(first_of(*REGISTERED)[0]) if weights is None else load_file(Path(weights))
     network = _large()
     original = any(key.removeprefix("module.").startswith("fnet.") for key in loaded.state)
     load_strict(network, loaded.state, str(loaded.path), rename=torchvision_key if original else None)
-    return network, _provenance({name: loaded.sha256}, random=False)
+    return network, _provenance({loaded.name: loaded.sha256}, random=False)
 
 
 def random_raft(size: Literal["large", "tiny"], seed: int = SEED) -> RAFT:

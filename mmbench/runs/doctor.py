@@ -8,6 +8,7 @@ from importlib import metadata
 from typing import Literal
 
 from mmbench.config import EvaluateSettings
+from mmbench.errors import MMBenchError
 from mmbench.metrics.base import DerivedMetric
 from mmbench.metrics.registry import metric_names
 from mmbench.runs.gather import prepare_passes
@@ -78,7 +79,11 @@ def _weights() -> list[Finding]:
     for entry in registry().values():
         if not (entry.package or "metrics" in entry.groups):
             continue
-        path = locate(entry)
+        try:
+            path = locate(entry)
+        except MMBenchError as fault:
+            found.append(Finding("missing", "weights", entry.name, str(fault)))
+            continue
         if path is None:
             found.append(Finding("missing", "weights", entry.name, f"mmbench weights get {entry.name}"))
         else:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from mmbench.errors import WeightsError
@@ -13,14 +13,13 @@ _BLOCK = 1 << 20
 
 
 def extract_member(archive: Path, member: str, target: Path, max_bytes: int) -> None:
-    """Write the archive's `member` to `target`, which appears only when complete.
+    """Write the archive's `member` to `target`, a new file, which is removed again where that fails.
 
     `member` is a path in the archive; where no such path exists, the only entry with the same file name is
     taken, because repacked archives move files between folders. Raises WeightsError: no zip, no or several
     such members, an encrypted entry or a link, a damaged one, or more than `max_bytes` unpacked.
     """
     again = f"Delete {archive} and get it again."
-    scratch = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with zipfile.ZipFile(archive) as box:
             info = _choose(box, archive, member)
@@ -28,17 +27,17 @@ def extract_member(archive: Path, member: str, target: Path, max_bytes: int) -> 
                 raise WeightsError(f"{archive}: {info.filename} is encrypted or a link.", again)
             target.parent.mkdir(parents=True, exist_ok=True)
             written = 0
-            with box.open(info) as source, scratch.open("wb") as sink:
+            with box.open(info) as source, target.open("wb") as sink:
                 while block := source.read(_BLOCK):
                     written += len(block)
                     if written > max_bytes:
                         raise WeightsError(f"{archive}: {info.filename} unpacks to more than {max_bytes} bytes.", again)
                     sink.write(block)
-            scratch.replace(target)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
-        raise WeightsError(f"{archive} is damaged or no zip archive: {error}.", again) from error
-    finally:
-        scratch.unlink(missing_ok=True)
+    except BaseException as error:
+        target.unlink(missing_ok=True)
+        if isinstance(error, (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)):
+            raise WeightsError(f"{archive} is damaged or no zip archive: {error}.", again) from error
+        raise
 
 
 def _choose(box: zipfile.ZipFile, archive: Path, member: str) -> zipfile.ZipInfo:

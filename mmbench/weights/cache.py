@@ -104,17 +104,26 @@ def verify(path: Path, entry: WeightFile, *, quick: bool = False) -> str:
     return digest
 
 
-def check_digest(digest: str, entry: WeightFile, where: str) -> None:
-    """Compare with what is published for `entry`. Raises WeightsError."""
+def check_digest(digest: str, entry: WeightFile, where: str, remedy: str = "") -> None:
+    """Compare with what is published for `entry`, if anything is. Raises WeightsError."""
     expected = entry.sha256 or entry.sha256_prefix
-    if expected and not digest.startswith(expected):
-        raise WeightsError(f"{where} is not {entry.name}: sha256 {digest}, expected {expected}.", _again(entry))
+    if expected and not is_published(digest, entry):
+        message = f"{where} is not {entry.name}: sha256 {digest}, expected {expected}."
+        raise WeightsError(message, remedy or _again(entry))
+
+
+def is_published(digest: str, entry: WeightFile) -> bool:
+    """Whether a digest is the registered one; never where none is published."""
+    expected = entry.sha256 or entry.sha256_prefix
+    return bool(expected) and digest.startswith(expected)
 
 
 def _again(entry: WeightFile) -> str:
+    if entry.name in user_paths():
+        return f"Give another file, or use the registered one: `mmbench weights path {entry.name} --forget`."
     if entry.package:
         return f"Reinstall the package {entry.package}."
-    return f"Delete the file and run `mmbench weights get {entry.name}`."
+    return f"Get it again: `mmbench weights get {entry.name} --force`."
 
 
 def user_paths() -> dict[str, str]:

@@ -7,11 +7,12 @@ import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mmbench.errors import MMBenchError, WeightsError
-from mmbench.weights.cache import cached_file, check_digest, sha256_of, write_record
+from mmbench.errors import MMBenchError
+from mmbench.weights.arrive import arriving, keep, unpack
+from mmbench.weights.cache import cached_file
 from mmbench.weights.http import DownloadError, Limits, Progress
 from mmbench.weights.http import download as http_download
-from mmbench.weights.locate import locate, trust_of, unpack
+from mmbench.weights.locate import locate
 from mmbench.weights.registry import WeightFile, find, human_size
 
 
@@ -40,8 +41,9 @@ def get(
 ) -> Path:
     """Download one file, or its archive, into the cache unless it is there; returns its path.
 
-    Interrupted downloads go on where they stopped. A file with the wrong digest is not kept. `limits`
-    replaces the time-outs (its `max_bytes` too). Raises OfflineError, DownloadError, WeightsError.
+    Interrupted downloads go on where they stopped. A file with the wrong digest is not kept; with `force`, the
+    one that is here stays until a right one has arrived. `limits` replaces the time-outs (its `max_bytes` too).
+    Raises OfflineError, DownloadError, WeightsError; MissingWeights where the user's own file is gone.
     """
     entry = find(name)
     if not force and (here := locate(entry)) is not None:
@@ -59,14 +61,14 @@ def get(
     failures: list[MMBenchError] = []
     if entry.archive and not os.environ.get("MMBENCH_MIRROR"):
         try:
-            return unpack(entry, get(entry.archive, progress, limits=limits))
+            return unpack(entry, get(entry.archive, progress, limits=limits), force=force)
         except MMBenchError as error:
             if not entry.sources:
                 raise
             failures.append(error)
     for url in addresses(entry) if os.environ.get("MMBENCH_MIRROR") else entry.sources:
         try:
-            return _fetch(entry, url, progress, limits or default_limits(entry))
+            return _fetch(entry, url, progress, limits or default_limits(entry), force)
         except MMBenchError as error:
             failures.append(error)
     if len(failures) == 1:
@@ -82,44 +84,14 @@ def default_limits(entry: WeightFile) -> Limits:
     return Limits(max_bytes=entry.max_bytes, plain_http_hosts=hosts)
 
 
-def _fetch(entry: WeightFile, url: str, progress: Progress | None, limits: Limits) -> Path:
-    import filelock
-    import pooch
-
+def _fetch(entry: WeightFile, url: str, progress: Progress | None, limits: Limits, force: bool) -> Path:
     target = cached_file(entry)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _need_room(entry, target.parent)
-
-    def resumable(url: str, output_file: str, pooch: object, check_only: bool = False) -> None:
-        # the partial file lies beside the target, so that pooch's temporary file may vanish with the process
-        whole = target.with_name(target.name + ".whole")
-        http_download(url, whole, limits, progress, entry.name)
-        whole.replace(output_file)
-
-    with filelock.FileLock(target.with_name(target.name + ".lock")):
-        target.unlink(missing_ok=True)
-        try:
-            pooch.retrieve(
-                url,
-                known_hash=f"sha256:{entry.sha256}" if entry.sha256 else None,
-                fname=target.name,
-                path=target.parent,
-                downloader=resumable,
-            )
-        except ValueError as error:
-            raise WeightsError(
-                f"{url} did not give {entry.name}: {error}.", "Report it; use another address."
-            ) from error
-        digest = sha256_of(target)
-        try:
-            check_digest(digest, entry, url)
-            if entry.size is not None and target.stat().st_size != entry.size:
-                raise WeightsError(f"{url}: {target.stat().st_size} bytes, expected {entry.size}.", "Try again.")
-        except WeightsError:
-            target.unlink()
-            raise
-        write_record(target, digest, url, trust_of(entry))
-    return target
+    with arriving(entry) as fresh:
+        if not force and target.is_file():
+            return target  # another process was faster
+        _need_room(entry, target.parent)
+        http_download(url, fresh, limits, progress, entry.name)
+        return keep(fresh, entry, url)
 
 
 def _need_room(entry: WeightFile, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mmbench.errors import WeightsError
 from mmbench.weights.cache import sha256_of, verify
-from mmbench.weights.locate import is_user_file, path
+from mmbench.weights.locate import is_user_file, name_in_use, path
 from mmbench.weights.registry import WeightFile, find
 
 if TYPE_CHECKING:
@@ -18,33 +19,38 @@ if TYPE_CHECKING:
 
 Rename = Callable[[str], str | None]
 
+_START = 24
+_TORCH_STARTS = (b"PK\x03\x04", b"\x80")  # a zip, or a pickle of protocol 2 and later
+_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
+
 
 @dataclass(frozen=True)
 class Loaded:
-    """Tensors by key, the file's sha256 (for the provenance of every number made with it), and the file."""
+    """Tensors by key, and the file: where it is, its sha256, and its name in the provenance of every number."""
 
     state: dict[str, Tensor]
     sha256: str
     path: Path
+    name: str
 
 
 def load(name: str | WeightFile, key: str = "") -> Loaded:
     """Tensors of a registry entry, its digest checked against the registry first.
 
-    A user's own file in its place is hashed but not compared. `key` names the entry of a top-level dict that
-    holds the weights. Raises MissingWeights, WeightsError.
+    A user's own file in its place is hashed, and `name` says that it is not the registered one. `key` names the
+    entry of a top-level dict that holds the weights. Raises MissingWeights, WeightsError.
     """
     entry = find(name)
     file = path(entry)
     digest = sha256_of(file) if is_user_file(entry) else verify(file, entry)
-    return Loaded(read_state(file, key), digest, file)
+    return Loaded(read_state(file, key), digest, file, name_in_use(entry, file, digest))
 
 
 def load_file(file: Path, key: str = "") -> Loaded:
     """Tensors of any file the user names, with its digest. Raises WeightsError."""
     if not file.is_file():
         raise WeightsError(f"{file} is no file.", "Give the path of a weight file.")
-    return Loaded(read_state(file, key), sha256_of(file), file)
+    return Loaded(read_state(file, key), sha256_of(file), file, file.name)
 
 
 def read_state(file: Path, key: str = "") -> dict[str, Tensor]:
@@ -57,15 +63,22 @@ def read_state(file: Path, key: str = "") -> dict[str, Tensor]:
 
     if file.suffix == ".safetensors":
         return _read_safetensors(file)
+    with file.open("rb") as stream:
+        start = stream.read(_START)
+    if not start.startswith(_TORCH_STARTS):
+        raise _foreign(file, "torch", start)
     try:
         document = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        # torch's own text recommends weights_only=False, so it is not passed on
+        code = _GLOBAL.search(str(error))
+        what = f"names code, {code[1]}, that loading it would run" if code else "holds more than tensors, or is damaged"
         raise WeightsError(
-            f"{file} holds more than tensors and is not loaded: {str(error).splitlines()[0]}",
-            "Convert it to safetensors where you trust it.",
+            f"{file} {what}; it was not loaded.", "Use the published file, or a safetensors one."
         ) from error
     except (RuntimeError, EOFError, ValueError, LookupError, TypeError) as error:  # all seen on damaged files
-        raise WeightsError(f"{file} is damaged: {error}.", "Delete it and get it again.") from error
+        said = str(error).split(". ")[0] or type(error).__name__
+        raise WeightsError(f"{file} is damaged or no file of tensors: {said}.", "Get it again.") from error
     if key:
         if not isinstance(document, Mapping) or key not in document:
             have = sorted(map(str, document))[:8] if isinstance(document, Mapping) else type(document).__name__
@@ -80,10 +93,22 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
     import safetensors
     import safetensors.torch
 
+    with file.open("rb") as stream:
+        start = stream.read(_START)
+    if start[8:9] != b"{":  # after the header's length
+        raise _foreign(file, "safetensors", start)
     try:
         return safetensors.torch.load_file(file)
     except safetensors.SafetensorError as error:
-        raise WeightsError(f"{file} is no safetensors file: {error}.", "Delete it and get it again.") from error
+        raise WeightsError(f"{file} is damaged: {error}.", "Get it again.") from error
+
+
+def _foreign(file: Path, format: str, start: bytes) -> WeightsError:
+    seen = f"begins with {ascii(start)[2:-1]}" if start else "is empty"
+    return WeightsError(
+        f"{file} is not a {format} file: it {seen}.",
+        "Get it again; an HTML page in its place usually means that the download failed.",
+    )
 
 
 def rename_keys(state: Mapping[str, Tensor], rename: Rename) -> dict[str, Tensor]:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from mmbench.errors import MissingWeights, MMBenchError
-from mmbench.weights.cache import cached_file, check_digest, sha256_of, user_paths, write_record
-from mmbench.weights.registry import WeightFile, find
+from mmbench.errors import MissingWeights
+from mmbench.weights.arrive import unpack
+from mmbench.weights.cache import cached_file, is_published, user_paths
+from mmbench.weights.registry import WeightFile, complete_group, find
+
+RETRY = "A finished run keeps its missing numbers until `mmbench evaluate ... --retry`."
 
 
 def locate(name: str | WeightFile) -> Path | None:
-    """The file, or None where it is not on this machine. A member is unpacked when its archive is here."""
+    """The file, or None where it is not on this machine. A member is unpacked when its archive is here.
+
+    Raises MissingWeights where the user's own file for it is gone: another must not silently take its place.
+    """
     entry = find(name)
     if mine := user_paths().get(entry.name):
         if not Path(mine).is_file():
             raise MissingWeights(
-                f"{mine}, your own file for {entry.name}, is gone.",
-                f"Put it back, or forget it by `mmbench weights path {entry.name} --forget`.",
+                f"Own file missing: {mine}, which you put in place of {entry.name}.",
+                f"Put it back, or use the registered file again: `mmbench weights path {entry.name} --forget`. {RETRY}",
             )
         return Path(mine)
     if entry.package:
@@ -56,44 +62,31 @@ def is_user_file(name: str | WeightFile) -> bool:
     return find(name).name in user_paths()
 
 
+def name_in_use(entry: WeightFile, file: Path, digest: str, registered: str = "") -> str:
+    """What the provenance of a number calls the file it was made with: `registered` (the entry's name by default).
+
+    The user's own file in its place is marked as such, unless its bytes are the published ones.
+    """
+    name = registered or entry.name
+    own = is_user_file(entry) and not is_published(digest, entry)
+    return f"{name} (own file {file.name})" if own else name
+
+
 def missing(entry: WeightFile) -> MissingWeights:
     """The error that says what lacks, how large it is, under which licence, and which command gets it."""
     if entry.package:
         return MissingWeights(
             f"{entry.location} is not installed.",
-            f"Install it: pip install {entry.package.replace('_', '-')}.",
+            f"Install it: pip install {entry.package.replace('_', '-')}. {RETRY}",
         )
     where = entry.repo or (entry.archive and f"archive {entry.archive}") or entry.urls[0].split("/")[2]
     limits = f"; {entry.limits}" if entry.limits else ""
     return MissingWeights(
         f"Weights {entry.name} are missing: {entry.path or entry.location} from {where}, {entry.size_text}, "
         f"licence {entry.licence}{limits}.",
-        f"Get them: mmbench weights get {entry.name}. "
-        f"Or use your own file: mmbench weights path {entry.name} --use FILE.",
+        f"Get them: mmbench weights get {complete_group(entry)}. "
+        f"Or use your own file: mmbench weights path {entry.name} --use FILE. {RETRY}",
     )
-
-
-def unpack(entry: WeightFile, archive: Path) -> Path:
-    """Take `entry` out of its archive into the cache. Raises WeightsError; a wrong file is not kept."""
-    from mmbench.weights.archive import extract_member
-
-    target = cached_file(entry)
-    extract_member(archive, entry.member, target, entry.max_bytes)
-    digest = sha256_of(target)
-    try:
-        check_digest(digest, entry, f"{entry.member} in {archive}")
-    except MMBenchError:
-        target.unlink()
-        raise
-    write_record(target, digest, f"{archive.name}:{entry.member}", trust_of(entry))
-    return target
-
-
-def trust_of(entry: WeightFile) -> str:
-    """The `trust` of a record for a file of this entry that has passed `check_digest`."""
-    if entry.sha256:
-        return "published"
-    return "prefix" if entry.sha256_prefix else "first use"
 
 
 def _in_package(entry: WeightFile) -> Path | None:

@@ -26,7 +26,7 @@ class WeightFile:
     published, `size` is None and `about` holds it, in bytes. `sha256` is the published digest, `sha256_prefix` the
     leading digits published in a file name. With neither, the digest is recorded on the first download and checked
     from then on, and every listing says so. `limits` says who may use the file when that is not everyone; it is shown
-    before a download.
+    before a download. `groups` go from the widest to the narrowest, whose files are only of use together.
     """
 
     name: str
@@ -193,6 +193,12 @@ def groups() -> dict[str, tuple[str, ...]]:
         for group in entry.groups:
             found.setdefault(group, []).append(entry.name)
     return {group: tuple(names) for group, names in sorted(found.items())}
+
+
+def complete_group(entry: WeightFile) -> str:
+    """What to ask for so that nothing else is missing next: the narrowest group (the last), if it has other files."""
+    narrowest = entry.groups[-1] if entry.groups else ""
+    return narrowest if len(groups().get(narrowest, ())) > 1 else entry.name
 
 
 def expand(names: list[str]) -> list[WeightFile]:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from mmbench.cli.weights import app
 from mmbench.errors import MissingWeights
-from mmbench.weights.cache import cached_file
+from mmbench.weights.cache import cached_file, sha256_of
 from mmbench.weights.registry import find
 
 run = CliRunner().invoke
@@ -64,6 +64,52 @@ def test_path_and_own_file(tmp_path: Path):
     assert run(app, ["path", "viclip"]).output.strip() == str(own)
     assert run(app, ["path", "viclip", "--forget"]).exit_code == 0
     assert isinstance(run(app, ["path", "viclip"]).exception, MissingWeights)
+
+
+def test_own_file_is_listed_as_such_with_its_own_digest(tmp_path: Path):
+    own = tmp_path / "own.pth"
+    own.write_bytes(b"x")
+    run(app, ["path", "raft-things", "--use", str(own)])
+    text = run(app, ["list", "raft-things"]).output
+    assert f"your own file, not the registered one; its sha256: {sha256_of(own)}" in text
+    assert f"registered sha256: {find('raft-things').sha256}" in text
+    (row,) = json.loads(run(app, ["list", "raft-things", "--json"]).output)
+    assert (row["own_sha256"], row["path"]) == (sha256_of(own), str(own))
+    assert f"own    raft-things: {sha256_of(own)} (your own file {own}" in run(app, ["check", "raft-things"]).output
+
+
+def test_own_file_that_is_gone_stops_no_command(tmp_path: Path, server, served, monkeypatch):
+    own = tmp_path / "own.pth"
+    own.write_bytes(b"x")
+    run(app, ["path", "raft-things", "--use", str(own)])
+    own.unlink()
+    listed = run(app, ["list", "metrics"])
+    assert listed.exit_code == 0
+    assert f"raft-things  [21.1 MB]  Own file missing: {own}" in listed.output
+    assert "viclip  [1.71 GB]  not here" in listed.output
+    checked = run(app, ["check", "raft-things", "viclip"])
+    assert "WRONG  raft-things: Own file missing" in checked.output
+    assert "1 wrong, 1 not here" in checked.output
+    monkeypatch.setenv("MMBENCH_MIRROR", server.url)
+    server.files["/retinaface_resnet50_2020-07-20-f168fae3c.zip"] = served(b"zip")
+    got = run(app, ["get", "raft-things", "retinaface-resnet50-zip", "--yes"])
+    assert got.exit_code == 1
+    assert "mmbench weights path raft-things --forget" in got.output
+    assert cached_file(find("retinaface-resnet50-zip")).read_bytes() == b"zip"
+    assert run(app, ["get", "raft-things"]).exit_code == 1
+
+
+def test_archive_that_cannot_be_unpacked_stops_no_list():
+    archive = cached_file(find("retinaface-resnet50-zip"))
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(b"no zip")
+    text = run(app, ["list", "metrics"]).output
+    assert f"retinaface-resnet50  [about 110 MB]  {archive} is damaged" in text
+    assert "viclip  [1.71 GB]  not here" in text
+
+
+def test_use_and_forget_exclude_each_other(tmp_path: Path):
+    assert run(app, ["path", "viclip", "--use", str(tmp_path / "a"), "--forget"]).exit_code == 2
 
 
 @pytest.mark.parametrize("name", ["nonsense", "raft"])

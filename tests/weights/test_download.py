@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -104,6 +108,75 @@ def test_wrong_prefix_is_not_kept(server, served, cache):
     with pytest.raises(WeightsError, match="00c0ffee"):
         get(entry(f"{server.url}/net.pth", sha256="", sha256_prefix="00c0ffee"))
     assert leftovers(cache) == []
+
+
+@pytest.mark.parametrize("fault", ["gone", "wrong", "cut"])
+def test_good_copy_stays_until_a_right_one_has_arrived(server, served, cache, fault):
+    net = entry(f"{server.url}/net.pth")
+    server.files["/net.pth"] = served(BODY)
+    path = get(net)
+    server.files = {
+        "gone": {},
+        "wrong": {"/net.pth": served(BODY[::-1])},
+        "cut": {"/net.pth": served(BODY, cut=10, cuts_left=99)},
+    }[fault]
+    with pytest.raises(MMBenchError):
+        get(net, force=True, limits=QUICK)
+    assert path.read_bytes() == BODY
+    assert read_record(path) is not None
+    server.files["/net.pth"] = served(BODY)
+    assert get(net, force=True).read_bytes() == BODY
+    assert leftovers(cache) == ["net.pth", "net.pth.origin.json"]
+
+
+def test_second_of_two_at_once_takes_the_first_ones_file(server, served):
+    server.files["/net.pth"] = served(BODY)
+    net = entry(f"{server.url}/net.pth")
+    started, go_on = threading.Event(), threading.Event()
+
+    def slow(*step: object) -> None:
+        started.set()
+        assert go_on.wait(20)
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(get, net, slow)
+        assert started.wait(20)
+        second = pool.submit(get, net, lambda *step: None)
+        with pytest.raises(TimeoutError):
+            second.result(0.3)  # waits for the lock
+        go_on.set()
+        assert first.result(20) == second.result(20)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("digest", [{}, {"sha256": "", "sha256_prefix": "00c0ffee"}], ids=["full", "prefix"])
+def test_refused_file_is_reported_in_our_own_words(server, served, capfd, digest):
+    server.files["/net.pth"] = served(BODY[::-1])
+    with pytest.raises(WeightsError, match="It was not kept") as caught:
+        get(entry(f"{server.url}/net.pth", **digest))
+    assert hashlib.sha256(BODY[::-1]).hexdigest() in caught.value.message
+    for text in (str(caught.value), "".join(capfd.readouterr())):
+        assert not any(word in text for word in ("known_hash", "known hash", "outdated", "Delete"))
+
+
+_KILLED = """
+import os, sys
+from pathlib import Path
+import mmbench.weights.arrive as arrive
+from mmbench.weights.download import get
+from mmbench.weights.registry import WeightFile
+arrive.sha256_of = lambda path: os._exit(9)
+get(WeightFile(name="net", kind="torch", licence="MIT", urls=(sys.argv[1],)))
+"""
+
+
+def test_nothing_stays_of_a_process_killed_before_the_check(server, served, cache):
+    server.files["/net.pth"] = served(BODY)
+    url = f"{server.url}/net.pth"
+    assert subprocess.run([sys.executable, "-c", _KILLED, url], check=False).returncode == 9
+    assert not (cache / "net.pth").exists()
+    get(entry(url))
+    assert leftovers(cache) == ["net.pth", "net.pth.origin.json"]
 
 
 def test_unknown_digest_is_recorded_on_first_use(server, served):

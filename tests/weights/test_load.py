@@ -56,9 +56,34 @@ def test_code_in_a_pickle_never_runs(tmp_path: Path):
             write(file)
         else:
             file.write_bytes(pickle.dumps(Evil(witness)))
-        with pytest.raises(WeightsError):
+        with pytest.raises(WeightsError, match="it was not loaded") as caught:
             read_state(file)
+        assert "weights_only" not in str(caught.value)  # torch's text advises to switch the protection off
     assert not witness.exists()
+
+
+def test_code_in_a_torch_file_is_named(tmp_path: Path):
+    torch.save({"w": Evil(tmp_path / "ran")}, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match=rf"a\.pth names code, {os.mkdir.__module__}\.mkdir"):
+        read_state(tmp_path / "a.pth")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_script_archive_is_refused_without_unsafe_advice(tmp_path: Path):
+    torch.jit.script(make_net()).save(str(tmp_path / "a.pth"))
+    with pytest.raises(WeightsError, match="no file of tensors") as caught:
+        read_state(tmp_path / "a.pth")
+    assert "False" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_page_saved_as_weights_shows_what_it_is(tmp_path: Path, suffix):
+    file = tmp_path / f"net{suffix}"
+    file.write_bytes(b"<!DOCTYPE html>\n<p>404 \xe9 not found</p>")
+    with pytest.raises(WeightsError, match="HTML page") as caught:
+        read_state(file)
+    assert r"begins with <!DOCTYPE html>\n<p>404" in caught.value.message
+    assert "weights_only" not in str(caught.value)
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -110,6 +135,7 @@ def test_own_file_is_loaded_with_its_own_digest(tmp_path: Path):
     set_user_path(find("inception-2015-12-05"), own)
     loaded = load("inception-2015-12-05")
     assert (loaded.sha256, loaded.path) == (sha256_of(own), own)
+    assert loaded.name == "inception-2015-12-05 (own file own.pth)"
 
 
 def test_strict_lists_missing_left_over_and_misshapen():

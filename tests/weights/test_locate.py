@@ -9,8 +9,9 @@ import pytest
 
 from mmbench.errors import MissingWeights, WeightsError
 from mmbench.weights.archive import extract_member
-from mmbench.weights.cache import cached_file, set_user_path, verify, write_record
-from mmbench.weights.locate import first_of, is_user_file, locate, path
+from mmbench.weights.arrive import unpack
+from mmbench.weights.cache import cached_file, set_user_path, sha256_of, verify, write_record
+from mmbench.weights.locate import RETRY, first_of, is_user_file, locate, name_in_use, path
 from mmbench.weights.registry import WeightFile, find
 
 
@@ -30,7 +31,7 @@ def test_missing_weights_say_file_size_licence_limits_and_command():
         "det_10g.onnx",
         "16.9 MB",
         "non-commercial",
-        "mmbench weights get buffalo-l-det-10g",
+        "mmbench weights get insightface.",
         "--use FILE",
     ):
         assert part in text
@@ -59,10 +60,37 @@ def test_own_file_comes_first_and_can_be_forgotten(tmp_path: Path):
     assert path("viclip") == own
     assert is_user_file("viclip")
     own.unlink()
-    with pytest.raises(MissingWeights, match="--forget"):
+    with pytest.raises(MissingWeights, match="--forget") as caught:
         path("viclip")
+    assert caught.value.message == f"Own file missing: {own}, which you put in place of viclip."
+    with pytest.raises(MissingWeights, match="Own file missing"):
+        first_of("viclip", "viclip-safetensors")
     set_user_path(find("viclip"), None)
     assert locate("viclip") is None
+
+
+def test_own_file_is_never_called_by_the_registered_name(tmp_path: Path):
+    own = tmp_path / "my.pth"
+    own.write_bytes(b"mine")
+    digest = sha256_of(own)
+    facts = {"kind": "torch", "licence": "MIT", "urls": ("https://x/net.pth",)}
+    entry, unpublished = WeightFile(name="viclip", sha256="0" * 64, **facts), WeightFile(name="viclip", **facts)
+    assert name_in_use(entry, own, digest) == "viclip"
+    set_user_path(entry, own)
+    assert name_in_use(entry, own, digest) == "viclip (own file my.pth)"
+    assert name_in_use(entry, own, digest, "net.dat") == "net.dat (own file my.pth)"
+    assert name_in_use(unpublished, own, digest) == "viclip (own file my.pth)"
+    same = WeightFile(name="viclip", sha256=digest, **facts)
+    assert name_in_use(same, own, digest) == "viclip"
+
+
+def test_remedies_say_how_a_finished_run_takes_the_weights_up(tmp_path: Path):
+    package = WeightFile(name="p", kind="dlib", licence="CC0", package="no_such_package", path="models/a.dat")
+    for entry in ("raft-things", package):
+        with pytest.raises(MissingWeights) as caught:
+            path(entry)
+        assert caught.value.remedy.endswith(RETRY)
+    assert "mmbench evaluate ... --retry" in RETRY
 
 
 def test_member_is_unpacked_from_an_archive_that_is_here(monkeypatch):
@@ -72,9 +100,20 @@ def test_member_is_unpacked_from_an_archive_that_is_here(monkeypatch):
 
 def test_wrong_member_is_refused_and_not_kept():
     write_zip(cached_file(find("buffalo-l-zip")), {"buffalo_l/det_10g.onnx": b"not the network"})
-    with pytest.raises(WeightsError, match="sha256"):
+    with pytest.raises(WeightsError, match=r"15 bytes, expected 16923827\. It was not kept"):
         path("buffalo-l-det-10g")
     assert not cached_file(find("buffalo-l-det-10g")).exists()
+
+
+def test_good_copy_outlives_a_wrong_archive():
+    net = WeightFile(name="n", kind="data", licence="MIT", archive="a", member="n.bin", sha256_prefix="00c0ffee")
+    good = cached_file(net)
+    archive = write_zip(good.with_name("a.zip"), {"n.bin": b"wrong"})
+    good.write_bytes(b"good")
+    with pytest.raises(WeightsError, match="It was not kept"):
+        unpack(net, archive, force=True)
+    assert good.read_bytes() == b"good"
+    assert sorted(file.name for file in good.parent.iterdir()) == ["a.zip", "n.bin", "n.bin.lock"]
 
 
 @pytest.mark.parametrize(

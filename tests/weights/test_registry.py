@@ -12,6 +12,7 @@ from mmbench.weights.cache import sha256_of
 from mmbench.weights.locate import path
 from mmbench.weights.registry import (
     WeightFile,
+    complete_group,
     expand,
     find,
     groups,
@@ -43,6 +44,14 @@ def test_locations_are_unique():
 def test_every_metric_file_is_in_the_metrics_group_or_an_alternative():
     assert {"raft-things", "viclip", "inception-2015-12-05", "retinaface-resnet50"} <= set(groups()["metrics"])
     assert {entry.name for entry in expand(["metrics", "raft-things"])} == set(groups()["metrics"])
+
+
+def test_remedies_ask_for_all_files_of_what_is_used_together():
+    asked = {name: complete_group(find(name)) for name in ("raft-things", "viclip", "inception-2015-12-05")}
+    assert all(name == group for name, group in asked.items())
+    for name in ("buffalo-l-det-10g", "buffalo-l-w600k-r50"):
+        assert complete_group(find(name)) == "insightface"
+    assert complete_group(find("retinaface-resnet50")) == "retinaface-resnet50"
 
 
 def test_non_commercial_files_say_so():

@@ -1,0 +1,62 @@
+"""How a file gets into the cache: beside its place, checked there, then put in it in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mmbench.errors import WeightsError
+from mmbench.weights.archive import extract_member
+from mmbench.weights.cache import cached_file, check_digest, sha256_of, write_record
+from mmbench.weights.registry import WeightFile
+
+
+@contextmanager
+def arriving(entry: WeightFile) -> Iterator[Path]:
+    """Lock the entry's place in the cache; gives the name of a file beside it to write to.
+
+    Whatever has that name is gone at the end: a refused file, and one that a killed process left there.
+    """
+    import filelock
+
+    target = cached_file(entry)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(target.name + ".whole")
+    with filelock.FileLock(target.with_name(target.name + ".lock")):
+        try:
+            yield fresh
+        finally:
+            fresh.unlink(missing_ok=True)
+
+
+def keep(fresh: Path, entry: WeightFile, source: str) -> Path:
+    """Put `fresh` in the entry's place once it is known to be right; what was there stays until then.
+
+    Raises WeightsError.
+    """
+    remedy = f"It was not kept. Use a file of your own: `mmbench weights path {entry.name} --use FILE`."
+    if entry.size is not None and (size := fresh.stat().st_size) != entry.size:
+        raise WeightsError(f"{source}: {size} bytes, expected {entry.size}.", remedy)
+    digest = sha256_of(fresh)
+    check_digest(digest, entry, source, remedy)
+    target = cached_file(entry)
+    fresh.replace(target)
+    write_record(target, digest, source, _trust(entry))
+    return target
+
+
+def unpack(entry: WeightFile, archive: Path, *, force: bool = False) -> Path:
+    """Take `entry` out of its archive into the cache, unless it is there. Raises WeightsError."""
+    target = cached_file(entry)
+    with arriving(entry) as fresh:
+        if not force and target.is_file():
+            return target  # another process was faster
+        extract_member(archive, entry.member, fresh, entry.max_bytes)
+        return keep(fresh, entry, f"{archive}:{entry.member}")
+
+
+def _trust(entry: WeightFile) -> str:
+    if entry.sha256:
+        return "published"
+    return "prefix" if entry.sha256_prefix else "first use"
