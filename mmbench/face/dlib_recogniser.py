@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mmbench.errors import MissingDependency
 from mmbench.weights.cache import check_digest, sha256_of
-from mmbench.weights.locate import is_user_file
+from mmbench.weights.locate import is_user_file, name_in_use
 from mmbench.weights.locate import path as weight_path
 from mmbench.weights.registry import find
 
@@ -78,14 +78,15 @@ def rectangle(dlib: types.ModuleType, box: Sequence[float] | NDArray[np.float32]
 def checked(name: str, digests: dict[str, str]) -> str:
     """Path of a dlib model file whose digest fits the registry; the digest is noted under the file's name.
 
-    Raises MissingWeights or WeightsError. A file of the user's own choice is taken as it is.
+    Raises MissingWeights or WeightsError. A file of the user's own choice is taken as it is, and noted as such.
     """
-    file = weight_path(name)
+    entry = find(name)
+    file = weight_path(entry)
     stat = file.stat()
     key = (file, stat.st_size, stat.st_mtime_ns)
     if key not in _DIGESTS:
         _DIGESTS[key] = sha256_of(file)
-    if not is_user_file(name):
-        check_digest(_DIGESTS[key], find(name), str(file))
-    digests[file.name] = _DIGESTS[key]
+    if not is_user_file(entry):
+        check_digest(_DIGESTS[key], entry, str(file))
+    digests[name_in_use(entry, file, _DIGESTS[key], Path(entry.location).name)] = _DIGESTS[key]
     return str(file)

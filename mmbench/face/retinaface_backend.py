@@ -70,10 +70,9 @@ class RetinaFaceBackend:
         else:
             from mmbench.weights import load, load_file, load_strict
 
-            name = REGISTERED if weights is None else Path(weights).name
             loaded = load(REGISTERED) if weights is None else load_file(Path(weights))
             load_strict(network, loaded.state, str(loaded.path))
-            provenance = replace(provenance, weights={**provenance.weights, name: loaded.sha256})
+            provenance = replace(provenance, weights={**provenance.weights, loaded.name: loaded.sha256})
         self.network = network.to(self.device).eval().requires_grad_(False)
         self.provenance = provenance
 
