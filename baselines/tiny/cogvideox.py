@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..cogvideox import CogVideoX, CogVideoXI2V
 from . import hub_folder
 from .tokenizers import write_t5
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKLCogVideoX, CogVideoXDDIMScheduler
+    from diffusers import AutoencoderKLCogVideoX, CogVideoXDDIMScheduler, CogVideoXTransformer3DModel
     from transformers import T5EncoderModel, T5Tokenizer
 
 TEXT_TOKENS = 226
@@ -77,27 +77,32 @@ def vae() -> AutoencoderKLCogVideoX:
     ).eval()
 
 
-def transformer(in_channels: int, learned_positions: bool) -> object:
-    """Two layers of four 16-wide heads (3D rotary positions need a multiple of 16)."""
+def transformer(in_channels: int, learned_positions: bool) -> CogVideoXTransformer3DModel:
+    """Two layers of four 16-wide heads."""
     from diffusers import CogVideoXTransformer3DModel
 
-    return CogVideoXTransformer3DModel(
-        num_attention_heads=4,
-        attention_head_dim=16,
-        in_channels=in_channels,
-        out_channels=4,
-        time_embed_dim=8,
-        text_embed_dim=TEXT_WIDTH,
-        num_layers=2,
-        sample_width=6,
-        sample_height=4,
-        sample_frames=9,
-        patch_size=2,
-        temporal_compression_ratio=4,
-        max_text_seq_length=TEXT_TOKENS,
-        use_rotary_positional_embeddings=True,
-        use_learned_positional_embeddings=learned_positions,
-    ).eval()
+    return CogVideoXTransformer3DModel(**transformer_config(in_channels, learned_positions)).eval()
+
+
+def transformer_config(in_channels: int, learned_positions: bool) -> dict[str, Any]:
+    """Settings of the tiny transformer, ConsisID's too (3D rotary positions need heads of a multiple of 16)."""
+    return {
+        "num_attention_heads": 4,
+        "attention_head_dim": 16,
+        "in_channels": in_channels,
+        "out_channels": 4,
+        "time_embed_dim": 8,
+        "text_embed_dim": TEXT_WIDTH,
+        "num_layers": 2,
+        "sample_width": 6,
+        "sample_height": 4,
+        "sample_frames": 9,
+        "patch_size": 2,
+        "temporal_compression_ratio": 4,
+        "max_text_seq_length": TEXT_TOKENS,
+        "use_rotary_positional_embeddings": True,
+        "use_learned_positional_embeddings": learned_positions,
+    }
 
 
 def ddim() -> CogVideoXDDIMScheduler:

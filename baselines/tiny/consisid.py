@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..consisid import ConsisID
 from . import hub_folder
-from .cogvideox import TEXT_TOKENS, TEXT_WIDTH, ddim, t5, vae
+from .cogvideox import ddim, t5, transformer_config, vae
 
 
 def make_consisid(root: Path) -> None:
@@ -16,21 +16,7 @@ def make_consisid(root: Path) -> None:
     folder = hub_folder(root, ConsisID.repo)
     tokenizer, text_encoder = t5(folder / "tokenizer")
     transformer = ConsisIDTransformer3DModel(
-        num_attention_heads=4,
-        attention_head_dim=16,
-        in_channels=8,
-        out_channels=4,
-        time_embed_dim=8,
-        text_embed_dim=TEXT_WIDTH,
-        num_layers=2,
-        sample_width=6,
-        sample_height=4,
-        sample_frames=9,
-        patch_size=2,
-        temporal_compression_ratio=4,
-        max_text_seq_length=TEXT_TOKENS,
-        use_rotary_positional_embeddings=True,
-        use_learned_positional_embeddings=True,
+        **transformer_config(8, learned_positions=True),
         is_train_face=True,
         cross_attn_interval=1,
         cross_attn_dim_head=8,
