@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmbench.errors import MissingWeights, WeightsError
+from mmbench.errors import MissingDependency, MissingWeights, WeightsError
 
 from .checkpoint import listing
 
@@ -21,7 +22,12 @@ LIBRARIES = ("diffusers", "transformers")
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Keep diffusers' and transformers' own bars and notices off the screen; their settings are put back after."""
+    """Keep diffusers' and transformers' own bars and notices off the screen; their settings are put back after.
+
+    Raises MissingDependency unless both are installed.
+    """
+    if missing := [name for name in LIBRARIES if find_spec(name) is None]:
+        raise MissingDependency(f"{', '.join(missing)}: not installed.", "pip install 'mmbench[generate]'")
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 

@@ -1,7 +1,7 @@
 """Magic Mirror itself, behind the interface of its rivals: `mmbench.model`'s pipeline.
 
-No weights of the authors exist. The full-size model needs an adapter that the user trained (`mmbench train`); nano and
-smoke are the same classes with small numbers and random weights, and say so in every video's settings.
+No weights of the authors exist. The full-size model needs an adapter that the user trained; nano and smoke are the same
+classes with small numbers and random weights, and say so in every video's settings.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class MagicMirror(TorchBaseline):
         if not adapter.is_file():
             raise MissingWeights(
                 f"There is no identity adapter at {adapter}; the paper's authors published no weights.",
-                "Train one with `mmbench train` and put it there, or use the variant nano to try the code out.",
+                "Put one that you trained there, or use `--variant nano` to try the code out with random weights.",
             )
         files = self.weights("5b")
         base = repo_folder(weights_dir, BASE_REPO, files)

@@ -78,9 +78,17 @@ def create_first_frame(name: str = "photomaker_v2") -> FirstFrame:
 
 
 def import_class(place: str) -> type[Model]:
-    """The class at `module:Class`. Raises RequestError when the class is absent; import errors pass through."""
+    """The class at `module:Class`. Raises RequestError when either is absent; errors inside the module pass through."""
     module, _, attribute = place.partition(":")
-    found = getattr(import_module(module), attribute, None)
+    try:
+        found = getattr(import_module(module), attribute, None)
+    except ModuleNotFoundError as cause:
+        if cause.name is None or not f"{module}.".startswith(f"{cause.name}."):  # something that the module imports
+            raise
+        raise RequestError(
+            f"There is no module {cause.name!r} for the model {place!r}.",
+            "Run the command in the folder that holds it, or install it.",
+        ) from cause
     if not isinstance(found, type) or not issubclass(found, Model):
         raise RequestError(f"{place} names no model class.", "Write module:Class.")
     return found

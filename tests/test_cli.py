@@ -68,8 +68,9 @@ def test_a_broken_clip_makes_the_exit_code_1(folder: Path, tmp_path: Path) -> No
     [
         (("evaluate",), "Nothing to evaluate"),
         (("evaluate", "no-such-folder", "--references", "x.png"), "no such file or folder"),
-        (("evaluate", "--manifest", "no-such.csv"), "cannot be read"),
-        (("report", "no-such-run"), "not a run"),
+        (("evaluate", "--manifest", "no-such.csv"), "cannot be read: No such file"),
+        (("report", "no-such-run"), "no such folder"),
+        (("generate", "--model", "magic-mirror", "--prompt", "a man img", "--device", "cuda:99"), "CUDA devices"),
         (("explain", "no_such_metric"), "There is no metric"),
         (("run", "no-such-settings.yaml"), "cannot be read as YAML"),
     ],
@@ -108,3 +109,39 @@ def test_doctor_says_what_each_metric_needs() -> None:
 
 def test_version() -> None:
     assert mmbench("--version").stdout.startswith("mmbench ")
+
+
+def test_an_output_that_cannot_be_written_is_one_message(folder: Path, tmp_path: Path) -> None:
+    occupied = tmp_path / "occupied"
+    occupied.write_text("a file where a folder is wanted")
+    done = mmbench("evaluate", folder / "videos", "--references", folder / "anna.png", "--out", occupied)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert f"error: {occupied}" in done.stderr
+
+
+def test_ctrl_c_says_how_to_continue(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from mmbench.cli import main
+
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mmbench.runs.items_in.read_folder", interrupted)
+    monkeypatch.setattr("sys.argv", ["mmbench", "evaluate", "videos", "--references", "anna.png"])
+    with pytest.raises(SystemExit) as ending:
+        main()
+    assert ending.value.code == 130
+    assert "run the same command again" in capsys.readouterr().err
+
+
+def test_a_repaired_clip_is_measured_again_on_request(folder: Path, tmp_path: Path) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    clip = videos / "anna_0.mp4"
+    clip.write_bytes(b"")
+    command = ("evaluate", videos, "--references", folder / "anna.png", "--out", tmp_path / "run", "--workers", "1")
+    command = (*command, "--metrics", "dynamic_degree", "--flow-backend", "dis")
+    assert "--retry" not in mmbench(*command).stdout
+    clip.write_bytes((folder / "videos" / "anna_0.mp4").read_bytes())
+    assert "--retry" in mmbench(*command).stdout
+    assert "1 of 1 clips measured (1 now)" in mmbench(*command, "--retry").stdout

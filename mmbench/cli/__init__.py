@@ -9,6 +9,9 @@ import typer
 from mmbench import __version__
 from mmbench.errors import MMBenchError
 
+INTERRUPTED = 130
+"""Exit code of Ctrl-C: 128 and the signal's number."""
+
 app = typer.Typer(
     name="mmbench",
     help="Magic Mirror in the open, and the benchmark for identity-preserved video generation.",
@@ -67,14 +70,25 @@ _register()
 
 
 def main() -> None:
-    """Entry point of `mmbench`. User errors are one message and exit code 2; Ctrl-C is 130."""
+    """Entry point of `mmbench`. User errors, paths that cannot be used among them, are one message and exit code 2;
+    Ctrl-C is 130.
+    """
     try:
         app(standalone_mode=True)
     except MMBenchError as error:
-        typer.secho(f"error: {error.message}", fg="red", err=True)
-        if error.remedy:
-            typer.echo(f"remedy: {error.remedy}", err=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("Interrupted. Everything finished is kept: run the same command again to continue.", err=True)
-        sys.exit(130)
+        _fail(error.message, error.remedy)
+    except OSError as error:
+        if error.filename is None or error.strerror is None:  # no path of the user's: not a user error
+            raise
+        _fail(f"{error.filename}: {error.strerror}.", "Name another path, or make this one usable.")
+    except SystemExit as ending:
+        if ending.code == INTERRUPTED:  # typer turns Ctrl-C into this exit, without a word
+            typer.echo("Interrupted. Everything finished is kept: run the same command again to continue.", err=True)
+        raise
+
+
+def _fail(message: str, remedy: str) -> None:
+    typer.secho(f"error: {message}", fg="red", err=True)
+    if remedy:
+        typer.echo(f"remedy: {remedy}", err=True)
+    sys.exit(2)

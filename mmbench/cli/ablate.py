@@ -39,7 +39,7 @@ def prompt_length(
     settings: Annotated[Path | None, Option(help="YAML with evaluation settings.")] = None,
     workers: Annotated[int, Option(help="Processes of the evaluation; 0 means one a core.")] = 0,
 ) -> None:
-    """Fig. 11: short against long prompts for image-to-video models, from the same first frames and seeds."""
+    """Short against long prompts for image-to-video models, from the same first frames and seeds (Fig. 11)."""
     from mmbench.cli.generate import pick_device, print_generated
     from mmbench.cli.progress import progress_bar
     from mmbench.runs.generate import Machine

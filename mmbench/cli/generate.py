@@ -69,7 +69,7 @@ def generate(
         first_frame=first_frame,
         first_frame_variant=first_frame_variant,
     )
-    machine = Machine(pick_device(device), dtype, weights, python)
+    machine = Machine(pick_device(device, python), dtype, weights, python)
     if prompt is not None:
         _one(settings, prompt, reference or [], out, first_frame_image, machine)
     else:
@@ -158,9 +158,14 @@ def _prompt_kind(text: str | None) -> Literal["long", "short"] | None:
     return cast("Literal['long', 'short'] | None", text)
 
 
-def pick_device(name: str) -> str:
-    if name != "auto":
+def pick_device(name: str, python: Path | None = None) -> str:
+    """The device to run on. One that is named must be here, unless the model runs in another interpreter's torch."""
+    if name != "auto" and python is not None:
         return name
+    if name != "auto":
+        from mmbench.face.device import torch_device
+
+        return str(torch_device(name))
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"

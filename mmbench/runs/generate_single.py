@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmbench.baselines.contract import TRIGGER, Baseline, Request, Size, VideoInfo
-from mmbench.errors import RequestError
+from mmbench.errors import MediaError, RequestError
 from mmbench.runs.first_frames import pick_first_frame_variant
 from mmbench.runs.generate import Machine, create_model
 from mmbench.runs.generate_folder import generator_versions
 from mmbench.runs.generate_plan import VideoSettings
 from mmbench.runs.generate_weights import prepare_weights
 from mmbench.testsets.pictures import decode
-from mmbench.video.write import write_video
+from mmbench.video.write import check_container, write_video
 from mmbench.weights.cache import sha256_of, write_json
 
 if TYPE_CHECKING:
@@ -57,8 +57,9 @@ def generate_one(
     machine = machine or Machine()
     model = create_model(settings, machine.python)
     variant = model.pick_variant(settings.variant)
-    pictures = tuple(decode(path.read_bytes(), str(path)) for path in references)
-    opening = decode(first_frame.read_bytes(), str(first_frame)) if first_frame else None
+    check_container(out)
+    pictures = tuple(_picture(path) for path in references)
+    opening = _picture(first_frame) if first_frame else None
     size = settings.size or model.native(variant).size
     request = Request(
         prompt=prompt,
@@ -89,6 +90,14 @@ def generate_one(
     }
     write_json(out.with_suffix(".json"), {**asdict(video.info), "settings": dict(video.info.settings), **facts})
     return Made(video.info, variant in model.tiny_variants)
+
+
+def _picture(path: Path) -> Image:
+    try:
+        data = path.read_bytes()
+    except OSError as cause:
+        raise MediaError(f"{path}: {cause.strerror}.", "Give the path of a picture.") from cause
+    return decode(data, str(path))
 
 
 def _opening(

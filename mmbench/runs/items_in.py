@@ -28,11 +28,7 @@ def read_manifest(path: Path) -> list[Item]:
     ones are kept in `Item.extra`. Files need not exist yet: a missing video becomes a row with its error.
     Raises ManifestError naming the line for a missing column, an empty cell, a bad number or a repeated id.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as cause:
-        raise ManifestError(f"{path}: cannot be read: {cause}.", "Give a CSV file in UTF-8.") from cause
-    reader = csv.DictReader(text.splitlines())
+    reader = csv.DictReader(_csv_text(path).splitlines())
     header = set(reader.fieldnames or ())
     lacking = {"video", "references"} - header
     if lacking or not header & {"model", "system"}:
@@ -88,11 +84,11 @@ def read_folder(folder: Path, references: Path, prompts: Path | None = None, nam
 
     references: one image (everything shows that person), or a folder holding `<identity>.png` or
     `<identity>/*.png`. A video belongs to the identity that is one of its parent folders' names, or the longest
-    that its file name begins with (followed by a separator or the end); with a single identity every video is
-    of that one. A folder directly under `folder` that is not an identity is the name of a model; otherwise the
-    model is `name` or the folder's own name. prompts: CSV with `video` (file name or stem) or `identity`
-    [and `prompt_index`] and `prompt` [and `prompt_long`].
-    Raises ManifestError when there is no video, no reference, or a video fits no identity.
+    that its file name begins with (followed by a separator or the end). A folder directly under `folder` that is
+    not an identity is the name of a model; otherwise the model is `name` or the folder's own name. prompts: CSV with
+    `video` (file name or stem) or `identity` [and `prompt_index`] and `prompt` [and `prompt_long`].
+    Raises ManifestError when there is no video, no reference, a video fits no identity, or two videos differ only in
+    their endings.
     """
     people = read_references(references)
     videos = find_videos(folder)
@@ -104,7 +100,8 @@ def read_folder(folder: Path, references: Path, prompts: Path | None = None, nam
     items, lost = [], []
     for video in videos:
         relative = video.relative_to(folder)
-        identity = _identity_of(relative, tuple(people))
+        # One picture given as such is of everybody; a folder that holds one may merely lack the others.
+        identity = next(iter(people)) if references.is_file() else _identity_of(relative, tuple(people))
         if identity is None:
             lost.append(relative.as_posix())
             continue
@@ -126,7 +123,8 @@ def read_folder(folder: Path, references: Path, prompts: Path | None = None, nam
         shown = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
         raise ManifestError(
             f"{folder}: no reference in {references} fits {shown}.",
-            "Begin the file name with the identity's name, put it in a folder of that name, or use --manifest.",
+            "Begin the file name with the identity's name, put it in a folder of that name, or use --manifest. "
+            "Where all videos show one person, give that person's picture itself as --references.",
         )
     return unique(add_prompts(items, prompts) if prompts else items, folder)
 
@@ -152,7 +150,8 @@ def read_references(path: Path) -> dict[str, tuple[Path, ...]]:
 def find_videos(folder: Path) -> list[Path]:
     """Video files under `folder`, and folders that hold nothing but images (frame folders), in sorted order."""
     if not folder.is_dir():
-        raise ManifestError(f"{folder}: no such folder.", "Give the folder that holds the videos.")
+        what = "is a file, not a folder" if folder.exists() else "no such folder"
+        raise ManifestError(f"{folder}: {what}.", "Give the folder that holds the videos.")
     found: list[Path] = []
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith("."):
@@ -170,10 +169,7 @@ def find_videos(folder: Path) -> list[Path]:
 
 def add_prompts(items: Iterable[Item], path: Path) -> list[Item]:
     """Items with the prompts of a CSV file, matched by `video`, else by `identity` [and `prompt_index`]."""
-    try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError) as cause:
-        raise ManifestError(f"{path}: cannot be read: {cause}.", "Give a CSV file in UTF-8.") from cause
+    rows = list(csv.DictReader(_csv_text(path).splitlines()))
     if not rows or "prompt" not in rows[0] or not {"video", "identity"} & set(rows[0]):
         raise ManifestError(f"{path}: needs the columns prompt and video or identity.", "Add them.")
     by_video = {row["video"]: row for row in rows if row.get("video")}
@@ -194,11 +190,24 @@ def add_prompts(items: Iterable[Item], path: Path) -> list[Item]:
 
 
 def unique(items: list[Item], source: Path) -> list[Item]:
-    """The items, if no id stands twice; raises ManifestError otherwise."""
+    """The items, if no id stands twice; raises ManifestError otherwise, naming the videos of the first that does."""
     twice = [name for name, count in Counter(item.id for item in items).items() if count > 1]
     if twice:
-        raise ManifestError(f"{source}: the id {twice[0]!r} stands more than once.", "Give every item its own id.")
+        videos = ", ".join(item.video.name for item in items if item.id == twice[0])
+        raise ManifestError(
+            f"{source}: the id {twice[0]!r} stands more than once ({videos}).",
+            "Give every video its own name (the ending does not count), or every line of a manifest its own id.",
+        )
     return items
+
+
+def _csv_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as cause:
+        raise ManifestError(f"{path}: cannot be read: {cause.strerror}.", "Give the path of a CSV file.") from cause
+    except UnicodeDecodeError as cause:
+        raise ManifestError(f"{path}: cannot be read: {cause}.", "Give a CSV file in UTF-8.") from cause
 
 
 def _images(folder: Path) -> tuple[Path, ...]:
@@ -206,8 +215,6 @@ def _images(folder: Path) -> tuple[Path, ...]:
 
 
 def _identity_of(relative: Path, identities: tuple[str, ...]) -> str | None:
-    if len(identities) == 1:
-        return identities[0]
     for part in reversed(relative.parts[:-1]):
         if part in identities:
             return part

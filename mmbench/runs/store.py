@@ -57,7 +57,7 @@ def read_rows(run: Path) -> tuple[list[ItemRow], list[SetRow]]:
     or a line in the middle of a file is damaged.
     """
     if not (run / ROWS).is_dir():
-        raise ManifestError(f"{run}: not a run (it has no folder {ROWS!r}).", "Name the folder `evaluate` wrote.")
+        raise _no_run(run)
     items: dict[str, ItemRow] = {}
     sets: dict[str, SetRow] = {}
     for path in sorted((run / ROWS).glob("*.jsonl"), key=_attempt_and_worker):
@@ -68,6 +68,15 @@ def read_rows(run: Path) -> tuple[list[ItemRow], list[SetRow]]:
             else:
                 sets[data["model"]] = SetRow.from_json(data)
     return list(items.values()), list(sets.values())
+
+
+def _no_run(run: Path) -> ManifestError:
+    if not run.exists():
+        return ManifestError(f"{run}: no such folder.", "Name the folder that `mmbench evaluate` wrote.")
+    # `mmbench run` and `mmbench ablate` keep their rows one level below.
+    inner = sorted(path.parent for path in run.glob(f"*/{ROWS}") if path.is_dir())
+    remedy = f"Name {inner[0]}." if inner else "Name the folder that `mmbench evaluate` wrote."
+    return ManifestError(f"{run}: not a run (it has no folder {ROWS!r}).", remedy)
 
 
 def _attempt_and_worker(path: Path) -> tuple[int, str]:

@@ -38,11 +38,7 @@ def write_video(path: Path | str, frames: Iterable[Frame], fps: float, *, crf: i
     dtype or shape and for an fps that is not a positive number.
     """
     target = Path(path)
-    if target.suffix.lower() not in CONTAINERS:
-        raise MediaError(
-            f"{target}: cannot write a video with the ending {target.suffix!r}.",
-            f"Use one of {', '.join(CONTAINERS)}.",
-        )
+    check_container(target)
     if not (math.isfinite(fps) and fps > 0):
         raise ValueError(f"{target}: fps must be a positive number, got {fps}")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -55,6 +51,14 @@ def write_video(path: Path | str, frames: Iterable[Frame], fps: float, *, crf: i
     finally:
         unfinished.unlink(missing_ok=True)
     return count
+
+
+def check_container(path: Path) -> None:
+    """Raise MediaError when `write_video` cannot write a file of that name's ending: to be asked before long work."""
+    if path.suffix.lower() not in CONTAINERS:
+        raise MediaError(
+            f"{path}: cannot write a video with the ending {path.suffix!r}.", f"Use one of {', '.join(CONTAINERS)}."
+        )
 
 
 def _encode(path: Path, container: str, frames: Iterable[Frame], fps: float, crf: int, codec: str) -> int:

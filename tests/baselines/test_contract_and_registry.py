@@ -116,6 +116,8 @@ def test_unknown_names_and_classes_are_refused() -> None:
         create("pathlib:Path")
     with pytest.raises(RequestError, match="no model class"):
         create("mmbench.baselines.contract:nonesuch")
+    with pytest.raises(RequestError, match="no module 'no_such_module'"):
+        create("no_such_module:Model")
     with pytest.raises(RequestError, match="no subclass"):
         create("mmbench.baselines.photomaker_v2:PhotoMakerV2")
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from mmbench.errors import ManifestError, MissingWeights, RequestError
+from mmbench.errors import ManifestError, MediaError, MissingWeights, RequestError
 from mmbench.runs.generate import Machine, generate
 from mmbench.runs.generate_plan import Shard, VideoSettings, plan_jobs
 from mmbench.runs.items_in import read_manifest
@@ -413,6 +413,21 @@ def test_cli_single_video(toy, testset, tmp_path):
     result = CliRunner().invoke(app(), ["--model", "toy_models:ToyI2V", *opening, *call])
     assert isinstance(result.exception, RequestError)
     assert "--first-frame-image" in str(result.exception)
+
+
+def test_cli_single_video_refuses_before_any_work(toy, testset, tmp_path, monkeypatch):
+    def worked(*arguments):
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr("mmbench.baselines.session.Session.load", worked)
+    reference = str(testset / "references" / "man_00.png")
+    call = ["--model", "toy_models:Toy", "--prompt", "a man img waves", "--device", "cpu"]
+    unwritable = CliRunner().invoke(app(), [*call, "--reference", reference, "--out", str(tmp_path / "one")])
+    assert isinstance(unwritable.exception, MediaError)
+    assert "cannot write a video" in str(unwritable.exception)
+    absent = CliRunner().invoke(app(), [*call, "--reference", "nobody.png", "--out", str(tmp_path / "one.mp4")])
+    assert isinstance(absent.exception, MediaError)
+    assert "nobody.png" in str(absent.exception)
 
 
 def test_cli_needs_a_set_or_a_prompt(toy):

@@ -85,6 +85,24 @@ def test_one_reference_serves_every_video(tmp_path: Path) -> None:
     assert {item.video.name for item in items} == {"whatever.webm", "frames"}
 
 
+def test_a_folder_with_one_picture_does_not_stand_for_everybody(tmp_path: Path) -> None:
+    touch(tmp_path, "refs/anna.png", "v/anna_0.mp4", "v/bob_0.mp4")
+    with pytest.raises(ManifestError, match=r"fits bob_0\.mp4"):
+        read_folder(tmp_path / "v", tmp_path / "refs")
+
+
+def test_videos_that_differ_only_in_their_endings_are_named(tmp_path: Path) -> None:
+    touch(tmp_path, "me.png", "v/a.mp4", "v/a.webm")
+    with pytest.raises(ManifestError, match=r"a\.mp4, a\.webm"):
+        read_folder(tmp_path / "v", tmp_path / "me.png")
+
+
+def test_a_video_instead_of_its_folder_is_said(tmp_path: Path) -> None:
+    touch(tmp_path, "me.png", "v/a.mp4")
+    with pytest.raises(ManifestError, match="is a file"):
+        read_folder(tmp_path / "v/a.mp4", tmp_path / "me.png")
+
+
 def test_a_video_of_nobody_is_named(tmp_path: Path) -> None:
     touch(tmp_path, "refs/anna.png", "refs/bob.png", "v/carl_1.mp4", "v/annabel.mp4")
     with pytest.raises(ManifestError, match=r"annabel\.mp4, carl_1\.mp4"):

@@ -79,3 +79,13 @@ def test_nan_never_reaches_the_disk() -> None:
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="not a run"):
         read_rows(tmp_path)
+    with pytest.raises(ManifestError, match="no such folder"):
+        read_rows(tmp_path / "nowhere")
+
+
+def test_the_folder_of_a_whole_run_names_the_one_with_the_rows(tmp_path: Path) -> None:
+    with RowWriter(tmp_path / "evaluation", "0000-0") as writer:
+        writer.add(row())
+    with pytest.raises(ManifestError) as error:
+        read_rows(tmp_path)
+    assert str(tmp_path / "evaluation") in error.value.remedy
