@@ -76,7 +76,12 @@ def _list(counts: Counter[str]) -> str:
 
 def _assumed_fps(rows: Sequence[ItemRow]) -> list[str]:
     count = sum(row.clip is not None and row.clip.fps_source == "assumed" for row in rows)
-    return [f"{_clips(count)} of unknown frame rate: it was assumed, and sampling depends on it."] if count else []
+    if not count:
+        return []
+    return [
+        f"{_clips(count)} of unknown frame rate: it was assumed, and sampling depends on it. "
+        "The manifest's column fps can name it."
+    ]
 
 
 def _unusable(rows: Sequence[ItemRow]) -> list[str]:
@@ -93,12 +98,14 @@ def _clip_warnings(rows: Sequence[ItemRow]) -> list[str]:
     texts = sorted(text for row in rows if row.clip for text in set(row.clip.warnings))
     kinds: dict[str, list[str]] = {}
     for text in texts:
-        kinds.setdefault(text.split(":")[0], []).append(text)
+        kind, _, said = text.partition(": ")
+        if kind != "assumed_fps":  # counted by `_assumed_fps`
+            kinds.setdefault(kind, []).append(said or text)
     ordered = sorted(kinds.items(), key=lambda pair: (-len(pair[1]), pair[0]))
     found = []
     for _, group in ordered[:SHOWN]:
-        example = " (the wording of one of them)" if len(set(group)) > 1 else ""
-        found.append(f"{_clips(len(group))}: {group[0]}{example}")
+        example = ", for example" if len(set(group)) > 1 else ""
+        found.append(f"{_clips(len(group))}{example}: {group[0]}")
     if len(ordered) > SHOWN:
         found.append(f"{len(ordered) - SHOWN} more kinds of clip warnings; see the rows.")
     return found

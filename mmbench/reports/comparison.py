@@ -181,9 +181,11 @@ def _by_key(sample: Sample, pairing: Pairing) -> dict[tuple[Hashable, ...], floa
 def _not_comparable(a: Sample, b: Sample, random_weights: bool) -> str:
     if not random_weights and (a.random_weights or b.random_weights):
         return "made with untrained (random) weights, which say nothing about quality"
+    if not (a.values and b.values):
+        return f"the {'second' if a.values else 'first'} side has no value"
     if a.labels != b.labels:
         return f"measured by {_named(a)} on one side and {_named(b)} on the other"
-    if a.values and b.values and a.weights != b.weights:
+    if a.weights != b.weights:
         return "measured with different weight files"
     if len(a.labels) > 1 or len(a.weights) > 1:
         return "measured by several backends or weight files within one side"
@@ -191,7 +193,7 @@ def _not_comparable(a: Sample, b: Sample, random_weights: bool) -> str:
 
 
 def _named(sample: Sample) -> str:
-    return " + ".join(sample.labels) or ("an unnamed backend" if sample.values else "nothing")
+    return " + ".join(sample.labels) or "an unnamed backend"
 
 
 def _prompt(item: Item) -> Hashable:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from mmbench.reports.comparison import Difference
+    from mmbench.reports.stats import Estimate
 
 Verdict = Literal["a better", "b better", "undecided", "not comparable"]
 
@@ -21,11 +22,6 @@ def judge(difference: Difference, name_a: str, name_b: str, tests: int) -> tuple
         return "not comparable", f"{facts.title}: no comparison, {difference.reason}."
     digits = facts.decimals
     size = f"{abs(estimate.mean):.{digits}f}"
-    interval = (
-        f" (95 % interval {estimate.low:+.{digits}f} to {estimate.high:+.{digits}f})"
-        if estimate.low is not None and estimate.high is not None
-        else ""
-    )
     basis = f"{_count(estimate.n, 'pair')} of {_count(estimate.n_clusters, 'identity', 'identities')}"
     tail = f" on {basis}, adjusted p = {format_p(difference.p_holm)}{_loss(difference)}."
     if difference.p_holm <= ALPHA:
@@ -34,6 +30,7 @@ def judge(difference: Difference, name_a: str, name_b: str, tests: int) -> tuple
         loser = name_b if a_better else name_a
         direction = "higher" if facts.higher_is_better else "lower"
         verdict: Verdict = "a better" if a_better else "b better"
+        interval = _interval(estimate, digits, backwards=estimate.mean < 0)  # of the size, which has no sign
         return verdict, f"{facts.title}: {winner} is {direction}, so better, than {loser} by {size}{interval}{tail}"
     if difference.smallest_p * tests > ALPHA:
         why = (
@@ -42,6 +39,7 @@ def judge(difference: Difference, name_a: str, name_b: str, tests: int) -> tuple
         )
     else:
         why = "Either may be better; this is no proof that they are equal."
+    interval = _interval(estimate, digits)
     return "undecided", f"{facts.title}: undecided, difference {estimate.mean:+.{digits}f}{interval}{tail} {why}"
 
 
@@ -63,6 +61,14 @@ def summarise(differences: Sequence[Difference], name_a: str, name_b: str) -> st
 def format_p(p: float) -> str:
     """Two significant digits; "< 0.001" below that."""
     return "< 0.001" if p < 0.001 else f"{p:.2g}"
+
+
+def _interval(estimate: Estimate, digits: int, *, backwards: bool = False) -> str:
+    """ " (95 % interval -0.004 to +0.008)" of A minus B, or of B minus A; "" where there is none."""
+    if estimate.low is None or estimate.high is None:
+        return ""
+    low, high = (-estimate.high, -estimate.low) if backwards else (estimate.low, estimate.high)
+    return f" (95 % interval {low:+.{digits}f} to {high:+.{digits}f})"
 
 
 def _loss(difference: Difference) -> str:

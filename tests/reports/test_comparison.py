@@ -72,6 +72,7 @@ def test_swapping_sides_swaps_the_verdict(two_models: Any, facts: Any) -> None:
     assert backward.verdict == "b better"
     assert backward.difference.mean == pytest.approx(-forward.difference.mean)
     assert backward.p == forward.p
+    assert backward.sentence == forward.sentence  # the size and its interval are the winner's, whatever the order
 
 
 def test_lower_is_better_is_respected(make_row: Any, facts: Any) -> None:
@@ -145,6 +146,12 @@ def test_other_backends_are_not_compared(make_row: Any, facts: Any) -> None:
     found = only(compare(a, b, facts), "dynamic_degree")
     assert (found.verdict, found.p) == ("not comparable", None)
     assert "measured by dis on one side and raft on the other" in found.sentence
+
+
+def test_a_side_without_values_is_named(make_row: Any, facts: Any) -> None:
+    a = [make_row("a", f"id{n}", id_similarity=Score.missing("id_similarity", "no face")) for n in range(3)]
+    b = [make_row("b", f"id{n}", id_similarity=0.5) for n in range(3)]
+    assert "the first side has no value" in only(compare(a, b, facts), "id_similarity").sentence
 
 
 def test_untrained_networks_are_not_compared_unless_asked(make_row: Any, facts: Any) -> None:

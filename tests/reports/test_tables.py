@@ -133,13 +133,14 @@ def test_other_weight_files_are_a_mixture_too(facts: Any, make_row: Any) -> None
 def test_mixed_geometry_and_rates_warn(facts: Any, make_row: Any) -> None:
     rows = [make_row("a", i, id_similarity=0.9) for i in IDENTITIES]
     for n, identity in enumerate(IDENTITIES):
-        small = ClipFacts(16, 512, 512, 10.0, "assumed", "e" * 64, (f"cadence: 3{n}% repeat",))
+        small = ClipFacts(16, 512, 512, 10.0, "assumed", "e" * 64, (f"cadence: 3{n}% repeat", "assumed_fps: 8"))
         rows.append(make_row("b", identity, id_similarity=0.8, clip=small))
     text = " ".join(build_table(rows, [], facts).warnings)
     for part in ("a: 720x480; b: 512x512", "a: 8 fps; b: 10 fps", "a: 49 frames; b: 16 frames"):
         assert part in text
-    assert "3 clips of unknown frame rate" in text
-    assert "3 clips: cadence: 30% repeat (the wording of one of them)" in text
+    assert text.count("3 clips of unknown frame rate") == 1
+    assert "3 clips, for example: 30% repeat" in text
+    assert "assumed_fps" not in text
     assert build_table(rows[:3], [], facts).warnings == ()
 
 

@@ -42,7 +42,7 @@ function why(score) {
 function scoreNode(score, metric) {
   if (!score) return make("span", { class: "gap", title: "not measured in this run" }, "–");
   if (score.value === null) return make("span", { class: "gap", title: why(score) }, "missing");
-  const text = score.value.toFixed(metric.decimals);
+  const text = score.value.toFixed(metric.decimals).replace(/^-(?=[0.]*$)/, ""); // never "-0.000"
   if (!score.random_weights) return document.createTextNode(text);
   return make("span", { class: "gap", title: "made with untrained (random) weights" }, `${text} (random)`);
 }

@@ -18,9 +18,11 @@ function scoreList(clip) {
       make("td", {}, scoreNode(clip.scores[metric.name], metric))))));
 }
 
-function clipFigure(clip) {
+// `named`: the model has several clips in the scene, which only their files tell apart.
+function clipFigure(clip, named) {
   const name = make("figcaption", {}, dot(clip.model), make("b", {}, clip.model));
   if (clip.seed !== null) name.append(make("span", { class: "muted" }, ` seed ${clip.seed}`));
+  if (named) name.append(make("div", { class: "muted" }, clip.file));
   if (clip.random_weights) name.append(make("span", { class: "tag" }, "made by untrained weights"));
   const size = clip.width ? { width: clip.width, height: clip.height } : {};
   const media = mediaNode(clip.media, `${clip.model}: ${clip.identity}`, size);
@@ -65,7 +67,8 @@ function showScene(index) {
   const scene = data.scenes[currentScene];
   const clips = scene.clips.map((position) => data.clips[position]);
   const charts = sceneCharts(clips);
-  const figures = clips.map(clipFigure);
+  const several = (model) => clips.filter((clip) => clip.model === model).length > 1;
+  const figures = clips.map((clip) => clipFigure(clip, several(clip.model)));
   figures.forEach((figure, position) => follow(figure, clips[position], charts));
   const references = scene.references.map((media) => referenceFigure(media, "reference"));
   if (scene.condition) references.push(referenceFigure(scene.condition, "first frame given to image-to-video models"));
