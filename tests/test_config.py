@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mmbench.config import EvaluateSettings, FlowSettings, RunSettings
 from mmbench.errors import ManifestError
@@ -45,3 +46,9 @@ def test_a_checkpoint_of_ones_own_lies_beside_the_settings(tmp_path: Path) -> No
     assert RunSettings.model_validate({"evaluate": {"flow": {"weights": "a.pth"}}}).evaluate.flow.weights == Path(
         "a.pth"
     )
+
+
+def test_the_documented_settings_are_all_settings_with_their_defaults() -> None:
+    page = (Path(__file__).parents[1] / "mmbench" / "runs" / "README.md").read_text(encoding="utf-8")
+    block = page.split("```yaml\n")[1].split("```")[0]
+    assert yaml.safe_load(block) == RunSettings().model_dump(mode="json")
