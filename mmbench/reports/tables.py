@@ -59,7 +59,7 @@ class Cell:
     def footnotes(self) -> tuple[str, ...]:
         """What the cell itself has no room for."""
         if self.state == "missing":
-            return (f"missing: {self.reason}. {self.remedy}".replace("..", ".").strip(),)
+            return (f"missing: {self.reason.removesuffix('.')}. {self.remedy}".strip(),)
         lost = [UNUSABLE if gap.unusable else f"clips without a value: {gap.reason}" for gap in self.gaps]
         distinct = list(dict.fromkeys(lost))
         if len(distinct) > MAX_REASONS:

@@ -153,6 +153,8 @@ def _open_run(run: Path, items: Sequence[Item], settings: EvaluateSettings) -> R
         before = RunManifest.load(run)
         if before.settings_sha256 != digest:
             changed = _changed(before.settings.model_dump(mode="json"), settings.model_dump(mode="json"))
+            if not changed:  # a version that knew fewer settings: what it did instead cannot be known from here
+                raise ManifestError(f"{run}: was begun by another version of mmbench.", "Use another folder.")
             raise ManifestError(
                 f"{run}: holds rows measured with other settings: {changed}.", "Use another folder, or those settings."
             )

@@ -97,6 +97,14 @@ def test_other_settings_are_refused_by_name(tmp_path: Path, clips: list[Item], t
         evaluate(clips[:1], tmp_path, TOY.model_copy(update={"flow": FlowSettings(backend="dis")}))
 
 
+def test_a_run_of_a_version_with_fewer_settings_is_refused_as_such(tmp_path: Path, clips: list[Item]) -> None:
+    evaluate(clips[:1], tmp_path, DIS)
+    manifest = RunManifest.load(tmp_path)
+    dataclasses.replace(manifest, settings_sha256="0" * 64).save(tmp_path)
+    with pytest.raises(ManifestError, match="another version"):
+        evaluate(clips[:1], tmp_path, DIS)
+
+
 def test_a_companion_is_told_from_an_unknown_metric(tmp_path: Path, clips: list[Item]) -> None:
     with pytest.raises(MMBenchError, match="measured together with 'id_similarity'"):
         evaluate(clips[:1], tmp_path, EvaluateSettings(metrics=("id_margin",)))
