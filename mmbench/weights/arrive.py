@@ -35,7 +35,8 @@ def keep(fresh: Path, entry: WeightFile, source: str) -> Path:
 
     Raises WeightsError.
     """
-    remedy = f"It was not kept. Try a mirror (MMBENCH_MIRROR) or a file of your own: `mmbench weights path {entry.name} --use FILE`."
+    own = f"`mmbench weights path {entry.name} --use FILE`"
+    remedy = f"It was not kept. Try a mirror (MMBENCH_MIRROR), or use a file of your own: {own}."
     if entry.size is not None and (size := fresh.stat().st_size) != entry.size:
         raise WeightsError(f"{source}: {size} bytes, expected {entry.size}.", remedy)
     digest = sha256_of(fresh)
