@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mmbench.score import Provenance
     from mmbench.video.clip import Frame
 
-BACKENDS = ("dlib", "insightface", "retinaface")
+BACKENDS = ("dlib", "insightface", "insightface+dlib", "retinaface")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +36,14 @@ class Face:
 
 
 class FaceBackend(Protocol):
-    """Detector, landmarks and recogniser under one name. Results may not depend on how frames are batched."""
+    """Detector, landmarks and recogniser under one name. Results may not depend on how frames are batched.
+
+    `provenance` is what makes the boxes and points, `embedding_provenance` what makes the embeddings of them.
+    """
 
     name: str
     provenance: Provenance
+    embedding_provenance: Provenance
 
     def detect(self, frames: Sequence[Frame]) -> list[list[Face]]:
         """All faces of each frame (uint8 RGB, (H, W, 3), all of one size); an empty list where there is
@@ -79,10 +83,10 @@ def make_backend(name: str, *, threads: int = 1, tiny: bool = False, device: str
     """The backend of that name, its weight files checked and loaded.
 
     "dlib" (default of the suite): HOG, then a CNN, 68 points, 128-d embeddings. "insightface": SCRFD and
-    ArcFace. "retinaface": RetinaFace landmarks with dlib's embeddings. `threads` spreads dlib's HOG detector
-    over cores without changing any result; the others ignore it. `tiny` takes small random networks instead
-    of the others' weights (for tests; dlib's are always the real ones). `device` ("cpu", "cuda", "cuda:1") is
-    where SCRFD, ArcFace and RetinaFace run; dlib runs where it was built for, its wheels on the processor.
+    ArcFace. "insightface+dlib", "retinaface": SCRFD's or RetinaFace's faces with dlib's embeddings. `threads`
+    spreads dlib's HOG detector over cores without changing any result; the others ignore it. `tiny` takes small
+    random networks instead of the others' weights (for tests; dlib's are always the real ones). `device` ("cpu", "cuda",
+    "cuda:1") is where SCRFD, ArcFace and RetinaFace run; dlib runs where it was built for, its wheels on the processor.
 
     Raises MissingWeights or WeightsError when a weight file is absent or wrong, MissingDependency when a
     package is not installed or cannot use the GPU asked for, MMBenchError for an unknown name or device.
@@ -95,8 +99,25 @@ def make_backend(name: str, *, threads: int = 1, tiny: bool = False, device: str
         from mmbench.face.insightface_backend import InsightFaceBackend
 
         return InsightFaceBackend(tiny=tiny, device=device)
+    if name == "insightface+dlib":
+        from mmbench.face.insightface_backend import InsightFaceDlibBackend
+
+        return InsightFaceDlibBackend(tiny=tiny, device=device)
     if name == "retinaface":
         from mmbench.face.retinaface_backend import RetinaFaceBackend
 
         return RetinaFaceBackend(tiny=tiny, device=device)
     raise MMBenchError(f"There is no face backend {name!r}.", f"Known backends: {', '.join(BACKENDS)}.")
+
+
+def chained(detector: Provenance, recogniser: Provenance) -> Provenance:
+    """What made embeddings: a detector's provenance and a recogniser's. Names "insightface+dlib" where they differ."""
+    from mmbench.score import Provenance
+
+    same = detector.backend == recogniser.backend
+    return Provenance(
+        backend=detector.backend if same else f"{detector.backend}+{recogniser.backend}",
+        weights={**detector.weights, **recogniser.weights},
+        versions={**detector.versions, **recogniser.versions},
+        random_weights=detector.random_weights or recogniser.random_weights,
+    )

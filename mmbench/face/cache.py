@@ -21,7 +21,7 @@ from mmbench.face.track import FaceTrack
 from mmbench.score import Provenance
 from mmbench.video.clip import ClipInfo
 
-VERSION = 1
+VERSION = 2
 """Part of every key. Raise it with any change to detection, selection or embedding that changes a number."""
 
 ARRAYS = (
@@ -37,6 +37,7 @@ ARRAYS = (
     "slot_frames",
     "embeddings",
 )
+PROVENANCES = ("provenance", "embedding_provenance")
 
 
 # What the zip, array and JSON readers raise on bytes that are not theirs.
@@ -56,8 +57,8 @@ UNREADABLE = (
 class FaceCache:
     """One backend's tracks in a folder, one .npz a clip.
 
-    A file is named by the clip's content, the backend with the digests of its weights and its library's
-    version, the frames it looked at and `VERSION`; where one of them changes, another file is meant. Arrays
+    A file is named by the clip's content, the backend with the digests of its weights and its libraries'
+    versions, the frames it looked at and `VERSION`; where one of them changes, another file is meant. Arrays
     only, never pickled objects. A file that is damaged counts as absent and is written anew.
     """
 
@@ -67,6 +68,7 @@ class FaceCache:
             "version": VERSION,
             "backend": backend.name,
             "provenance": asdict(backend.provenance),
+            "embedding_provenance": asdict(backend.embedding_provenance),
             "frames": frames,
             "decoder": version("av"),
         }
@@ -96,11 +98,12 @@ class DamagedTrack(ValueError):
 
 def write_track(path: Path, track: FaceTrack) -> None:
     """Write a track as .npz in one step."""
-    facts = {"n_frames": track.n_frames, "width": track.width, "height": track.height, "fps": track.fps}
+    facts: dict[str, Any] = {"n_frames": track.n_frames, "width": track.width, "height": track.height, "fps": track.fps}
     arrays: dict[str, Any] = {name: getattr(track, name) for name in ARRAYS}
     if track.points68 is not None:
         arrays["points68"] = track.points68
-    header = json.dumps({**facts, "provenance": asdict(track.provenance)})
+    facts.update({name: asdict(getattr(track, name)) for name in PROVENANCES})
+    header = json.dumps(facts)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -118,8 +121,8 @@ def read_track(path: Path) -> FaceTrack:
             header = json.loads(str(data["header"]))
             arrays = {name: data[name] for name in ARRAYS}
             points68 = data["points68"] if "points68" in data.files else None
-        provenance = Provenance(**header.pop("provenance"))
-        track = FaceTrack(**header, **arrays, points68=points68, provenance=provenance)
+        header.update({name: Provenance(**header[name]) for name in PROVENANCES})
+        track = FaceTrack(**header, **arrays, points68=points68)
     except FileNotFoundError:
         raise
     except UNREADABLE as error:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,11 +46,13 @@ class DlibBackend:
         dlib = import_dlib()
         self._dlib = dlib
         self._recogniser = DlibRecogniser()
-        weights = dict(self._recogniser.weights)
+        recogniser = self._recogniser.provenance
+        weights = dict(recogniser.weights)
         self._points68 = dlib.shape_predictor(checked("dlib-landmarks-68", weights))
         self._cnn = dlib.cnn_face_detection_model_v1(checked("dlib-detector-mmod", weights))
         self._hogs = [dlib.get_frontal_face_detector() for _ in range(threads)]
-        self.provenance = Provenance("dlib", dict(sorted(weights.items())), {"dlib": _version(dlib)})
+        self.provenance = Provenance("dlib", dict(sorted(weights.items())), recogniser.versions)
+        self.embedding_provenance = self.provenance
 
     def detect(self, frames: Sequence[Frame]) -> list[list[Face]]:
         """HOG on every frame, the CNN on those where it found nothing."""
@@ -122,10 +123,3 @@ def shrink(frame: Frame, max_pixels: int) -> tuple[Frame, float]:
     size = (max(1, int(width / scale)), max(1, int(height / scale)))
     small = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     return small, width / size[0]
-
-
-def _version(dlib: Any) -> str:
-    try:
-        return version("dlib-bin")
-    except PackageNotFoundError:
-        return str(dlib.__version__)

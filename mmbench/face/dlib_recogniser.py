@@ -4,6 +4,7 @@ pass."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.errors import MissingDependency
+from mmbench.score import Provenance
 from mmbench.weights.cache import check_digest, sha256_of
 from mmbench.weights.locate import is_user_file, name_in_use
 from mmbench.weights.locate import path as weight_path
@@ -33,14 +35,16 @@ class DlibRecogniser:
     """Cuts and embeds faces. Numbers equal `face_recognition.face_encodings` (model "small", one jitter).
 
     The embedding has 128 numbers of length about 1.4; an L2 distance up to 0.6 is dlib's "same person".
+    `provenance` names its two files and dlib's version.
     """
 
     def __init__(self) -> None:
         dlib = import_dlib()
-        self.weights: dict[str, str] = {}
+        weights: dict[str, str] = {}
         self._dlib = dlib
-        self._points5 = dlib.shape_predictor(checked("dlib-landmarks-5", self.weights))
-        self._network = dlib.face_recognition_model_v1(checked("dlib-recogniser", self.weights))
+        self._points5 = dlib.shape_predictor(checked("dlib-landmarks-5", weights))
+        self._network = dlib.face_recognition_model_v1(checked("dlib-recogniser", weights))
+        self.provenance = Provenance("dlib", weights, {"dlib": dlib_version(dlib)})
 
     def chip(self, frame: Frame, face: Face) -> NDArray[np.uint8]:
         """The aligned face, (150, 150, 3) uint8 RGB; black where it reaches over the picture's border."""
@@ -67,6 +71,14 @@ def import_dlib() -> types.ModuleType:
         ) from error
     module: types.ModuleType = dlib
     return module
+
+
+def dlib_version(dlib: types.ModuleType) -> str:
+    """Version of the distribution with wheels, else of the module."""
+    try:
+        return version("dlib-bin")
+    except PackageNotFoundError:
+        return str(dlib.__version__)
 
 
 def rectangle(dlib: types.ModuleType, box: Sequence[float] | NDArray[np.float32]) -> Any:

@@ -3,7 +3,8 @@ them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -31,11 +32,11 @@ LEAST_GAP = 3.0
 
 @dataclass
 class _Chip:
-    """The cut of one track that lies nearest to one slot so far."""
+    """The cuts of one track, one a backend, that lie nearest to one slot so far."""
 
     frame: int
     distance: int
-    pixels: NDArray[Any]
+    pixels: list[NDArray[Any]]
 
 
 class FacePass:
@@ -44,14 +45,23 @@ class FacePass:
     `frames="all"` detects on every frame, "sampled" on the 16 slots alone (no per-frame motion, and no
     neighbour to stand in for a slot without a face). A two-stage backend runs its slow detector only on slots
     whose frame gave the fast one no face: at most 16 times a clip, whatever its length. Embeddings are
-    computed for the frames that stand in for the 16 slots, once each. `batch` None leaves the number of frames
+    computed for the frames that stand in for the 16 slots, once each: by the backend, and for the same
+    faces by those in `also`, which share its detector (`finish_all`). `batch` None leaves the number of frames
     detected at once to the backend.
     """
 
     name = "face"
 
-    def __init__(self, backend: FaceBackend, frames: Frames = "all", *, batch: int | None = None) -> None:
+    def __init__(
+        self,
+        backend: FaceBackend,
+        frames: Frames = "all",
+        *,
+        batch: int | None = None,
+        also: Sequence[FaceBackend] = (),
+    ) -> None:
         self.backend = backend
+        self.backends: tuple[FaceBackend, ...] = (backend, *also)
         self.frames = frames
         self.batch = batch
 
@@ -77,7 +87,12 @@ class FacePass:
             self._detect()
 
     def finish(self) -> FaceTrack:
-        """Choose the main track, embed its slots."""
+        """Choose the main track, embed its slots: `finish_all` of a pass with one backend."""
+        return self.finish_all()[0]
+
+    def finish_all(self) -> tuple[FaceTrack, ...]:
+        """Choose the main track, embed its slots: one track a backend, which differ in
+        nothing but `embeddings` and their provenance."""
         self._detect()
         main = self._linker.main()
         rows = len(self._seen)
@@ -100,7 +115,7 @@ class FacePass:
             multi[row] = has_second_face(face, self._second[frame])
         usable = ~np.isnan(score) & ~tiny
         slot_frames, embeddings = self._embed(main, frames[usable])
-        return FaceTrack(
+        track = FaceTrack(
             n_frames=self._clip.n_frames,
             width=self._clip.width,
             height=self._clip.height,
@@ -116,8 +131,13 @@ class FacePass:
             points68=points68,
             slots=self._slots,
             slot_frames=slot_frames,
-            embeddings=embeddings,
+            embeddings=embeddings[0],
             provenance=self.backend.provenance,
+            embedding_provenance=self.backend.embedding_provenance,
+        )
+        others = zip(embeddings[1:], self.backends[1:], strict=True)
+        return track, *(
+            replace(track, embeddings=rows, embedding_provenance=other.embedding_provenance) for rows, other in others
         )
 
     def _backends_batch(self, clip: ClipInfo) -> int:
@@ -147,30 +167,36 @@ class FacePass:
     def _keep_chip(self, index: int, frame: Frame, face: Face, track: Track) -> None:
         if is_tiny(face.box, self._clip.width, self._clip.height):
             return
-        pixels: NDArray[Any] | None = None
+        pixels: list[NDArray[Any]] = []
         for slot in np.flatnonzero(np.abs(self._slots - index) <= self._reach).tolist():
             kept = self._chips[slot]
             distance = abs(int(self._slots[slot]) - index)
             if track.number in kept and kept[track.number].distance <= distance:
                 continue
-            pixels = self.backend.chip(frame, face) if pixels is None else pixels
+            pixels = pixels or [backend.chip(frame, face) for backend in self.backends]
             kept[track.number] = _Chip(index, distance, pixels)
             if len(kept) > CHIPS_PER_SLOT:
                 del kept[min(kept, key=lambda number: (self._linker.tracks[number].weight, -number))]
 
-    def _embed(self, main: Track | None, usable: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def _embed(
+        self, main: Track | None, usable: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], list[NDArray[np.float32]]]:
+        """The frames that stand in for the slots, and the embeddings there by each backend."""
         slot_frames = np.full(SLOTS, -1, dtype=np.int64)
-        chips: dict[int, NDArray[Any]] = {}
+        chips: dict[int, list[NDArray[Any]]] = {}
         for slot, row in enumerate(nearest_within(usable, self._slots, self._reach)):
             chip = self._chips[slot].get(main.number) if main is not None and row >= 0 else None
             if chip is not None and chip.frame == usable[row]:
                 slot_frames[slot] = chip.frame
                 chips[chip.frame] = chip.pixels
         if not chips:
-            return slot_frames, np.full((SLOTS, 1), np.nan, np.float32)
+            return slot_frames, [np.full((SLOTS, 1), np.nan, np.float32) for _ in self.backends]
         order = sorted(chips)
-        vectors = self.backend.embed(np.stack([chips[frame] for frame in order]))
-        embeddings = np.full((SLOTS, vectors.shape[1]), np.nan, np.float32)
         present = slot_frames >= 0
-        embeddings[present] = vectors[np.searchsorted(order, slot_frames[present])]
-        return slot_frames, embeddings
+        found = []
+        for number, backend in enumerate(self.backends):
+            vectors = backend.embed(np.stack([chips[frame][number] for frame in order]))
+            embeddings = np.full((SLOTS, vectors.shape[1]), np.nan, np.float32)
+            embeddings[present] = vectors[np.searchsorted(order, slot_frames[present])]
+            found.append(embeddings)
+        return slot_frames, found

@@ -1,4 +1,4 @@
-"""insightface's buffalo_l without its package: SCRFD detection and ArcFace embeddings, the two files needed."""
+"""insightface's buffalo_l without its package: SCRFD's faces, with ArcFace's embeddings or with dlib's."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.face.arcface import ArcFace, aligned
+from mmbench.face.backend import chained
+from mmbench.face.dlib_recogniser import DlibRecogniser, checked
+from mmbench.face.insightface_tiny import tiny_arcface, tiny_scrfd
 from mmbench.face.onnx_session import check_provider, import_onnxruntime, open_session, provider_of
 from mmbench.face.scrfd import Scrfd
 from mmbench.score import Provenance
@@ -21,29 +24,51 @@ DETECTOR = "buffalo-l-det-10g"
 RECOGNISER = "buffalo-l-w600k-r50"
 
 
-class InsightFaceBackend:
-    """See `FaceBackend`. The weights are for non-commercial research; embeddings form a column of their own.
+class ScrfdDetector:
+    """SCRFD's network, loaded: what the two backends below share when both look at a clip.
 
-    Only the detector and the recogniser of the package's five networks are loaded. `tiny` builds two small
-    random ONNX networks instead. `device` is "cpu", "cuda" or "cuda:1"; the provenance names the provider that
-    runs. Raises MissingDependency without onnxruntime or without one that can use the GPU asked for,
+    `tiny` builds a small random network instead. `device` is "cpu", "cuda" or "cuda:1"; the provenance names the
+    provider that runs. Raises MissingDependency without onnxruntime or without one that can use the GPU asked for,
     MissingWeights, WeightsError.
+    """
+
+    def __init__(self, tiny: bool = False, device: str = "cpu", threads: int = 1) -> None:
+        check_provider(device)
+        self.tiny, self.device, self.threads = tiny, device, threads
+        weights: dict[str, str] = {}
+        session = open_session(tiny_scrfd() if tiny else checked(DETECTOR, weights), device, threads)
+        self._scrfd = Scrfd(session)
+        self.provenance = Provenance("insightface", weights, _versions(device, session), random_weights=tiny)
+
+    def detect(self, frames: Sequence[Frame]) -> list[list[Face]]:
+        """All faces of each frame, best first; the network takes one frame at a time."""
+        return [self._scrfd.detect(frame) for frame in frames]
+
+
+class InsightFaceBackend:
+    """See `FaceBackend`: SCRFD and ArcFace, the two networks needed of the package's five.
+
+    The weights are for non-commercial research; the embeddings form a column of their own. Arguments and errors are
+    `ScrfdDetector`'s; with `detector` that one finds the faces, and the recogniser runs where it does.
     """
 
     name = "insightface"
 
-    def __init__(self, tiny: bool = False, device: str = "cpu", threads: int = 1) -> None:
-        onnxruntime = import_onnxruntime()
-        check_provider(device)
-        models, weights = _tiny_models() if tiny else _registered_models()
-        detector, recogniser = (open_session(model, device, threads) for model in models)
-        self._detector, self._recogniser = Scrfd(detector), ArcFace(recogniser)
-        versions = {"onnxruntime": onnxruntime.__version__, "device": device, "provider": provider_of(detector)}
-        self.provenance = Provenance("insightface", weights, versions, random_weights=tiny)
+    def __init__(
+        self, tiny: bool = False, device: str = "cpu", threads: int = 1, *, detector: ScrfdDetector | None = None
+    ) -> None:
+        self.detector = detector or ScrfdDetector(tiny, device, threads)
+        tiny, device, threads = self.detector.tiny, self.detector.device, self.detector.threads
+        weights: dict[str, str] = {}
+        session = open_session(tiny_arcface() if tiny else checked(RECOGNISER, weights), device, threads)
+        self._recogniser = ArcFace(session)
+        recogniser = Provenance("insightface", weights, _versions(device, session), random_weights=tiny)
+        self.provenance = self.detector.provenance
+        self.embedding_provenance = chained(self.provenance, recogniser)
 
     def detect(self, frames: Sequence[Frame]) -> list[list[Face]]:
-        """All faces of each frame, best first; the detector takes one frame at a time."""
-        return [self._detector.detect(frame) for frame in frames]
+        """All faces of each frame, best first."""
+        return self.detector.detect(frames)
 
     def chip(self, frame: Frame, face: Face) -> NDArray[np.uint8]:
         """The aligned face, (112, 112, 3) uint8 RGB."""
@@ -54,15 +79,35 @@ class InsightFaceBackend:
         return self._recogniser.embed(chips)
 
 
-def _registered_models() -> tuple[tuple[str, str], dict[str, str]]:
-    from mmbench.face.dlib_recogniser import checked
+class InsightFaceDlibBackend:
+    """See `FaceBackend`: SCRFD's faces with dlib's recogniser, as `RetinaFaceBackend` does it.
 
-    weights: dict[str, str] = {}
-    paths = checked(DETECTOR, weights), checked(RECOGNISER, weights)
-    return paths, weights
+    What an evaluation with the face backend "insightface" fills the columns of dlib's scale from; ArcFace's file is
+    not needed. dlib places its own five points in the detector's box. Such a box is drawn by another convention than
+    HOG's: a box from brow-and-forehead to chin moves dlib's embeddings of photographs by an L2 distance of 0.1 in the
+    mean (0.6 is "another person"), so the numbers are another measure than those of `DlibBackend`, and say so.
+    """
+
+    name = "insightface+dlib"
+
+    def __init__(self, tiny: bool = False, device: str = "cpu", threads: int = 1) -> None:
+        self.detector = ScrfdDetector(tiny, device, threads)
+        self._recogniser = DlibRecogniser()
+        self.provenance = self.detector.provenance
+        self.embedding_provenance = chained(self.provenance, self._recogniser.provenance)
+
+    def detect(self, frames: Sequence[Frame]) -> list[list[Face]]:
+        """All faces of each frame, best first."""
+        return self.detector.detect(frames)
+
+    def chip(self, frame: Frame, face: Face) -> NDArray[np.uint8]:
+        """dlib's aligned cut, (150, 150, 3) uint8 RGB."""
+        return self._recogniser.chip(frame, face)
+
+    def embed(self, chips: NDArray[Any]) -> NDArray[np.float32]:
+        """(M, 150, 150, 3) uint8 -> (M, 128) float32, raw."""
+        return self._recogniser.embed(chips)
 
 
-def _tiny_models() -> tuple[tuple[bytes, bytes], dict[str, str]]:
-    from mmbench.face.insightface_tiny import tiny_arcface, tiny_scrfd
-
-    return (tiny_scrfd(), tiny_arcface()), {}
+def _versions(device: str, session: Any) -> dict[str, str]:
+    return {"onnxruntime": import_onnxruntime().__version__, "device": device, "provider": provider_of(session)}

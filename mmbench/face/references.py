@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,32 +30,48 @@ def reference_faces(paths: Sequence[Path | str], backend: FaceBackend) -> Refere
 
     Raises ReferenceFaceError when no picture is given or one shows no face, MediaError for an unreadable one.
     """
+    return reference_faces_of(paths, backend)[0]
+
+
+def reference_faces_of(
+    paths: Sequence[Path | str], backend: FaceBackend, also: Sequence[FaceBackend] = ()
+) -> tuple[ReferenceFaces, ...]:
+    """As `reference_faces`; then the same faces as the backends in `also` embed them, which share its detector."""
     if not paths:
         raise ReferenceFaceError("No reference picture was given.", "Name at least one picture of the person.")
     files = tuple(Path(path) for path in paths)
-    found = [_largest_face(file, backend) for file in files]
+    found = [_largest_face(file, (backend, *also)) for file in files]
     faces = [face for face, _ in found]
     points68 = [face.points68 for face in faces if face.points68 is not None]
-    return ReferenceFaces(
+    own = ReferenceFaces(
         paths=files,
-        embeddings=backend.embed(np.stack([chip for _, chip in found])),
+        embeddings=backend.embed(np.stack([chips[0] for _, chips in found])),
         points=np.stack([face.points for face in faces]),
         box=np.stack([face.box for face in faces]),
         tight_box=np.stack([face.tight_box for face in faces]),
         points68=np.stack(points68) if len(points68) == len(faces) else None,
-        provenance=backend.provenance,
+        provenance=backend.embedding_provenance,
+    )
+    return own, *(
+        replace(
+            own,
+            embeddings=other.embed(np.stack([chips[number] for _, chips in found])),
+            provenance=other.embedding_provenance,
+        )
+        for number, other in enumerate(also, start=1)
     )
 
 
-def _largest_face(file: Path, backend: FaceBackend) -> tuple[Face, NDArray[Any]]:
+def _largest_face(file: Path, backends: Sequence[FaceBackend]) -> tuple[Face, list[NDArray[Any]]]:
+    """The face that the first of the backends finds, and its cut for each of them."""
     picture, scale = _bring_to_size(read_image(file))
     for border in (0, max(picture.shape[:2]) // 2):
         frame = np.pad(picture, ((border, border), (border, border), (0, 0)), mode="edge")
-        if faces := backend.detect([frame])[0]:
+        if faces := backends[0].detect([frame])[0]:
             face = faces[largest([face.box for face in faces])]
-            return _move(face, -border, 1 / scale), backend.chip(frame, face)
+            return _move(face, -border, 1 / scale), [backend.chip(frame, face) for backend in backends]
     raise ReferenceFaceError(
-        f"{file}: the detector {backend.name!r} finds no face in this reference picture.",
+        f"{file}: the detector {backends[0].provenance.backend!r} finds no face in this reference picture.",
         "Use a picture in which the face is upright, unobstructed and at least 80 pixels wide.",
     )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbench.face.backend import chained
 from mmbench.face.device import torch_device
 from mmbench.face.dlib_recogniser import DlibRecogniser
 from mmbench.face.retinaface import detect_faces
@@ -60,7 +61,7 @@ class RetinaFaceBackend:
         versions = {"torch": torch.__version__, "torchvision": torchvision.__version__}
         versions.update(device=str(self.device), layout=layout)
         self._recogniser = DlibRecogniser()
-        provenance = Provenance("retinaface", dict(self._recogniser.weights), versions)
+        provenance = Provenance("retinaface", versions=versions)
         self.max_side = max_side or (TINY_SIDE if tiny else MAX_SIDE)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
@@ -72,9 +73,10 @@ class RetinaFaceBackend:
 
             loaded = load(REGISTERED) if weights is None else load_file(Path(weights))
             load_strict(network, loaded.state, str(loaded.path))
-            provenance = replace(provenance, weights={**provenance.weights, loaded.name: loaded.sha256})
+            provenance = replace(provenance, weights={loaded.name: loaded.sha256})
         self.network = network.to(self.device).eval().requires_grad_(False)
         self.provenance = provenance
+        self.embedding_provenance = chained(provenance, self._recogniser.provenance)
 
     def detect(self, frames: Sequence[Frame]) -> list[list[Face]]:
         """All faces of each frame, best first."""

@@ -31,7 +31,7 @@ class FaceTrack:
     `slots` are (16,) int64, round(linspace(0, n_frames - 1, 16)); `slot_frames` (16,) int64 the frame that
     stands in for each (the nearest usable one within half a slot) or -1; `embeddings` (16, D) float32, raw
     (not normalised), are of those frames and NaN where missing; (16, 1) of NaN when no face was usable at
-    all.
+    all. `provenance` is what made the boxes and points, `embedding_provenance` what made the embeddings.
     """
 
     n_frames: int
@@ -51,6 +51,7 @@ class FaceTrack:
     slot_frames: NDArray[np.int64]
     embeddings: NDArray[np.float32]
     provenance: Provenance
+    embedding_provenance: Provenance
 
     def at(self, frames: Sequence[int] | NDArray[np.int64], tolerance: float) -> NDArray[np.int64]:
         """Rows (indices into T) of the nearest usable frames, -1 where none lies within `tolerance` frames.
@@ -73,7 +74,7 @@ class ReferenceFaces:
     """The faces of R reference pictures of one identity, in pixels of each picture.
 
     `embeddings` (R, D) float32 raw; `points` (R, 5, 2), `box` and `tight_box` (R, 4), `points68` (R, 68, 2)
-    or None.
+    or None. `provenance` is what made the embeddings, the detector included.
     """
 
     paths: tuple[Path, ...]

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbench.face.arcface import EMBEDDING_SIZE as ARCFACE_SIZE
 from mmbench.face.bank import ReferenceBank, centroid, unit
 from mmbench.face.track import FaceTrack, ReferenceFaces
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
@@ -15,6 +16,9 @@ from mmbench.score import Score
 
 MIN_SLOTS = 4
 """Fewer slots with a usable face than this, and a clip has no face value at all."""
+
+DLIB_SIZE = 128
+"""Numbers of dlib's embedding: another recogniser's may not enter the columns of its scale."""
 
 DLIB_SAME_PERSON = 0.6
 """dlib's own same-person rule: L2 distance of raw 128-d embeddings at most 0.6."""
@@ -112,6 +116,27 @@ def too_few_faces(metric: str, track: FaceTrack) -> Score | None:
     )
 
 
+def foreign_embeddings(
+    metric: str, track: FaceTrack, references: ReferenceFaces, size: int, whose: str
+) -> Score | None:
+    """The "missing" score of faces that another recogniser than the metric's embedded: scales are never mixed.
+
+    size: numbers of an embedding of the metric's recogniser, whose name is `whose`.
+    """
+    made = {
+        track.embeddings.shape[1]: track.embedding_provenance.backend,
+        references.embeddings.shape[1]: references.provenance.backend,
+    }
+    other = next((width for width in made if width != size), None)
+    if other is None:
+        return None
+    return Score.missing(
+        metric,
+        f"It is defined on the {size} numbers of {whose}'s embedding; these faces have {other}, made by {made[other]}.",
+        f"Give it faces and references embedded by {whose} (mmbench.face.backend.make_backend).",
+    )
+
+
 def _companion(name: str, title: str, definition: str, unit_: str = "cosine", caveats: str = "") -> MetricFacts:
     bounds = {"cosine": (-1.0, 1.0), "cosine difference": (-2.0, 2.0), "share": (0.0, 1.0)}[unit_]
     return MetricFacts(name, title, True, unit_, bounds, definition, "mmbench", caveats)
@@ -130,7 +155,9 @@ class IdSimilarity(ClipMetric):
         "and the average reference embedding of the identity.",
         source="Magic Mirror (arXiv 2501.03931) section 4.1; recogniser of face_recognition (dlib ResNet)",
         caveats="The scale is compressed: strangers score 0.75-0.90. Read it with id_margin or id_centred, "
-        "which spread strangers and the right person apart. Frames without a face are skipped: read face_rate.",
+        "which spread strangers and the right person apart. Frames without a face are skipped: read face_rate. "
+        "The recogniser is dlib's with every face backend; the label names what found the faces, and other boxes turn "
+        "an embedding by a cosine of some 0.005.",
         column=True,
     )
     companions: ClassVar[tuple[MetricFacts, ...]] = (
@@ -181,7 +208,13 @@ class IdSimilarity(ClipMetric):
     def measure(self, evidence: Evidence) -> list[Score]:
         """Scores of one clip; needs `evidence.faces` and `evidence.references`."""
         return measure_identity(
-            self.all_facts(), evidence.item.identity, evidence.faces, evidence.references, evidence.bank
+            self.all_facts(),
+            evidence.item.identity,
+            evidence.faces,
+            evidence.references,
+            evidence.bank,
+            DLIB_SIZE,
+            "dlib",
         )
 
 
@@ -197,7 +230,8 @@ class IdSimilarityArcFace(ClipMetric):
         definition="Mean over 16 uniformly sampled frames of the cosine between the face's 512-d ArcFace embedding "
         "and the average reference embedding.",
         source="insightface buffalo_l (det_10g + w600k_r50)",
-        caveats="Same person typically 0.5-0.8, strangers near 0. Weights are for non-commercial research only.",
+        caveats="Same person typically 0.5-0.8, strangers near 0. Faces are looked for in the 16 sampled frames alone, "
+        "unless insightface is the run's face backend. Weights are for non-commercial research only.",
     )
     needs: ClassVar[frozenset[Need]] = frozenset({Need.ARCFACE})
 
@@ -209,8 +243,9 @@ class IdSimilarityArcFace(ClipMetric):
 
     def measure(self, evidence: Evidence) -> list[Score]:
         """Score of one clip; needs `evidence.arcface` and `evidence.arcface_references`."""
+        track, references = evidence.arcface, evidence.arcface_references
         return measure_identity(
-            self.all_facts(), evidence.item.identity, evidence.arcface, evidence.arcface_references, None
+            self.all_facts(), evidence.item.identity, track, references, None, ARCFACE_SIZE, "ArcFace"
         )
 
 
@@ -220,15 +255,18 @@ def measure_identity(
     track: FaceTrack | None,
     references: ReferenceFaces | None,
     bank: ReferenceBank | None,
+    size: int,
+    whose: str,
 ) -> list[Score]:
-    """The identity scores named in `facts` for one clip: the main one first."""
+    """The identity scores named in `facts` for one clip: the main one first; "missing" unless the embeddings are of
+    `whose` recogniser, which has `size` numbers."""
     name = facts[0].name
     if track is None or references is None:
         raise ValueError(f"{name} needs a face track and references")
-    if missing := too_few_faces(name, track):
+    if missing := too_few_faces(name, track) or foreign_embeddings(name, track, references, size, whose):
         return [missing, *(Score.missing(f.name, missing.reason, missing.remedy) for f in facts[1:])]
     result = id_similarity(track.embeddings, references.embeddings)
-    provenance = track.provenance
+    provenance = track.embedding_provenance
     scores = [
         Score.ok(
             name,

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
-from mmbench.metrics.id_similarity import MIN_SLOTS, similarity_curve, too_few_faces
+from mmbench.metrics.id_similarity import DLIB_SIZE, MIN_SLOTS, foreign_embeddings, similarity_curve, too_few_faces
 from mmbench.score import Score
 
 
@@ -50,7 +50,8 @@ class SimilarityDecay(ClipMetric):
         higher_is_better=False,
         unit="cosine over the clip",
         range=(-2.0, 2.0),
-        definition="Minus the slope of a straight line fitted to ID similarity against time, over the whole clip.",
+        definition="Minus the slope of a straight line fitted to ID similarity (dlib's recogniser) against time, "
+        "over the whole clip.",
         source="Magic Mirror (arXiv 2501.03931) section 4.1",
         caveats="Noise of one clip is about 0.015, so with 200 clips differences under 0.003 mean nothing. "
         "Slightly negative values are noise around zero.",
@@ -69,7 +70,8 @@ class SimilarityDecay(ClipMetric):
         track, references = evidence.faces, evidence.references
         if track is None or references is None:
             raise ValueError("similarity_decay needs a face track and references")
-        if missing := too_few_faces("similarity_decay", track):
+        name = self.facts.name
+        if missing := too_few_faces(name, track) or foreign_embeddings(name, track, references, DLIB_SIZE, "dlib"):
             return [missing]
         tau = np.where(track.slot_frames >= 0, track.slot_frames, np.nan) / max(track.n_frames - 1, 1)
         result = similarity_decay(similarity_curve(track.embeddings, references.embeddings), tau)
@@ -80,7 +82,7 @@ class SimilarityDecay(ClipMetric):
             Score.ok(
                 "similarity_decay",
                 result.value,
-                track.provenance,
+                track.embedding_provenance,
                 stderr=round(result.stderr, 6),
                 intercept=round(result.intercept, 6),
             )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +24,31 @@ if TYPE_CHECKING:
     MakePass = Callable[[], FramePass[Any]]
 
 
+TRACK = {Need.FACES: 0, Need.ARCFACE: -1}
+"""Which of a face pass's tracks a need is met by: ArcFace's is the second where the pass makes two."""
+
+UNAVAILABLE = (MissingWeights, MissingDependency, WeightsError)
+
+
 @dataclass(frozen=True)
 class Unmet:
     """Why a need cannot be met on this machine, and what to do."""
 
     reason: str
     remedy: str
+
+
+@dataclass(frozen=True)
+class FaceNetworks:
+    """What finds and embeds the faces of a run: `faces` for every face column but ArcFace's, `arcface` for that one.
+
+    None where a need was not asked for or cannot be met (`unmet`). `shared`: one detector serves both.
+    """
+
+    faces: FaceBackend | None = None
+    arcface: FaceBackend | None = None
+    shared: bool = False
+    unmet: Mapping[Need, Unmet] = field(default_factory=dict)
 
 
 def wanted_needs(metrics: Iterable[Metric]) -> set[Need]:
@@ -39,25 +59,25 @@ def wanted_needs(metrics: Iterable[Metric]) -> set[Need]:
 def prepare_passes(
     settings: EvaluateSettings, metrics: Sequence[Metric]
 ) -> tuple[dict[Need, MakePass], dict[Need, Unmet]]:
-    """Load the networks the metrics need, once. Returns how to make each pass, and the needs that cannot be met."""
+    """Load the networks the metrics need, once. Returns how to make each pass, and the needs that cannot be met.
+
+    Two needs with one and the same maker are met by one pass (`FacePass.finish_all`).
+    """
     needs = wanted_needs(metrics)
+    networks = face_networks(settings, needs)
     smoothness = any(metric.facts.name == "motion_smoothness" for metric in metrics)
     builders: dict[Need, Callable[[], MakePass]] = {
-        Need.FACES: lambda: _face_pass(face_backend(settings.face.backend, settings), settings.face.frames),
-        Need.ARCFACE: lambda: _face_pass(face_backend("insightface", settings), "sampled"),
         Need.FLOW: lambda: _flow_pass(settings, smoothness),
         Need.VIDEO_TEXT: lambda: _video_text_pass(settings),
         Need.INCEPTION: lambda: _inception_pass(settings),
     }
-    passes: dict[Need, MakePass] = {}
-    unmet: dict[Need, Unmet] = {}
+    passes = _face_passes(settings, needs, networks)
+    unmet = dict(networks.unmet)
     for need in sorted(needs & set(builders)):
         try:
             passes[need] = builders[need]()
-        except (MissingWeights, MissingDependency, WeightsError) as cause:
+        except UNAVAILABLE as cause:
             unmet[need] = Unmet(cause.message, cause.remedy)
-    if Need.FACES in unmet:
-        unmet[Need.REFERENCES] = unmet[Need.FACES]
     return passes, unmet
 
 
@@ -69,14 +89,13 @@ def prepare_references(
     progress: Callable[[int, int, str], None],
 ) -> None:
     """Find the reference faces for every face network the run uses. Raises ReferenceFaceError."""
-    needs = wanted_needs(metrics)
-    for need, name in ((Need.REFERENCES, settings.face.backend), (Need.ARCFACE, "insightface")):
-        if need in needs:
-            try:
-                backend = face_backend(name, settings)
-            except (MissingWeights, MissingDependency, WeightsError):
-                continue  # every row of the metrics concerned says so
-            prepare(items, backend, references_path(run, need), progress)
+    networks = face_networks(settings, wanted_needs(metrics) & {Need.REFERENCES, Need.ARCFACE})
+    own, arcface = references_path(run, Need.REFERENCES), references_path(run, Need.ARCFACE)
+    also = {arcface: networks.arcface} if networks.shared and networks.arcface else {}
+    if networks.faces:
+        prepare(items, networks.faces, own, progress, also)
+    if networks.arcface and not also:
+        prepare(items, networks.arcface, arcface, progress)
 
 
 def references_path(run: Path, need: Need) -> Path:
@@ -95,7 +114,7 @@ class Gatherer:
         self._run = run
         self._passes, self.unmet = prepare_passes(settings, metrics)
         self._caches = {
-            need: FaceCache(cache_dir(), made.backend, made.frames)
+            need: FaceCache(cache_dir(), made.backends[TRACK[need]], made.frames)
             for need, made in ((need, make()) for need, make in self._passes.items())
             if isinstance(made, FacePass)
         }
@@ -110,8 +129,7 @@ class Gatherer:
 
     def gather(self, item: Item) -> Evidence:
         """Everything the metrics need of one clip. Raises MediaError when the clip cannot be used."""
-        from dataclasses import replace
-
+        from mmbench.face.face_pass import FacePass
         from mmbench.video.cadence import CadencePass
         from mmbench.video.read import open_clip
 
@@ -120,13 +138,17 @@ class Gatherer:
         for need, cache in self._caches.items():
             if (track := cache.get(clip.info)) is not None:
                 found[need] = track
-        passes = {need: make() for need, make in self._passes.items() if need not in found}
+        wanted = {need: make for need, make in self._passes.items() if need not in found}
+        passes = {make: make() for make in wanted.values()}
         cadence = CadencePass()
         info = clip.decode([cadence, *passes.values()])
-        for need, made in passes.items():
-            found[need] = made.finish()
-            if need in self._caches:
+        tracks = {make: made.finish_all() for make, made in passes.items() if isinstance(made, FacePass)}
+        for need, make in wanted.items():
+            if make in tracks:
+                found[need] = tracks[make][TRACK[need]]
                 self._caches[need].put(info, found[need])
+            else:
+                found[need] = passes[make].finish()
         return Evidence(
             item,
             replace(info, warnings=(*info.warnings, *cadence.finish())),
@@ -167,10 +189,54 @@ def face_backend(name: str, settings: EvaluateSettings) -> FaceBackend:
     return make_backend(name, tiny=settings.random_weights, device=settings.device)
 
 
-def _face_pass(backend: FaceBackend, frames: Any) -> MakePass:
+def face_networks(settings: EvaluateSettings, needs: Collection[Need]) -> FaceNetworks:
+    """The networks of a run's face needs (FACES and REFERENCES have the same), loaded.
+
+    The columns of dlib's scale have dlib's recogniser, whatever finds the faces. With the face backend "insightface"
+    one SCRFD serves these and ArcFace's column.
+    """
+    scrfd = settings.face.backend == "insightface"
+    faces: FaceBackend | None = None
+    unmet: dict[Need, Unmet] = {}
+    if Need.FACES in needs or Need.REFERENCES in needs:
+        try:
+            faces = face_backend("insightface+dlib" if scrfd else settings.face.backend, settings)
+        except UNAVAILABLE as cause:
+            unmet[Need.FACES] = unmet[Need.REFERENCES] = Unmet(cause.message, cause.remedy)
+    if Need.ARCFACE not in needs:
+        return FaceNetworks(faces, unmet=unmet)
+    try:
+        arcface, shared = _arcface(settings, faces)
+    except UNAVAILABLE as cause:
+        return FaceNetworks(faces, unmet={**unmet, Need.ARCFACE: Unmet(cause.message, cause.remedy)})
+    return FaceNetworks(faces, arcface, shared, unmet)
+
+
+def _arcface(settings: EvaluateSettings, faces: FaceBackend | None) -> tuple[FaceBackend, bool]:
+    """ArcFace's backend, and whether it shares the detector of `faces`."""
+    from mmbench.face.insightface_backend import InsightFaceBackend, InsightFaceDlibBackend
+
+    if isinstance(faces, InsightFaceDlibBackend):
+        return InsightFaceBackend(detector=faces.detector), True
+    return face_backend("insightface", settings), False
+
+
+def _face_passes(settings: EvaluateSettings, needs: Collection[Need], networks: FaceNetworks) -> dict[Need, MakePass]:
+    """ArcFace's own pass looks at the sampled frames alone, unless the run's face backend is its own."""
     from mmbench.face.face_pass import FacePass
 
-    return lambda: FacePass(backend, frames)
+    frames = settings.face.frames
+    own, arcface = networks.faces, networks.arcface
+    if own and arcface and networks.shared and Need.FACES in needs:
+        both = partial(FacePass, own, frames, also=(arcface,))
+        return {Need.FACES: both, Need.ARCFACE: both}
+    passes: dict[Need, MakePass] = {}
+    if own and Need.FACES in needs:
+        passes[Need.FACES] = partial(FacePass, own, frames)
+    if arcface:
+        few = frames if settings.face.backend == "insightface" else "sampled"
+        passes[Need.ARCFACE] = partial(FacePass, arcface, few)
+    return passes
 
 
 def _flow_pass(settings: EvaluateSettings, smoothness: bool) -> MakePass:

@@ -29,28 +29,41 @@ def reference_sets(items: Sequence[Item]) -> dict[tuple[Path, ...], str]:
     return sets
 
 
-def prepare(items: Sequence[Item], backend: FaceBackend, path: Path, progress: Callable[[int, int, str], None]) -> None:
+def prepare(
+    items: Sequence[Item],
+    backend: FaceBackend,
+    path: Path,
+    progress: Callable[[int, int, str], None],
+    also: Mapping[Path, FaceBackend] | None = None,
+) -> None:
     """Find the faces of every reference set and keep them in `path` (.npz); sets already there are not redone.
 
+    `also` names files for backends that share the detector of `backend`: nothing is detected twice.
     Raises ReferenceFaceError naming every reference without a usable face: an error of the set-up, not a NaN.
     A conditioning frame without a face is left out instead: only fm_ref_cond needs it.
     """
-    from mmbench.face.references import reference_faces
+    from mmbench.face.references import reference_faces_of
 
-    known = load(path) if path.exists() else {}
+    also = also or {}
+    kept = {file: load(file) if file.exists() else {} for file in (path, *also)}
     wanted = reference_sets(items)
     failures = []
     for done, (paths, name) in enumerate(wanted.items(), start=1):
-        if _key(paths) not in known:
+        key = _key(paths)
+        if any(key not in known for known in kept.values()):
             try:
-                known[_key(paths)] = reference_faces(paths, backend)
+                faces = reference_faces_of(paths, backend, tuple(also.values()))
             except ReferenceFaceError as cause:
                 if not name.endswith("(conditioning frame)"):
                     failures.append(cause)
+            else:
+                for known, found in zip(kept.values(), faces, strict=True):
+                    known[key] = found
         progress(done, len(wanted), "references")
     if failures:
         raise ReferenceFaceError(" ".join(f.message for f in failures[:5]), failures[0].remedy)
-    _save(path, {_key(paths): known[_key(paths)] for paths in wanted if _key(paths) in known})
+    for file, known in kept.items():
+        _save(file, {key: known[key] for key in map(_key, wanted) if key in known})
 
 
 def load(path: Path) -> dict[str, ReferenceFaces]:

@@ -69,6 +69,7 @@ class Blobs:
 
     name = "blobs"
     provenance = Provenance("blobs", {"none": "0"}, {"numpy": np.__version__})
+    embedding_provenance = provenance
 
     def __init__(self, *, two_stage: bool = False) -> None:
         self.calls: list[tuple[str, int]] = []

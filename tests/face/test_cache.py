@@ -79,6 +79,7 @@ def test_anything_that_changes_a_number_changes_the_file(clip, info, blobs, tmp_
         paths(provenance=Provenance("blobs", {"none": "0"}, {"numpy": "0"})),
         paths(provenance=Provenance("blobs", {"none": "0"}, {**blobs.provenance.versions, "device": "cuda"})),
         paths(provenance=replace(blobs.provenance, random_weights=True)),
+        paths(embedding_provenance=Provenance("blobs+dlib")),
         FaceCache(tmp_path, blobs(), "sampled").path(info(clip)),
         FaceCache(tmp_path, blobs()).path(info(clip, sha256="b" * 64)),
     ]
@@ -86,7 +87,7 @@ def test_anything_that_changes_a_number_changes_the_file(clip, info, blobs, tmp_
     others.append(paths())
     monkeypatch.setattr(cache, "version", lambda name: "another")
     others.append(paths())
-    assert len({base, *others}) == 10
+    assert len({base, *others}) == 11
 
 
 def test_damaged_files_are_computed_anew(track, clip, info, blobs, tmp_path):

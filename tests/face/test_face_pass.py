@@ -7,6 +7,7 @@ import pytest
 
 from mmbench.face.face_pass import FacePass
 from mmbench.face.track import SLOTS
+from mmbench.score import Provenance
 from mmbench.video.sample import sample_indices
 
 
@@ -37,6 +38,25 @@ def test_each_slot_frame_is_embedded_once(run, blobs, drawn):
     assert track.slots.tolist() == [0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4]
     assert [call for call in backend.calls if call[0] == "embed"] == [("embed", 5)]
     assert track.embeddings[:, 2].tolist() == track.slots.tolist()
+
+
+def test_two_backends_with_one_detector_look_once(run, blobs, drawn):
+    first, second = blobs(), blobs()
+    second.embedding_provenance = Provenance("blobs+dlib")
+    second.embed = lambda chips: np.tile(chips.reshape(len(chips), -1).astype(np.float32), 2)
+    clip = moving(drawn, 49, hide={3, 20, 21, 22})
+    face_pass = FacePass(first, also=(second,))
+    alone = run(face_pass, clip)
+    run(face_pass, clip)
+    one, two = face_pass.finish_all()
+    assert not second.calls
+    assert one.embeddings.shape == (16, 3) and two.embeddings.shape == (16, 6)
+    np.testing.assert_array_equal(one.embeddings, run(FacePass(blobs()), clip).embeddings)
+    np.testing.assert_array_equal(two.embeddings[:, 3:], one.embeddings)
+    np.testing.assert_array_equal(alone.embeddings, one.embeddings)
+    assert one.slot_frames is two.slot_frames and one.points is two.points
+    assert two.provenance == one.provenance == one.embedding_provenance == first.provenance
+    assert two.embedding_provenance.backend == "blobs+dlib"
 
 
 def test_a_neighbour_within_half_a_slot_stands_in(run, blobs, drawn):

@@ -13,6 +13,7 @@ import onnxruntime
 from mmbench.errors import MissingDependency, MissingWeights, MMBenchError
 from mmbench.face.arcface import TEMPLATE, aligned, similarity
 from mmbench.face.backend import make_backend
+from mmbench.face.dlib_recogniser import DlibRecogniser
 from mmbench.face.insightface_backend import InsightFaceBackend
 from mmbench.face.onnx_session import PROVIDERS
 from mmbench.face.scrfd import decode, letterbox, suppress
@@ -102,6 +103,28 @@ def test_tiny_finds_faces_and_embeds_batches_as_single_cuts(tiny):
         np.testing.assert_allclose(tiny.embed(chip[None])[0], row, atol=1e-4)
     assert tiny.provenance.random_weights and tiny.provenance.backend == "insightface"
     assert tiny.embed(chips[:0]).shape == (0, 512)
+
+
+def test_dlibs_embeddings_of_scrfds_faces_are_dlibs(tiny):
+    """Same faces as with ArcFace, found by the same session; the numbers are what dlib makes of those boxes."""
+    with_dlib = make_backend("insightface+dlib", tiny=True)
+    shared = InsightFaceBackend(detector=with_dlib.detector)
+    frame = picture(300, 400)
+    face = with_dlib.detect([frame])[0][0]
+    np.testing.assert_array_equal(face.points, tiny.detect([frame])[0][0].points)
+    recogniser = DlibRecogniser()
+    np.testing.assert_array_equal(
+        with_dlib.embed(with_dlib.chip(frame, face)[None]), recogniser.embed(recogniser.chip(frame, face)[None])
+    )
+    chip = shared.chip(frame, face)[None]
+    np.testing.assert_array_equal(shared.embed(chip), tiny.embed(chip))
+    assert shared.provenance == with_dlib.provenance == tiny.provenance
+    assert shared.embedding_provenance == tiny.embedding_provenance
+    assert tiny.embedding_provenance.backend == "insightface"
+    made = with_dlib.embedding_provenance
+    assert made.backend == with_dlib.name == "insightface+dlib"
+    assert made.random_weights and made.versions.keys() >= {"onnxruntime", "dlib"}
+    assert made.weights == recogniser.provenance.weights
 
 
 def test_missing_weights_are_named(tmp_path, monkeypatch):

@@ -100,6 +100,7 @@ def test_tiny_finds_a_face_in_any_picture_and_embeds_it(tiny):
     chips = np.stack([tiny.chip(frames[0], face)])
     assert tiny.embed(chips).shape == (1, 128)
     assert tiny.provenance.random_weights and tiny.provenance.backend == "retinaface"
+    assert tiny.embedding_provenance.random_weights and tiny.embedding_provenance.backend == "retinaface+dlib"
 
 
 def test_a_checkpoint_loads_and_a_missing_one_is_named(tmp_path, monkeypatch):
