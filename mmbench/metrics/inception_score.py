@@ -93,7 +93,8 @@ class InceptionScore(SetMetric):
         unit="effective classes",
         range=(1.0, 1008.0),
         definition=(
-            "Mean over 10 contiguous splits of all frames, clips in manifest order, of exp(mean KL(p | mean p)), "
+            "Mean over 10 contiguous splits of all frames, clips in manifest order "
+            "(by identity, prompt and seed), of exp(mean KL(p | mean p)), "
             "p the 1008 class probabilities of the FID Inception network on every frame at 299 x 299, without "
             "the last layer's bias."
         ),

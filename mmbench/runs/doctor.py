@@ -10,7 +10,6 @@ from typing import Literal
 from mmbench.config import EvaluateSettings
 from mmbench.errors import MMBenchError
 from mmbench.metrics.base import DerivedMetric
-from mmbench.metrics.registry import metric_names
 from mmbench.runs.gather import prepare_passes
 from mmbench.runs.measure import make_metrics
 
@@ -74,6 +73,7 @@ def _installed(name: str) -> str | None:
 
 def _weights() -> list[Finding]:
     from mmbench.weights import locate, registry
+    from mmbench.weights.registry import complete_group
 
     found = []
     for entry in registry().values():
@@ -85,7 +85,7 @@ def _weights() -> list[Finding]:
             found.append(Finding("missing", "weights", entry.name, str(fault)))
             continue
         if path is None:
-            found.append(Finding("missing", "weights", entry.name, f"mmbench weights get {entry.name}"))
+            found.append(Finding("missing", "weights", entry.name, f"mmbench weights get {complete_group(entry)}"))
         else:
             found.append(Finding("ok", "weights", entry.name, str(path)))
     return found
@@ -93,9 +93,9 @@ def _weights() -> list[Finding]:
 
 def _metrics(settings: EvaluateSettings) -> list[Finding]:
     metrics = make_metrics(settings)
-    unmet = prepare_passes(settings, metrics)[1]
+    unmet = prepare_passes(settings, list(metrics.values()))[1]
     found: list[Finding] = []
-    for name, metric in zip(settings.metrics or metric_names(), metrics, strict=True):
+    for name, metric in metrics.items():
         lacking = [unmet[need] for need in sorted(metric.needs) if need in unmet]
         if lacking:
             found.append(Finding("missing", "metric", name, f"{lacking[0].reason} {lacking[0].remedy}"))

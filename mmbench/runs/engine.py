@@ -45,7 +45,7 @@ def work(
 
 def measured(run: Path, items: Iterator[Item], settings: EvaluateSettings) -> Iterator[ItemRow]:
     """Rows of items, networks loaded once. The reference bank is of all the run's items, not only of these."""
-    metrics = make_metrics(settings)
+    metrics = list(make_metrics(settings).values())
     gatherer = Gatherer(settings, metrics, RunManifest.load(run).items, run)
     for item in items:
         yield measure_item(item, metrics, gatherer)

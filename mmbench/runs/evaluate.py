@@ -13,7 +13,7 @@ from mmbench.errors import ManifestError, WeightsError
 from mmbench.items import Item
 from mmbench.metrics.base import SetMetric, StoredFeatures
 from mmbench.runs.engine import work
-from mmbench.runs.features import read_features
+from mmbench.runs.features import features_path, read_features
 from mmbench.runs.gather import prepare_passes, prepare_references
 from mmbench.runs.manifest import MANIFEST, RunManifest, attempt_facts
 from mmbench.runs.measure import make_metrics, unmet_scores
@@ -76,9 +76,15 @@ def evaluate(
         raise WeightsError(f"flow.weights: there is no file {settings.flow.weights}.", "Correct the path.")
     metrics = make_metrics(settings)
     manifest = _open_run(run, items, settings)
-    prepare_references(items, settings, metrics, run, tell)
+    prepare_references(items, settings, list(metrics.values()), run, tell)
     rows = {row.item.id: row for row in read_rows(run)[0]} if (run / ROWS).is_dir() else {}
-    todo = [item for item in items if needs_measuring(item, rows.get(item.id), retry)]
+    of_sets = any(isinstance(metric, SetMetric) for metric in metrics.values())
+    todo = [
+        item
+        for item in items
+        if needs_measuring(item, rows.get(item.id), retry)
+        or (retry and of_sets and not features_path(run, item).exists())
+    ]
     done = len(items) - len(todo)
     tell(done, len(items), "clips")
 
@@ -114,7 +120,7 @@ def needs_measuring(item: Item, row: ItemRow | None, retry: bool) -> bool:
 
 def score_sets(run: Path, rows: Sequence[ItemRow], settings: EvaluateSettings) -> list[SetRow]:
     """Set metrics of every model, clips by identity, prompt and seed."""
-    metrics = [metric for metric in make_metrics(settings) if isinstance(metric, SetMetric)]
+    metrics = [metric for metric in make_metrics(settings).values() if isinstance(metric, SetMetric)]
     if not metrics:
         return []
     sets = []
@@ -188,6 +194,29 @@ def _silent(done: int, total: int, what: str) -> None:
     pass
 
 
-def default_workers() -> int:
-    """One a core: the face pass is single-threaded."""
-    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+def default_workers(device: str = "cpu") -> int:
+    """One a core, since the face pass is single-threaded; on a GPU no more than its free memory holds.
+
+    Every process has its own networks there: RAFT's and RetinaFace's budgets, and 2 GiB for the weights of all and
+    CUDA itself. Raises MMBenchError when there is no such device.
+    """
+    cores = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    if device == "cpu":
+        return cores
+    from mmbench.face.device import torch_device
+
+    found = torch_device(device)
+    if found.type != "cuda":
+        return cores
+    import torch
+
+    return workers_in(torch.cuda.mem_get_info(found)[0], cores)
+
+
+def workers_in(free: int, cores: int) -> int:
+    """Processes for a GPU with `free` bytes: at least one, at most one a core."""
+    from mmbench.face import retinaface_backend
+    from mmbench.flow import raft
+
+    each = raft.GPU_BUDGET + raft.GPU_FEATURES + retinaface_backend.GPU_BUDGET + 2 * 2**30
+    return max(1, min(cores, free // each))

@@ -18,9 +18,9 @@ from mmbench.runs.rows import ClipFacts, ItemRow, RowError
 from mmbench.score import Score
 
 
-def make_metrics(settings: EvaluateSettings) -> list[Metric]:
-    """Instances of the metrics a run asks for, in the order asked for, or in column order; whatever a derived metric
-    is made of comes along. Raises MMBenchError for an unknown name."""
+def make_metrics(settings: EvaluateSettings) -> dict[str, Metric]:
+    """Instances of the metrics a run asks for, by name, in the order asked for, or in column order; whatever a derived
+    metric is made of comes along. Raises MMBenchError for an unknown name."""
     options: dict[str, dict[str, object]] = {
         "fm_inter": {"version": settings.fm_version},
         "success_rates": {"limits": settings.success},
@@ -31,7 +31,7 @@ def make_metrics(settings: EvaluateSettings) -> list[Metric]:
         for score in derived.requires:
             if (name := producer(score)) not in metrics:
                 metrics[name] = metric_class(name)(**options.get(name, {}))
-    return list(metrics.values())
+    return metrics
 
 
 def measure_item(item: Item, metrics: Sequence[Metric], gatherer: Gatherer) -> ItemRow:

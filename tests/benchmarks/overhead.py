@@ -78,7 +78,7 @@ def main() -> None:
         os.environ["MMBENCH_CACHE"] = folder
         settings = EvaluateSettings(metrics=tuple(name for name in BUILT_IN if name != "id_similarity_arcface"))
         item = Item("m/clip", "m", "person", clip, references, prompt=PROMPT)
-        metrics = make_metrics(settings)
+        metrics = list(make_metrics(settings).values())
         gather.prepare_references([item], settings, metrics, run, lambda *_: None)
         gatherer = gather.Gatherer(settings, metrics, [item], run)
         with RowWriter(run, "0000-0") as writer:

@@ -75,7 +75,7 @@ def test_the_reason_and_remedy_of_a_missing_input_are_handed_on() -> None:
 
 
 def test_a_run_of_success_rates_measures_what_they_are_made_of() -> None:
-    names = {metric.facts.name for metric in make_metrics(EvaluateSettings(metrics=("success_rates",)))}
+    names = {metric.facts.name for metric in make_metrics(EvaluateSettings(metrics=("success_rates",))).values()}
     assert {"success_average", "dynamic_degree", "motion_smoothness", "text_alignment", "face_rate"} <= names
     assert "id_similarity" in names, "its companion id_rank1 is the identity check"
     with pytest.raises(MMBenchError, match="id_nope"):

@@ -114,6 +114,17 @@ def test_a_companion_is_told_from_an_unknown_metric(tmp_path: Path, clips: list[
         evaluate(clips[:1], tmp_path, EvaluateSettings(metrics=("id_similarty",)))
 
 
+def test_retry_measures_again_what_only_the_set_lacked(
+    tmp_path: Path, clips: list[Item], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without its weights the Inception Score leaves no score at the clips, only one at the set."""
+    settings = EvaluateSettings(metrics=("inception_score",))
+    monkeypatch.setenv("MMBENCH_WEIGHTS", str(tmp_path / "weights"))
+    assert evaluate(clips[:2], tmp_path / "run", settings).sets[0].scores[0].status == "missing"
+    assert evaluate(clips[:2], tmp_path / "run", settings).measured_now == 0
+    assert evaluate(clips[:2], tmp_path / "run", settings, retry=True).measured_now == 2
+
+
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
@@ -132,7 +143,7 @@ def test_a_mistake_in_the_settings_leaves_no_trace(
 def test_the_runs_precision_reaches_the_flow_network() -> None:
     flow = FlowSettings(precision="bf16", split_gru=False)
     settings = EvaluateSettings(metrics=("dynamic_degree",), flow=flow, random_weights=True)
-    passes, unmet = prepare_passes(settings, make_metrics(settings))
+    passes, unmet = prepare_passes(settings, list(make_metrics(settings).values()))
     assert not unmet
     backend = passes[Need.FLOW]().backend
     assert (backend.precision, backend.split_gru) == ("bf16", False)
