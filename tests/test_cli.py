@@ -72,6 +72,7 @@ def test_a_broken_clip_makes_the_exit_code_1(folder: Path, tmp_path: Path) -> No
         (("report", "no-such-run"), "no such folder"),
         (("generate", "--model", "magic-mirror", "--prompt", "a man img", "--device", "cuda:99"), "CUDA devices"),
         (("explain", "no_such_metric"), "There is no metric"),
+        (("explain", "id_simularity"), "Did you mean id_similarity"),
         (("run", "no-such-settings.yaml"), "cannot be read as YAML"),
     ],
 )

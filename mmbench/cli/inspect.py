@@ -28,8 +28,7 @@ def explain(metric: Annotated[str, typer.Argument(help="Name of a metric or comp
     from rich.console import Console
     from rich.markup import escape
 
-    from mmbench.errors import MMBenchError
-    from mmbench.metrics.registry import facts_by_name, metric_classes
+    from mmbench.metrics.registry import facts_by_name, metric_classes, no_such_metric
 
     facts = facts_by_name()
     console = Console(highlight=False)
@@ -38,7 +37,7 @@ def explain(metric: Annotated[str, typer.Argument(help="Name of a metric or comp
             console.print(f"{name:<24} {escape(fact.title)}: {escape(fact.definition)}", soft_wrap=True)
         return
     if metric not in facts:
-        raise MMBenchError(f"There is no metric {metric!r}.", f"Known: {', '.join(facts)}.")
+        raise no_such_metric(metric, facts)
     fact = facts[metric]
     owner = next(c for c in metric_classes().values() if fact in c.all_facts())
     low, high = (("unbounded" if bound is None else f"{bound:g}") for bound in fact.range)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -54,7 +56,7 @@ def metric_class(name: str) -> type[Metric]:
     owners = (own for own, known in metric_classes().items() if name in {facts.name for facts in known.all_facts()})
     if owner := next(owners, None):
         raise MMBenchError(f"{name!r} is measured together with {owner!r}, not by itself.", f"Name {owner}.")
-    raise MMBenchError(f"There is no metric {name!r}.", f"Known metrics: {', '.join(metric_names())}.")
+    raise no_such_metric(name, metric_names())
 
 
 def producer(score: str) -> str:
@@ -63,6 +65,16 @@ def producer(score: str) -> str:
         if any(facts.name == score for facts in metric.all_facts()):
             return name
     raise MMBenchError(f"No metric yields {score!r}.", f"Known scores: {', '.join(facts_by_name())}.")
+
+
+def no_such_metric(name: str, known: Iterable[str]) -> MMBenchError:
+    """The error for a name that is none of `known`: it says which are close, else all."""
+    names = list(known)
+    near = get_close_matches(name, names, n=3)
+    said = (
+        f"Did you mean {', '.join(near)}? `mmbench explain all` lists all." if near else f"Known: {', '.join(names)}."
+    )
+    return MMBenchError(f"There is no metric {name!r}.", said)
 
 
 def metric_classes() -> dict[str, type[Metric]]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from mmbench.errors import MMBenchError
 from mmbench.metrics.base import MetricFacts
+from mmbench.metrics.registry import no_such_metric
 from mmbench.reports.cautions import cautions, column_is_mixed
 from mmbench.reports.samples import NOT_ASKED, Gap, Sample, Samples, gather, models_of
 from mmbench.reports.stats import cluster_mean
@@ -192,7 +192,7 @@ def _choose(
     if options.metrics is not None:
         unknown = [name for name in options.metrics if name not in facts]
         if unknown:
-            raise MMBenchError(f"There is no metric {', '.join(unknown)}.", f"Known: {', '.join(facts)}.")
+            raise no_such_metric(unknown[0], facts)
         return [facts[name] for name in options.metrics], []
     wanted = [fact for fact in facts.values() if options.companions or fact.column]
     tried = {

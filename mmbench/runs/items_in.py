@@ -168,13 +168,20 @@ def find_videos(folder: Path) -> list[Path]:
 
 
 def add_prompts(items: Iterable[Item], path: Path) -> list[Item]:
-    """Items with the prompts of a CSV file, matched by `video`, else by `identity` [and `prompt_index`]."""
+    """Items with the prompts of a CSV file, matched by `video`, else by `identity` [and `prompt_index`].
+
+    Raises ManifestError when a column lacks or no line fits any item.
+    """
     rows = list(csv.DictReader(_csv_text(path).splitlines()))
     if not rows or "prompt" not in rows[0] or not {"video", "identity"} & set(rows[0]):
-        raise ManifestError(f"{path}: needs the columns prompt and video or identity.", "Add them.")
+        has = f"the columns {', '.join(filter(None, rows[0]))}" if rows else "no line below its header"
+        raise ManifestError(
+            f"{path}: has {has}; it needs the columns prompt and video or identity.", "Separate them by commas."
+        )
     by_video = {row["video"]: row for row in rows if row.get("video")}
     by_identity = {(row["identity"], row.get("prompt_index") or ""): row for row in rows if row.get("identity")}
     result = []
+    fitting = 0
     for item in items:
         index = "" if item.prompt_index is None else str(item.prompt_index)
         row = (
@@ -184,8 +191,14 @@ def add_prompts(items: Iterable[Item], path: Path) -> list[Item]:
             or by_identity.get((item.identity, ""))
         )
         if row:
+            fitting += 1
             item = replace(item, prompt=row["prompt"] or None, prompt_long=row.get("prompt_long") or None)
         result.append(item)
+    if not fitting:
+        raise ManifestError(
+            f"{path}: none of its {len(rows)} lines fits a video.",
+            "`video` is a file's name, with or without its ending; `identity` is the name of its reference.",
+        )
     return result
 
 

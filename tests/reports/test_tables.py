@@ -174,7 +174,7 @@ def test_columns_keep_the_papers_order_and_companions_are_optional(facts: Any, m
     assert [column.facts.name for column in more.columns] == ["dynamic_degree", "id_similarity", "id_margin", "fm_ref"]
     chosen = build_table(rows, [], facts, TableOptions(metrics=("id_margin", "fm_ref")))
     assert [column.facts.name for column in chosen.columns] == ["id_margin", "fm_ref"]
-    with pytest.raises(MMBenchError, match="no metric typo"):
+    with pytest.raises(MMBenchError, match="no metric 'typo'"):
         build_table(rows, [], facts, TableOptions(metrics=("typo",)))
 
 

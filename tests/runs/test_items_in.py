@@ -117,6 +117,22 @@ def test_prompts_by_video_or_by_identity(tmp_path: Path) -> None:
     assert items == {"anna_0": "one", "anna_1": "two", "bob_0": "three"}
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("identity,prompt\nanne,one\n", "none of its 1 lines fits"),
+        ("identity;prompt\nanna;one\n", "has the columns identity;prompt; it needs"),
+        ("identity,prompt\n", "no line below its header"),
+    ],
+)
+def test_prompts_that_serve_nobody_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    touch(tmp_path, "refs/anna.png", "v/anna_0.mp4")
+    prompts = tmp_path / "prompts.csv"
+    prompts.write_text(text)
+    with pytest.raises(ManifestError, match=message):
+        read_folder(tmp_path / "v", tmp_path / "refs", prompts)
+
+
 @pytest.mark.parametrize("case", ["no folder", "no video", "no reference"])
 def test_nothing_there_is_named(tmp_path: Path, case: str) -> None:
     (tmp_path / "refs").mkdir()
