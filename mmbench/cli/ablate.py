@@ -37,7 +37,9 @@ def prompt_length(
     weights: Annotated[Path | None, Option(help="Folder of weights instead of the cache.")] = None,
     measure: Annotated[bool, Option("--measure/--no-measure", help="Evaluate the videos and compare.")] = True,
     settings: Annotated[Path | None, Option(help="YAML with evaluation settings.")] = None,
-    workers: Annotated[int, Option(help="Processes of the evaluation; 0 means one a core.")] = 0,
+    workers: Annotated[
+        int, Option(help="Processes of the evaluation; 0: one a core, on a GPU what its memory holds.")
+    ] = 0,
 ) -> None:
     """Short against long prompts for image-to-video models, from the same first frames and seeds (Fig. 11)."""
     from mmbench.cli.generate import pick_device, print_generated
@@ -90,7 +92,7 @@ def _measure(
             read_manifest(manifest),
             run,
             chosen,
-            workers=workers or default_workers(),
+            workers=workers or default_workers(chosen.device),
             progress=progress,
         )
     print_result(result)

@@ -45,11 +45,11 @@ def evaluate(
     device: Annotated[
         str | None,
         typer.Option(
-            help="Where networks run: cpu, cuda or cuda:1. On a GPU insightface needs onnxruntime-gpu; "
+            help="Where networks run: cpu, cuda or cuda:1. On a GPU insightface needs the extra insightface-gpu; "
             "dlib runs where its own build does."
         ),
     ] = None,
-    workers: Annotated[int, typer.Option(help="Processes; 0 means one a core.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes; 0: one a core, on a GPU what its memory holds.")] = 0,
     retry: Annotated[bool, typer.Option("--retry", help="Measure again what failed or lacked something.")] = False,
     random_weights: Annotated[
         bool, typer.Option("--random-weights", help="Tiny untrained networks, to test the machinery.")
@@ -81,7 +81,7 @@ def evaluate(
         raise ManifestError("Nothing to evaluate.", "Give FOLDER with --references, or --manifest CSV.")
     with progress_bar() as progress:
         result = run_evaluation(
-            items, out, options, workers=workers or default_workers(), retry=retry, progress=progress
+            items, out, options, workers=workers or default_workers(options.device), retry=retry, progress=progress
         )
     print_result(result)
     if not result.complete:
@@ -95,7 +95,7 @@ def run(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default: runs/<name of the file>.")] = None,
     report: Annotated[Path | None, typer.Option(help="Folder of the report; default: <out>/report.")] = None,
-    workers: Annotated[int, typer.Option(help="Processes; 0 means one a core.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes; 0: one a core, on a GPU what its memory holds.")] = 0,
 ) -> None:
     """The whole way: generate, evaluate, report. Rerun the same command to continue."""
     from mmbench.cli.generate import print_generated
@@ -106,13 +106,14 @@ def run(
 
     path = settings or default_settings()
     sys.path.insert(0, str(Path.cwd()))  # where `module:Class` of the settings is looked for
+    chosen = RunSettings.from_yaml(path)
     with progress_bar() as progress:
         done = run_all(
-            RunSettings.from_yaml(path),
+            chosen,
             path.resolve().parent,
             out or Path("runs") / path.stem,
             report,
-            workers=workers or default_workers(),
+            workers=workers or default_workers(chosen.evaluate.device),
             progress=progress,
         )
     for generated in done.generated:

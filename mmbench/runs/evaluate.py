@@ -198,7 +198,8 @@ def default_workers(device: str = "cpu") -> int:
     """One a core, since the face pass is single-threaded; on a GPU no more than its free memory holds.
 
     Every process has its own networks there: RAFT's and RetinaFace's budgets, and 2 GiB for the weights of all and
-    CUDA itself. Raises MMBenchError when there is no such device.
+    CUDA itself; this one, which looks at the references, takes another 2 GiB. Raises MMBenchError when there is
+    no such device.
     """
     cores = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     if device == "cpu":
@@ -218,5 +219,6 @@ def workers_in(free: int, cores: int) -> int:
     from mmbench.face import retinaface_backend
     from mmbench.flow import raft
 
-    each = raft.GPU_BUDGET + raft.GPU_FEATURES + retinaface_backend.GPU_BUDGET + 2 * 2**30
-    return max(1, min(cores, free // each))
+    own = 2 * 2**30
+    each = raft.GPU_BUDGET + raft.GPU_FEATURES + retinaface_backend.GPU_BUDGET + own
+    return max(1, min(cores, (free - own) // each))

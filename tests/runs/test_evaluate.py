@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from mmbench.config import EvaluateSettings, FaceSettings, FlowSettings
 from mmbench.errors import ManifestError, MMBenchError
 from mmbench.items import Item
 from mmbench.metrics.base import Need
-from mmbench.runs.evaluate import evaluate
+from mmbench.runs.evaluate import default_workers, evaluate, workers_in
 from mmbench.runs.gather import face_backend, prepare_passes
 from mmbench.runs.manifest import RunManifest
 from mmbench.runs.measure import make_metrics
@@ -212,3 +213,25 @@ def test_the_devices_of_a_run_are_in_its_rows(tmp_path: Path, clips: list[Item])
     provenance = row.scores[0].provenance
     assert provenance is not None
     assert provenance.versions["device"] == "cpu:0"
+
+
+def test_a_gpu_gets_as_many_workers_as_its_memory_holds() -> None:
+    # a process: RAFT 8 + 2 GiB, RetinaFace 4, weights and CUDA 2; and 2 for the one that looks at the references
+    free = {0: 1, 8: 1, 24: 1, 33: 1, 34: 2, 78: 4, 139: 8, 1000: 16}
+    assert {gib: workers_in(gib * 2**30, 16) for gib in free} == free
+    assert workers_in(1000 * 2**30, 3) == 3
+
+
+def test_default_workers_are_one_a_core_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3, 4}, raising=False)
+    assert default_workers() == default_workers("cpu") == default_workers("cpu:0") == 5
+    with pytest.raises(MMBenchError, match="cuda:99"):
+        default_workers("cuda:99")
+
+
+@pytest.mark.gpu
+def test_default_workers_of_this_gpu_fit_into_it() -> None:
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    assert 1 <= default_workers("cuda") <= max(1, torch.cuda.mem_get_info()[1] // (16 * 2**30))
