@@ -85,8 +85,9 @@ def make_backend(name: str, *, threads: int = 1, tiny: bool = False, device: str
     "dlib" (default of the suite): HOG, then a CNN, 68 points, 128-d embeddings. "insightface": SCRFD and
     ArcFace. "insightface+dlib", "retinaface": SCRFD's or RetinaFace's faces with dlib's embeddings. `threads`
     spreads dlib's HOG detector over cores without changing any result; the others ignore it. `tiny` takes small
-    random networks instead of the others' weights (for tests; dlib's are always the real ones). `device` ("cpu", "cuda",
-    "cuda:1") is where SCRFD, ArcFace and RetinaFace run; dlib runs where it was built for, its wheels on the processor.
+    random networks instead of the others' weights (for tests; dlib's are always the real ones). `device` ("cpu",
+    "cuda", "cuda:1") is where SCRFD, ArcFace and RetinaFace run; dlib runs where it was built for, its wheels on the
+    processor.
 
     Raises MissingWeights or WeightsError when a weight file is absent or wrong, MissingDependency when a
     package is not installed or cannot use the GPU asked for, MMBenchError for an unknown name or device.

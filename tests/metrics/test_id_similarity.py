@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from mmbench.face.bank import centroid
-from mmbench.metrics.id_similarity import IdSimilarity, compare_with_bank, id_similarity
+from mmbench.face.track import FaceTrack, ReferenceFaces
+from mmbench.items import Item
+from mmbench.metrics.base import ClipMetric, Evidence
+from mmbench.metrics.id_similarity import IdSimilarity, IdSimilarityArcFace, compare_with_bank, id_similarity
+from mmbench.metrics.similarity_decay import SimilarityDecay
+from mmbench.score import Provenance
+from mmbench.video.clip import ClipInfo
 
 
 @pytest.fixture
@@ -102,6 +111,46 @@ def test_merged_state_equals_one_pass(rng: np.random.Generator) -> None:
         (left if number < 2 else right).update(*clip)
     left.merge_state(right)
     assert left.compute() == pytest.approx(whole.compute())
+
+
+@pytest.fixture
+def evidence(rng: np.random.Generator) -> Callable[[int, int], Evidence]:
+    """A clip whose faces and references another recogniser may have embedded: numbers of an embedding of each."""
+
+    def make(of_faces: int, of_references: int) -> Evidence:
+        slots = np.arange(16)
+        some = np.zeros((16, 4), np.float32)
+        maker = Provenance("insightface")
+        track = FaceTrack(
+            *(16, 64, 64, 8.0, slots, slots >= 0, slots < 0, slots < 0, some, some, some[:, 0]),
+            *(np.zeros((16, 5, 2), np.float32), None, slots, slots),
+            rng.normal(size=(16, of_faces)).astype(np.float32),
+            maker,
+            maker,
+        )
+        points, vectors = np.zeros((1, 5, 2), np.float32), rng.normal(size=(1, of_references)).astype(np.float32)
+        references = ReferenceFaces((Path("a.png"),), vectors, points, some[:1], some[:1], None, maker)
+        clip = ClipInfo(Path("a.mp4"), 16, 64, 64, 8.0, "manifest", 8.0, False, "0" * 64)
+        item = Item("m/a", "m", "a", Path("a.mp4"))
+        both = {"faces": track, "references": references, "arcface": track, "arcface_references": references}
+        return Evidence(item, clip, **both)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("metric", "own", "other"), [(IdSimilarity, 128, 512), (SimilarityDecay, 128, 512), (IdSimilarityArcFace, 512, 128)]
+)
+def test_numbers_of_another_recogniser_fill_no_column(
+    metric: type[ClipMetric], own: int, other: int, evidence: Callable[[int, int], Evidence]
+) -> None:
+    assert metric().measure(evidence(own, own))[0].status == "ok"
+    for faces, references in ((other, other), (own, other), (other, own)):
+        scores = metric().measure(evidence(faces, references))
+        assert [score.metric for score in scores] == [facts.name for facts in metric.all_facts()]
+        for score in scores:
+            assert score.status == "missing"
+            assert f"{other}, made by insightface" in score.reason and "make_backend" in score.remedy
 
 
 def test_mean_of_nothing_is_refused() -> None:
