@@ -13,8 +13,8 @@ PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
 
 ONE_PACKAGE = (
-    "pip uninstall -y onnxruntime onnxruntime-gpu, then pip install onnxruntime-gpu (one of the two packages, never "
-    "both: they share a folder); or set device to cpu."
+    "pip uninstall -y onnxruntime onnxruntime-gpu, then pip install 'mmbench[insightface-gpu]' (one of the two "
+    "packages, never both: they share a folder); or set device to cpu."
 )
 CUDA_LIBRARIES = "pip install 'onnxruntime-gpu[cuda,cudnn]' brings them; or set device to cpu."
 
@@ -72,6 +72,7 @@ def import_onnxruntime() -> Any:
         import onnxruntime
     except ImportError as error:
         raise MissingDependency(
-            "onnxruntime is not installed.", "Install the extra: pip install 'mmbench[insightface]'."
+            "onnxruntime is not installed.",
+            "Install the extra: pip install 'mmbench[insightface]', or 'mmbench[insightface-gpu]' for a GPU.",
         ) from error
     return onnxruntime

@@ -147,7 +147,7 @@ def test_the_provenance_names_device_and_provider(tiny):
 def test_a_gpu_without_a_cuda_provider_is_an_error_with_the_remedy(device):
     with pytest.raises(MissingDependency, match=f"{device}.*has no CUDAExecutionProvider") as caught:
         make_backend("insightface", tiny=True, device=device)
-    assert "pip install onnxruntime-gpu" in caught.value.remedy and "never both" in caught.value.remedy
+    assert "mmbench[insightface-gpu]" in caught.value.remedy and "never both" in caught.value.remedy
 
 
 @pytest.mark.skipif(has_cuda(), reason="this onnxruntime has the CUDA provider")
