@@ -312,7 +312,9 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
                 )
             from mmbench.face.backend import make_backend
 
-            self.face_analyser = BackendAnalyser(make_backend("insightface"))
+            device = self._execution_device  # onnxruntime has no other GPU than CUDA's
+            name = str(device) if device.type == "cuda" else "cpu"
+            self.face_analyser = BackendAnalyser(make_backend("insightface", device=name))
         return self.face_analyser
 
     def _masks(self, prompts: Sequence[IdentityPrompt], max_length: int) -> Tensor:

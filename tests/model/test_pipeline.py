@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from mmbench.errors import MissingWeights, ReferenceFaceError, RequestError
+from mmbench.errors import MissingDependency, MissingWeights, ReferenceFaceError, RequestError
 from mmbench.model.nano import build_pipeline, example_reference
 from mmbench.model.pipeline import MagicMirrorPipeline
 from mmbench.model.pipeline_adapter import to_base
@@ -83,6 +85,27 @@ def test_save_and_load_give_the_same_frames(pipe, run, default, tmp_path):
         run(pipeline=again)
     again.face_analyser = pipe.face_analyser
     assert np.array_equal(run(pipeline=again).frames, default)
+
+
+def test_the_default_analyser_is_sought_on_the_pipelines_device(tmp_path, monkeypatch):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    monkeypatch.setenv("MMBENCH_WEIGHTS", str(tmp_path))
+
+    class On:
+        face_analyser = None
+
+        def __init__(self, device):
+            self._execution_device = torch.device(device)
+
+        def _face_encoder(self):
+            return SimpleNamespace(config=SimpleNamespace(embedding_dim=512))
+
+    for device in ("cpu", "mps"):  # onnxruntime has no mps: one picture is no matter for the processor
+        with pytest.raises(MissingWeights, match="det-10g"):
+            MagicMirrorPipeline._analyser(On(device))
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        with pytest.raises(MissingDependency, match="cuda:1"):
+            MagicMirrorPipeline._analyser(On("cuda:1"))
 
 
 def test_encoded_face_is_reusable(pipe, run, reference, default):
