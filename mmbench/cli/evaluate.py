@@ -146,7 +146,7 @@ def print_result(result: EvaluateResult) -> None:
     for found, what in ((clips, "clip"), (sets, "model")):
         for (reason, remedy), lacking in sorted(found.items(), key=lambda pair: -pair[1].owners)[:12]:
             of = f"{lacking.owners} {what}{'' if lacking.owners == 1 else 's'}"
-            text = f"{', '.join(lacking.metrics)} ({of}): {escape(reason)} {escape(remedy)}"
+            text = f"{', '.join(lacking.metrics)} ({of}): {escape(reason.removesuffix('.'))}. {escape(remedy)}"
             console.print(f"[yellow]missing[/yellow] {text.rstrip()}")
     if result.measured_now < len(result.rows) and (result.failed or result.errors or clips or sets):
         console.print("Clips measured before are kept as they are: --retry measures again what failed or was missing.")

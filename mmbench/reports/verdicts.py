@@ -47,7 +47,7 @@ def summarise(differences: Sequence[Difference], name_a: str, name_b: str) -> st
     """One sentence for the whole comparison."""
 
     def titles(verdict: Verdict) -> str:
-        return ", ".join(d.facts.title for d in differences if d.verdict == verdict)
+        return ", ".join(_in_a_list(d.facts.title) for d in differences if d.verdict == verdict)
 
     sides = ((name_a, titles("a better")), (name_b, titles("b better")))
     parts = [f"{name} is better in {found}" for name, found in sides if found]
@@ -56,6 +56,12 @@ def summarise(differences: Sequence[Difference], name_a: str, name_b: str) -> st
     if skipped := titles("not comparable"):
         parts.append(f"not comparable: {skipped}")
     return "; ".join(parts) + "." if parts else "nothing to compare."
+
+
+def _in_a_list(title: str) -> str:
+    """ "FM inter, camera-free" would read as two."""
+    name, _, which = title.partition(", ")
+    return f"{name} ({which})" if which else name
 
 
 def format_p(p: float) -> str:

@@ -154,6 +154,11 @@ def test_a_side_without_values_is_named(make_row: Any, facts: Any) -> None:
     assert "the first side has no value" in only(compare(a, b, facts), "id_similarity").sentence
 
 
+def test_a_title_with_a_comma_is_one_entry_of_the_summary(make_row: Any, facts: Any) -> None:
+    sides = [[make_row(name, f"id{n}", fm_inter_rate=0.1, fm_ref=0.2) for n in range(3)] for name in "ab"]
+    assert compare(*sides, facts).summary == "undecided: FM ref, FM inter (rate)."
+
+
 def test_untrained_networks_are_not_compared_unless_asked(make_row: Any, facts: Any) -> None:
     a = [make_row("a", f"id{n}", fm_ref=0.5 + 0.01 * n, random_weights=True) for n in range(10)]
     b = [make_row("b", f"id{n}", fm_ref=0.1, random_weights=True) for n in range(10)]
