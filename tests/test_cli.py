@@ -146,3 +146,9 @@ def test_a_repaired_clip_is_measured_again_on_request(folder: Path, tmp_path: Pa
     clip.write_bytes((folder / "videos" / "anna_0.mp4").read_bytes())
     assert "--retry" in mmbench(*command).stdout
     assert "1 of 1 clips measured (1 now)" in mmbench(*command, "--retry").stdout
+
+
+def test_the_list_of_commands_fits_80_columns() -> None:
+    commands = mmbench("--help").stdout.partition("Commands:")[2]
+    assert "weights" in commands
+    assert "..." not in commands

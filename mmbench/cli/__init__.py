@@ -36,6 +36,7 @@ def _root(
 
 
 def _register() -> None:
+    """Add the commands; `short_help` where the first sentence would be cut off on 80 columns."""
     from mmbench.cli import (
         ablate,
         evaluate,
@@ -52,17 +53,17 @@ def _register() -> None:
 
     app.command("run")(evaluate.run)
     app.command("generate")(generate.generate)
-    app.command("generators")(generators.generators)
+    app.command("generators", short_help="List the models: sizes, weights, limits of use.")(generators.generators)
     app.command("evaluate")(evaluate.evaluate)
-    app.command("report")(report.report)
-    app.command("compare")(report.compare)
+    app.command("report", short_help="Leaderboard of a run: page, Markdown, CSV, LaTeX, JSON.")(report.report)
+    app.command("compare", short_help="Is A better than B? Paired differences with intervals.")(report.compare)
     app.add_typer(model.app, name="model")
-    app.add_typer(testset.app, name="testset")
-    app.add_typer(synth.app, name="synth")
-    app.add_typer(ablate.app, name="ablate")
-    app.add_typer(weights.app, name="weights")
-    app.command("validity")(validity.validity)
-    app.command("doctor")(inspect.doctor)
+    app.add_typer(testset.app, name="testset", short_help="Test sets: build PubFig-50, check or show a set.")
+    app.add_typer(synth.app, name="synth", short_help="Synthetic people of known truth: kit, clips, controls.")
+    app.add_typer(ablate.app, name="ablate", short_help="The paper's ablations: one thing changed, else equal.")
+    app.add_typer(weights.app, name="weights", short_help="Weight files: list, get, check, use your own.")
+    app.command("validity", short_help="Check every metric against rendered, known truth.")(validity.validity)
+    app.command("doctor", short_help="What is installed, and what each metric still needs.")(inspect.doctor)
     app.command("explain")(inspect.explain)
 
 
