@@ -28,9 +28,8 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(data or {}, context={"folder": path.resolve().parent})
         except ValidationError as cause:
-            wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in cause.errors())
             remedy = f"Its keys are the fields of mmbench.config.{cls.__name__}."
-            raise ManifestError(f"{path}: {wrong}.", remedy) from cause
+            raise ManifestError(f"{path}: {faults(cause)}.", remedy) from cause
 
     def to_yaml(self) -> str:
         """The settings as YAML, defaults included, so a stored file says everything."""
@@ -43,7 +42,9 @@ class Settings(BaseModel):
 
 
 class FaceSettings(Settings):
-    """One face pass for all face metrics. `frames`: "all" is needed by fm_inter_rate, "sampled" is faster."""
+    """One face pass for all face metrics. `backend` finds faces and points; the identity columns are dlib's recogniser
+    on them whatever it is, ArcFace has a column of its own. `frames`: "all" is needed by fm_inter_rate, "sampled" is
+    faster."""
 
     backend: Literal["dlib", "retinaface", "insightface"] = "dlib"
     frames: Literal["all", "sampled"] = "all"
@@ -91,7 +92,7 @@ class EvaluateSettings(Settings):
     """Everything that can change a number. `metrics` empty means all installed ones.
 
     `device` is where networks run: "cpu", "cuda" or "cuda:1". It reaches RAFT, ViCLIP, Inception, RetinaFace and,
-    with the package onnxruntime-gpu, insightface; dlib and DIS run where their own builds do.
+    with the extra insightface-gpu, insightface; dlib and DIS run where their own builds do.
 
     `random_weights` replaces every network whose weights must be downloaded by its tiny untrained form: for testing
     the machinery only; rows are marked and tables leave them out.
@@ -138,6 +139,16 @@ class RunSettings(Settings):
     generate: GenerateSettings = GenerateSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     report: ReportSettings = ReportSettings()
+
+
+def faults(cause: ValidationError) -> str:
+    """Every wrong setting by name, in one line."""
+    found = []
+    for error in cause.errors():
+        unknown = error["type"] == "extra_forbidden"
+        name = ".".join(map(str, error["loc"])) or "file"
+        found.append(f"{name}: {'there is no such setting' if unknown else error['msg']}")
+    return "; ".join(found)
 
 
 def plain(settings: BaseModel) -> dict[str, Any]:

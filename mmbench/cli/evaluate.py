@@ -144,39 +144,42 @@ def print_result(result: EvaluateResult) -> None:
     clips = _missing(row.scores for row in result.rows)
     sets = _missing(row.scores for row in result.sets)
     for found, what in ((clips, "clip"), (sets, "model")):
-        for (reason, remedy), lacking in sorted(found.items(), key=lambda pair: -pair[1].owners)[:12]:
+        for lacking in sorted(found, key=lambda lacking: -lacking.owners)[:12]:
             of = f"{lacking.owners} {what}{'' if lacking.owners == 1 else 's'}"
-            text = f"{', '.join(lacking.metrics)} ({of}): {escape(reason.removesuffix('.'))}. {escape(remedy)}"
-            console.print(f"[yellow]missing[/yellow] {text.rstrip()}")
+            why = f"{escape(lacking.reason.removesuffix('.'))}. {escape(lacking.remedy)}"
+            console.print(f"[yellow]missing[/yellow] {', '.join(lacking.metrics)} ({of}): {why.rstrip()}")
     if result.measured_now < len(result.rows) and (result.failed or result.errors or clips or sets):
         console.print("Clips measured before are kept as they are: --retry measures again what failed or was missing.")
 
 
 @dataclass
 class _Lacking:
-    """What one reason costs: how many clips (or models), and which of their metrics."""
+    """What one remedy (or, without one, one reason) would mend: how many clips (or models), which of their metrics."""
 
+    reason: str
+    remedy: str
     owners: int = 0
     metrics: dict[str, None] = field(default_factory=dict)
 
 
-def _missing(rows: Iterable[Sequence[Score]]) -> dict[tuple[str, str], _Lacking]:
-    """By reason and remedy, in order of appearance."""
-    found: dict[tuple[str, str], _Lacking] = {}
+def _missing(rows: Iterable[Sequence[Score]]) -> list[_Lacking]:
+    """In order of appearance; of reasons with one remedy the first is told: the others follow from it."""
+    found: dict[str, _Lacking] = {}
     for scores in rows:
-        reasons = {(s.reason, s.remedy): None for s in scores if s.status == "missing"}
-        for key in reasons:
-            lacking = found.setdefault(key, _Lacking())
+        missing = [score for score in scores if score.status == "missing"]
+        for key in dict.fromkeys(score.remedy or score.reason for score in missing):
+            alike = [score for score in missing if key == (score.remedy or score.reason)]
+            lacking = found.setdefault(key, _Lacking(alike[0].reason, alike[0].remedy))
             lacking.owners += 1
-            lacking.metrics |= {s.metric: None for s in scores if s.status == "missing" and (s.reason, s.remedy) == key}
-    return found
+            lacking.metrics |= {score.metric: None for score in alike}
+    return list(found.values())
 
 
 def _settings(path: Path | None, chosen: dict[tuple[str, ...], Any]) -> EvaluateSettings:
     """Settings of the file, with the command's options on top."""
     from pydantic import ValidationError
 
-    from mmbench.config import EvaluateSettings
+    from mmbench.config import EvaluateSettings, faults
     from mmbench.errors import ManifestError
 
     data = (EvaluateSettings.from_yaml(path) if path else EvaluateSettings()).model_dump()
@@ -189,5 +192,4 @@ def _settings(path: Path | None, chosen: dict[tuple[str, ...], Any]) -> Evaluate
     try:
         return EvaluateSettings.model_validate(data)
     except ValidationError as cause:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in cause.errors())
-        raise ManifestError(f"{wrong}.", "`mmbench evaluate --help` lists the choices.") from cause
+        raise ManifestError(f"{faults(cause)}.", "`mmbench evaluate --help` lists the choices.") from cause

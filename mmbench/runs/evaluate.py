@@ -16,7 +16,7 @@ from mmbench.runs.engine import work
 from mmbench.runs.features import features_path, read_features
 from mmbench.runs.gather import prepare_passes, prepare_references
 from mmbench.runs.manifest import MANIFEST, RunManifest, attempt_facts
-from mmbench.runs.measure import make_metrics, unmet_scores
+from mmbench.runs.measure import file_digest, make_metrics, unmet_scores
 from mmbench.runs.rows import ItemRow, SetRow
 from mmbench.runs.store import ROWS, RowWriter, next_attempt, read_rows
 from mmbench.score import Score
@@ -110,11 +110,9 @@ def needs_measuring(item: Item, row: ItemRow | None, retry: bool) -> bool:
     """Whether an item has no row, or one of another file, or one worth trying again."""
     if row is None:
         return True
-    if row.clip is not None and item.video.is_file():
-        from mmbench.video.read import content_digest
-
-        if content_digest(item.video) != row.clip.sha256:
-            return True
+    before = row.clip.sha256 if row.clip else row.error.file_sha256 if row.error else ""
+    if (now := file_digest(item.video)) and now != before:
+        return True
     return retry and (row.error is not None or any(s.status != "ok" for s in row.scores))
 
 
@@ -153,19 +151,16 @@ def _check_device(name: str) -> None:
 
 def _open_run(run: Path, items: Sequence[Item], settings: EvaluateSettings) -> RunManifest:
     """The run's manifest with this attempt added; refuses a run made with other settings."""
-    digest = settings.digest()
     attempts: tuple[dict[str, object], ...] = ()
     if (run / MANIFEST).exists():
         before = RunManifest.load(run)
-        if before.settings_sha256 != digest:
+        if before.settings != settings:  # a setting that its version did not know has its default
             changed = _changed(before.settings.model_dump(mode="json"), settings.model_dump(mode="json"))
-            if not changed:  # a version that knew fewer settings: what it did instead cannot be known from here
-                raise ManifestError(f"{run}: was begun by another version of mmbench.", "Use another folder.")
             raise ManifestError(
                 f"{run}: holds rows measured with other settings: {changed}.", "Use another folder, or those settings."
             )
         attempts = before.attempts
-    manifest = RunManifest(settings, tuple(items), digest, attempts=(*attempts, attempt_facts()))
+    manifest = RunManifest(settings, tuple(items), settings.digest(), attempts=(*attempts, attempt_facts()))
     manifest.save(run)
     return manifest
 

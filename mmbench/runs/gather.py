@@ -245,7 +245,11 @@ def _flow_pass(settings: EvaluateSettings, smoothness: bool) -> MakePass:
 
     flow = settings.flow
     tiny = settings.random_weights and flow.backend == "raft"
-    backend = make_flow(flow.backend, settings.device, flow.weights, tiny, flow.precision, flow.split_gru)
+    try:
+        backend = make_flow(flow.backend, settings.device, flow.weights, tiny, flow.precision, flow.split_gru)
+    except MissingWeights as cause:
+        other = "Or --flow-backend dis: another measure, labelled so, that needs no weights."
+        raise MissingWeights(cause.message, f"{cause.remedy} {other}") from cause
     return lambda: FlowPass(backend, flow.mode, want_smoothness=smoothness and flow.mode == "full")
 
 

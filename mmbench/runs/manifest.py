@@ -12,8 +12,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from mmbench import __version__
-from mmbench.config import EvaluateSettings
+from mmbench.config import EvaluateSettings, faults
 from mmbench.errors import ManifestError
 from mmbench.items import Item
 
@@ -58,8 +60,13 @@ class RunManifest:
             raise ManifestError(f"{run}: not a run (no {MANIFEST}).", "Name the folder `evaluate` wrote.") from cause
         except ValueError as cause:
             raise ManifestError(f"{run / MANIFEST}: damaged: {cause}.", "Evaluate into another folder.") from cause
+        try:
+            settings = EvaluateSettings.model_validate(data["settings"])
+        except ValidationError as cause:
+            said = f"{run / MANIFEST}: was begun by version {data['mmbench_version']} with other settings"
+            raise ManifestError(f"{said}: {faults(cause)}.", "Use that version, or another folder.") from cause
         return cls(
-            settings=EvaluateSettings.model_validate(data["settings"]),
+            settings=settings,
             items=tuple(_item_from_json(item) for item in data["items"]),
             settings_sha256=data["settings_sha256"],
             mmbench_version=data["mmbench_version"],

@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from mmbench.config import EvaluateSettings
 from mmbench.errors import MediaError, MMBenchError
@@ -42,9 +43,11 @@ def measure_item(item: Item, metrics: Sequence[Metric], gatherer: Gatherer) -> I
     try:
         evidence = gatherer.gather(item)
     except MMBenchError as cause:
-        return ItemRow(item, error=RowError(type(cause).__name__, cause.message, cause.remedy), seconds=_since(start))
+        error = RowError(type(cause).__name__, cause.message, cause.remedy, file_digest(item.video))
+        return ItemRow(item, error=error, seconds=_since(start))
     except Exception as cause:  # a fault of ours or of a codec: this clip is lost, the run is not
-        return ItemRow(item, error=_fault(item, cause), seconds=_since(start))
+        error = replace(_fault(item, cause), file_sha256=file_digest(item.video))
+        return ItemRow(item, error=error, seconds=_since(start))
     scores: list[Score] = []
     for metric in metrics:
         if isinstance(metric, ClipMetric):
@@ -60,6 +63,16 @@ def measure_item(item: Item, metrics: Sequence[Metric], gatherer: Gatherer) -> I
         clip.n_frames, clip.width, clip.height, clip.fps, clip.fps_source, clip.sha256, tuple(clip.warnings)
     )
     return ItemRow(item, tuple(scores), facts, seconds=_since(start))
+
+
+def file_digest(video: Path) -> str:
+    """sha256 of a video's bytes, or "" when there is nothing to read."""
+    from mmbench.video.read import content_digest
+
+    try:
+        return content_digest(video)
+    except (OSError, MMBenchError):
+        return ""
 
 
 def unmet_scores(metric: Metric, unmet: Mapping[Need, Unmet]) -> list[Score]:

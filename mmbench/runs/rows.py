@@ -27,11 +27,15 @@ class ClipFacts:
 
 @dataclass(frozen=True)
 class RowError:
-    """Why a clip could not be measured at all: error type, one-sentence cause, remedy."""
+    """Why a clip could not be measured at all: error type, one-sentence cause, remedy.
+
+    `file_sha256` is of the file's bytes, empty without a file: a file put in its place is noticed.
+    """
 
     type: str
     message: str
     remedy: str = ""
+    file_sha256: str = ""
 
 
 @dataclass(frozen=True)

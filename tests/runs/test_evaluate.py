@@ -98,12 +98,30 @@ def test_other_settings_are_refused_by_name(tmp_path: Path, clips: list[Item], t
         evaluate(clips[:1], tmp_path, TOY.model_copy(update={"flow": FlowSettings(backend="dis")}))
 
 
-def test_a_run_of_a_version_with_fewer_settings_is_refused_as_such(tmp_path: Path, clips: list[Item]) -> None:
+def test_a_run_of_a_version_with_fewer_settings_goes_on_and_with_others_does_not(
+    tmp_path: Path, clips: list[Item]
+) -> None:
     evaluate(clips[:1], tmp_path, DIS)
-    manifest = RunManifest.load(tmp_path)
-    dataclasses.replace(manifest, settings_sha256="0" * 64).save(tmp_path)
-    with pytest.raises(ManifestError, match="another version"):
-        evaluate(clips[:1], tmp_path, DIS)
+    path = tmp_path / "manifest.json"
+    data = json.loads(path.read_text())
+    del data["settings"]["flow"]["precision"]
+    path.write_text(json.dumps({**data, "settings_sha256": "of fewer settings"}))
+    assert evaluate(clips[:2], tmp_path, DIS).measured_now == 1
+    data["settings"]["flow"]["speed"] = "high"
+    path.write_text(json.dumps(data))
+    with pytest.raises(ManifestError, match=r"begun by version .*flow\.speed: there is no such setting"):
+        evaluate(clips[:2], tmp_path, DIS)
+
+
+def test_a_file_put_in_the_place_of_a_bad_one_is_measured(tmp_path: Path, clips: list[Item], toy_metrics: Path) -> None:
+    video = tmp_path / "clip.mp4"
+    video.write_bytes(b"")
+    items = [clips[0], dataclasses.replace(clips[1], video=video)]
+    assert evaluate(items, tmp_path / "run", TOY).failed
+    assert evaluate(items, tmp_path / "run", TOY).measured_now == 0
+    video.write_bytes(clips[1].video.read_bytes())
+    mended = evaluate(items, tmp_path / "run", TOY)
+    assert mended.measured_now == 1 and mended.complete
 
 
 def test_a_companion_is_told_from_an_unknown_metric(tmp_path: Path, clips: list[Item]) -> None:
