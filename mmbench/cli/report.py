@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
+    from mmbench.errors import ManifestError
     from mmbench.reports.build import ReportPaths
     from mmbench.reports.comparison import Comparison
     from mmbench.reports.tables import Table, TableRow
     from mmbench.runs.rows import ItemRow
+
+SHOWN = 3
+"""Names listed in a message before "and N more"."""
 
 MODEL_WIDTH = 20
 CELL_WIDTH = 17
@@ -65,7 +71,10 @@ def compare(
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap and the test.")] = 0,
 ) -> None:
-    """Is A better than B? Paired differences with intervals, Holm-adjusted, and what may be concluded."""
+    """Is A better than B? Paired differences with intervals, Holm-adjusted, and what may be concluded.
+
+    Fails where the two sides share no identity.
+    """
     from rich.console import Console
 
     from mmbench.metrics.registry import facts_by_name
@@ -86,6 +95,8 @@ def compare(
         random_weights=random_weights,
         seed=seed,
     )
+    if comparison.pairing == "none":
+        raise _strangers(a, rows_a, b, rows_b)
     print_comparison(comparison, Console(highlight=False))
     if out is not None:
         _write(comparison, out)
@@ -161,6 +172,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     from rich.table import Table as Grid
 
     from mmbench.reports.cell_text import interval_text, number
+    from mmbench.reports.comparison import sentences
     from mmbench.reports.tables import Column
     from mmbench.reports.verdicts import format_p
 
@@ -183,7 +195,8 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         )
     if comparison.differences:
         console.print(grid)
-    for text in (comparison.summary, *(row.sentence for row in comparison.differences), *comparison.notes):
+    summary = comparison.summary[:1].upper() + comparison.summary[1:]
+    for text in (summary, *sentences(comparison), *comparison.notes):
         console.print(escape(text), soft_wrap=True)
 
 
@@ -201,6 +214,19 @@ def _side(spec: str) -> list[ItemRow]:
         known = ", ".join(sorted({row.item.model for row in rows})) or "none"
         raise ManifestError(f"{folder}: no rows of the model {model!r}.", f"Models there: {known}.")
     return chosen
+
+
+def _strangers(a: str, rows_a: Sequence[ItemRow], b: str, rows_b: Sequence[ItemRow]) -> ManifestError:
+    from mmbench.errors import ManifestError
+
+    def some(rows: Sequence[ItemRow]) -> str:
+        names = sorted({row.item.identity for row in rows})
+        return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+
+    return ManifestError(
+        f"{a} and {b} share no identity, so nothing can be paired ({some(rows_a)} against {some(rows_b)}).",
+        "Evaluate both on the same identities, named alike in both manifests.",
+    )
 
 
 def _run_name(spec: str) -> str:

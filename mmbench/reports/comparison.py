@@ -10,7 +10,8 @@ from typing import Literal
 from mmbench.errors import ManifestError
 from mmbench.items import Item
 from mmbench.metrics.base import MetricFacts
-from mmbench.reports.samples import Sample, gather, models_of
+from mmbench.reports.power import why_undecidable
+from mmbench.reports.samples import Sample, gather, models_of, sorted_rows
 from mmbench.reports.stats import Estimate, holm, paired_test
 from mmbench.reports.verdicts import Verdict, judge, summarise
 from mmbench.runs.rows import ItemRow
@@ -23,6 +24,8 @@ LEVELS: dict[Pairing, Callable[[Item], tuple[Hashable, ...]]] = {
     "identity": lambda item: (item.identity,),
 }
 """What a pair shares, finest first. Several clips of one model with the same key are averaged."""
+
+SAME_ROWS = "Every clip and every number of one side is also the other's. Name two runs, or two models of one run."
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,9 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All metrics of two models. `tests` is the number of tests that Holm's correction spans."""
+    """All metrics of two models. `tests` is the number of tests that Holm's correction spans. `undecidable` says
+    why none of its tests could have been decided, whatever the values; empty where one could, or none was made.
+    """
 
     name_a: str
     name_b: str
@@ -57,6 +62,7 @@ class Comparison:
     tests: int
     summary: str
     notes: tuple[str, ...]
+    undecidable: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,9 +85,14 @@ def compare(
 
     Clips are paired by (identity, prompt, seed) or, where seeds or prompts differ, by what they share. Numbers
     made by untrained networks are "not comparable" unless `random_weights` says so (tests of the machinery).
+    Where both sides are the same rows there is nothing to test: no differences, and the summary says so.
     Raises ManifestError when a side is empty or holds several models.
     """
     how = _How(random_weights, seed)
+    if rows_a and _content(rows_a) == _content(rows_b):
+        model = _only_model(rows_a, "first")
+        summary = "both sides are the same rows, so there is nothing to compare."
+        return Comparison(name_a or model, name_b or model, "clip", (), 0, summary, (SAME_ROWS,))
     return _finish([_raw(rows_a, rows_b, facts, name_a, name_b, how)])[0]
 
 
@@ -93,6 +104,12 @@ def compare_all(
     pairs = combinations(by_model, 2)
     how = _How(random_weights, seed)
     return tuple(_finish([_raw(by_model[a], by_model[b], facts, a, b, how) for a, b in pairs]))
+
+
+def sentences(comparison: Comparison) -> list[str]:
+    """What may be concluded, one sentence a metric; those that the summary says once for all are left out."""
+    left_out = "undecided" if comparison.undecidable else ""
+    return [row.sentence for row in comparison.differences if row.verdict != left_out]
 
 
 def _raw(
@@ -139,8 +156,15 @@ def _finish(comparisons: Sequence[Comparison]) -> list[Comparison]:
             difference = raw if raw.p is None else replace(raw, p_holm=next(adjusted))
             verdict, sentence = judge(difference, comparison.name_a, comparison.name_b, len(tested))
             differences.append(replace(difference, verdict=verdict, sentence=sentence))
-        summary = summarise(differences, comparison.name_a, comparison.name_b)
-        finished.append(replace(comparison, differences=tuple(differences), tests=len(tested), summary=summary))
+        undecidable = why_undecidable(differences, len(tested))
+        done = replace(
+            comparison,
+            differences=tuple(differences),
+            tests=len(tested),
+            summary=summarise(differences, comparison.name_a, comparison.name_b, undecidable),
+            undecidable=undecidable,
+        )
+        finished.append(done)
     return finished
 
 
@@ -154,6 +178,11 @@ def _only_model(rows: Sequence[ItemRow], side: str) -> str:
         f"The {side} side of the comparison holds {len(models)} models: {', '.join(models)}.",
         "Name one of them, as RUN:MODEL.",
     )
+
+
+def _content(rows: Sequence[ItemRow]) -> list[ItemRow]:
+    """What must agree for two sides to be the same rows: all of them but the time they took."""
+    return [replace(row, seconds=0.0) for row in sorted_rows(rows)]
 
 
 def _pairing(rows_a: Sequence[ItemRow], rows_b: Sequence[ItemRow]) -> Pairing:

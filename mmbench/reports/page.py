@@ -5,17 +5,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import resources
 from typing import Any
 
 from mmbench.metrics.base import MetricFacts
+from mmbench.reports import code_spans
 from mmbench.reports.cell_text import cell_text, interval_text, number
 from mmbench.reports.clips import ClipView, Scene
 from mmbench.reports.comparison import Comparison
 from mmbench.reports.plots import colours, distribution_svg
+from mmbench.reports.power import why_all_undecidable
 from mmbench.reports.published import PublishedTable
+from mmbench.reports.run_facts import grouped, run_facts
 from mmbench.reports.samples import Samples
 from mmbench.reports.standings import standings
 from mmbench.reports.tables import Cell, Column, Table, TableRow
@@ -54,6 +57,7 @@ def page_html(content: PageContent) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["prose"] = code_spans.html
     palette = colours([row.model for row in content.table.rows])
     plots = [
         (column, Markup(distribution_svg(values, column.facts, palette)))
@@ -73,7 +77,8 @@ def page_html(content: PageContent) -> str:
         data=Markup(_data(content, palette)),
         without_clips=_without_clips(content),
         standings=standings(content.comparisons),
-        run=list(_flat(content.run)),
+        run=grouped(run_facts(content.run)),
+        undecidable=why_all_undecidable(content.comparisons),
         text_of=cell_text,
         bar_of=_bars(content.everything),
         sort_key=_sort_key,
@@ -185,16 +190,3 @@ def _digest(text: str) -> str:
 
 def _template(name: str) -> str:
     return (resources.files("mmbench.reports") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _flat(facts: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """Nested facts as (dotted name, text) pairs in their own order."""
-    if isinstance(facts, Mapping):
-        return [
-            pair for key, value in facts.items() for pair in _flat(value, f"{prefix}.{key}" if prefix else str(key))
-        ]
-    if isinstance(facts, Sequence) and not isinstance(facts, str):
-        if all(not isinstance(value, Mapping | list | tuple) for value in facts):
-            return [(prefix, " ".join(map(str, facts)))]
-        return [pair for index, value in enumerate(facts, 1) for pair in _flat(value, f"{prefix}.{index}")]
-    return [(prefix, "" if facts is None else str(facts))]

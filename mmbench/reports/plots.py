@@ -18,6 +18,10 @@ INK = "#010203"  # replaced by the page's text colour, so that plots follow ligh
 PALETTE = ("#3b7ccc", "#d9652b", "#2f9a69", "#c04f8a", "#8d72d6", "#b98a10", "#3a9ab5", "#a5634f")
 """Readable on light and dark paper."""
 MAX_DOTS = 400
+CROWD = 60
+"""Above so many clips a model, dots lie over each other and are drawn a little lighter."""
+
+DOT = 16.0  # square points
 
 
 def colours(models: Sequence[str]) -> dict[str, str]:
@@ -78,7 +82,8 @@ def _draw_share(axes: Axes, values: Floats, line: int, colour: str) -> None:
 def _draw_clips(axes: Axes, values: Floats, line: int, colour: str) -> None:
     if len(values) <= MAX_DOTS:
         spread = np.random.default_rng(0).uniform(-0.16, 0.16, len(values))
-        axes.scatter(values, line + spread, s=9, color=colour, alpha=0.55, linewidths=0)
+        alpha = 0.9 if len(values) <= CROWD else 0.7
+        axes.scatter(values, line + spread, s=DOT, color=colour, alpha=alpha, linewidths=0)
     axes.boxplot(
         values,
         positions=[line],
@@ -89,7 +94,7 @@ def _draw_clips(axes: Axes, values: Floats, line: int, colour: str) -> None:
         boxprops={"color": colour},
         whiskerprops={"color": colour},
         capprops={"color": colour},
-        medianprops={"color": colour, "linewidth": 2},
+        medianprops={"color": INK, "linewidth": 2, "zorder": 3},  # seen among dots of its own colour,
         flierprops={"markersize": 2, "markeredgecolor": colour},
     )
 

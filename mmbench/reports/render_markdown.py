@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 
 from mmbench.reports.cell_text import CellText, cell_text, interval_text, number
-from mmbench.reports.comparison import Comparison
+from mmbench.reports.comparison import Comparison, sentences
+from mmbench.reports.power import why_all_undecidable
 from mmbench.reports.tables import Cell, Column, Table, TableRow
 from mmbench.reports.verdicts import format_p
 
@@ -30,10 +31,14 @@ def table_markdown(table: Table) -> str:
 
 def comparison_markdown(comparisons: Sequence[Comparison]) -> str:
     """Paired differences, one table for each pair of models, each followed by what may be concluded."""
-    lines: list[str] = []
+    nothing = why_all_undecidable(comparisons)
+    lines: list[str] = [escape(nothing), ""] if nothing and len(comparisons) > 1 else []
     for comparison in comparisons:
         a, b = escape(comparison.name_a), escape(comparison.name_b)
         lines += [f"## {a} against {b}", "", escape(comparison.summary), ""]
+        if not comparison.differences:
+            lines += [*(f"- {escape(note)}" for note in comparison.notes), ""]
+            continue
         lines += [_line(["Metric", a, b, "A - B", "95 % interval", "pairs", "p", "p (Holm)"])]
         lines += [_line(["---", *["---:"] * 7])]
         for row in comparison.differences:
@@ -52,7 +57,7 @@ def comparison_markdown(comparisons: Sequence[Comparison]) -> str:
                     ]
                 )
             )
-        lines += ["", *(f"- {escape(row.sentence)}" for row in comparison.differences), ""]
+        lines += ["", *(f"- {escape(text)}" for text in sentences(comparison)), ""]
         lines += [*(f"- {escape(note)}" for note in comparison.notes), ""]
     return "\n".join(lines)
 

@@ -26,6 +26,11 @@ class Standings:
     metrics: tuple[MetricFacts, ...]
     cells: tuple[tuple[Standing, ...], ...]
 
+    @property
+    def decided(self) -> bool:
+        """Whether any comparison has a winner."""
+        return any(cell.wins for row in self.cells for cell in row)
+
 
 def standings(comparisons: Sequence[Comparison]) -> Standings:
     """Count verdicts; "not comparable" counts for nobody."""

@@ -112,8 +112,12 @@ def paired_test(
     tolerance = 1e-12 * float(np.abs(sums).sum())  # equal up to rounding counts as equal
     hits = int((np.abs(signs @ sums) >= observed - tolerance).sum())
     p = hits / len(signs) if exact else (hits + 1) / (len(signs) + 1)
-    smallest = 2.0 ** (1 - len(sums)) if exact else 1 / (resamples + 1)
-    return PairedTest(estimate, min(p, 1.0), min(smallest, 1.0), exact)
+    return PairedTest(estimate, min(p, 1.0), smallest_p(len(sums), resamples), exact)
+
+
+def smallest_p(n_clusters: int, resamples: int = RESAMPLES) -> float:
+    """The smallest p that `paired_test` can give for so many clusters, whatever the values."""
+    return min(2.0 ** (1 - n_clusters), 1.0) if n_clusters <= MAX_EXACT_CLUSTERS else 1 / (resamples + 1)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

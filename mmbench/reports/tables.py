@@ -21,6 +21,7 @@ MIN_COVERAGE = 0.5
 
 MAX_REASONS = 3
 UNUSABLE = "clips that could not be used at all; their rows say why"
+BRACKETS = "Brackets: 95 % interval of the mean, with identities as the unit; k/n: clips measured of clips given."
 OF_A_SET = "set statistic: one value for all clips, no interval"
 
 
@@ -284,7 +285,7 @@ def _mark(cells: list[Cell], facts: MetricFacts, random_weights: RandomWeights) 
 
 def _notes(rows: Sequence[TableRow], unmeasured: Sequence[str], unknown: Sequence[str]) -> tuple[str, ...]:
     methods = {cell.method for row in rows for cell in row.cells}
-    notes = ["Brackets: 95 % interval of the mean, with identities as the unit; k/n: clips measured of clips given."]
+    notes = [BRACKETS]
     if "t" in methods:
         notes.append("With fewer than 8 identities the interval is a t interval with cluster-robust error.")
     if "exact" in methods:

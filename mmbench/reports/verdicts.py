@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from mmbench.reports.power import ALPHA, enough_identities, too_few
+
 if TYPE_CHECKING:
     from mmbench.reports.comparison import Difference
     from mmbench.reports.stats import Estimate
 
 Verdict = Literal["a better", "b better", "undecided", "not comparable"]
 
-ALPHA = 0.05
 MANY_UNPAIRED = 0.05
 
 
@@ -32,7 +33,9 @@ def judge(difference: Difference, name_a: str, name_b: str, tests: int) -> tuple
         verdict: Verdict = "a better" if a_better else "b better"
         interval = _interval(estimate, digits, backwards=estimate.mean < 0)  # of the size, which has no sign
         return verdict, f"{facts.title}: {winner} is {direction}, so better, than {loser} by {size}{interval}{tail}"
-    if difference.smallest_p * tests > ALPHA:
+    if too_few(difference, tests) and enough_identities(tests) is None:
+        why = f"So many tests ({tests}) at a time leave none to be decided, whatever the difference."
+    elif too_few(difference, tests):
         why = (
             f"{_count(estimate.n_clusters, 'identity', 'identities')} are too few to reach p = {ALPHA} "
             f"over {_count(tests, 'test')}, whatever the difference."
@@ -43,15 +46,17 @@ def judge(difference: Difference, name_a: str, name_b: str, tests: int) -> tuple
     return "undecided", f"{facts.title}: undecided, difference {estimate.mean:+.{digits}f}{interval}{tail} {why}"
 
 
-def summarise(differences: Sequence[Difference], name_a: str, name_b: str) -> str:
-    """One sentence for the whole comparison."""
+def summarise(differences: Sequence[Difference], name_a: str, name_b: str, undecidable: str = "") -> str:
+    """One sentence for the whole comparison; `undecidable` (see `power`) stands for the list of what is undecided."""
 
     def titles(verdict: Verdict) -> str:
         return ", ".join(_in_a_list(d.facts.title) for d in differences if d.verdict == verdict)
 
     sides = ((name_a, titles("a better")), (name_b, titles("b better")))
     parts = [f"{name} is better in {found}" for name, found in sides if found]
-    if open_ones := titles("undecided"):
+    if undecidable:
+        parts.append(undecidable[0].lower() + undecidable[1:].removesuffix("."))
+    elif open_ones := titles("undecided"):
         parts.append(f"undecided: {open_ones}")
     if skipped := titles("not comparable"):
         parts.append(f"not comparable: {skipped}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 from scipy import stats as scipy_stats
 
 from mmbench.errors import ManifestError
-from mmbench.reports.comparison import Comparison, compare, compare_all
+from mmbench.reports.comparison import Comparison, compare, compare_all, sentences
+from mmbench.reports.power import enough_identities, why_all_undecidable
 from mmbench.reports.standings import standings
+from mmbench.reports.stats import smallest_p
 from mmbench.score import Score
 
 
@@ -92,6 +95,48 @@ def test_few_identities_cannot_conclude_and_the_sentence_says_so(make_row: Any, 
     assert "4 identities are too few" in found.sentence
 
 
+def test_what_no_value_could_decide_is_said_once(make_row: Any, facts: Any) -> None:
+    def few(count: int) -> Comparison:
+        a = [make_row("a", f"id{n}", id_similarity=0.9 + 0.01 * n, fm_ref=0.4 + 0.01 * n) for n in range(count)]
+        b = [make_row("b", f"id{n}", id_similarity=0.5, fm_ref=0.2) for n in range(count)]
+        return compare(a, b, facts)
+
+    three = few(3)
+    assert "3 identities are too few" in three.undecidable
+    assert "over 2 tests together" in three.undecidable
+    assert "at least 7 are needed" in three.undecidable
+    assert three.summary.startswith("nothing can be decided: 3 identities")
+    assert sentences(three) == []
+    assert few(6).undecidable
+    seven = few(7)  # the promised number suffices
+    assert seven.undecidable == ""
+    assert {row.verdict for row in seven.differences} == {"a better"}
+    assert why_all_undecidable([three, three]) == three.undecidable
+    assert why_all_undecidable([three, seven]) == ""
+    assert why_all_undecidable([]) == ""
+
+
+@pytest.mark.parametrize("tests", [1, 2, 27, 308, 409, 410, 500])
+def test_enough_identities_is_the_least_number_that_can_decide(tests: int) -> None:
+    enough = enough_identities(tests)
+    assert enough is not None
+    assert smallest_p(enough) * tests <= 0.05 < smallest_p(enough - 1) * tests
+
+
+def test_too_many_tests_are_not_blamed_on_the_identities() -> None:
+    assert enough_identities(501) is None
+
+
+def test_the_same_rows_on_both_sides_are_called_so(make_row: Any, facts: Any) -> None:
+    rows = [make_row("a", f"id{n}", id_similarity=0.8 + 0.01 * n) for n in range(3)]
+    again = [replace(row, seconds=7.0) for row in reversed(rows)]
+    found = compare(rows, again, facts)
+    assert "both sides are the same rows" in found.summary
+    assert (found.differences, found.tests, found.undecidable) == ((), 0, "")
+    other = [*rows[:2], make_row("a", "id2", id_similarity=0.83)]
+    assert "3 identities are too few" in compare(rows, other, facts).summary
+
+
 def test_holm_spans_all_metrics_by_hand(make_row: Any, facts: Any) -> None:
     a = [make_row("a", f"id{n}", id_similarity=0.9 + 0.01 * n, fm_ref=0.5 + 0.01 * n) for n in range(6)]
     b = [make_row("b", f"id{n}", id_similarity=0.5, fm_ref=0.2) for n in range(6)]
@@ -155,7 +200,7 @@ def test_a_side_without_values_is_named(make_row: Any, facts: Any) -> None:
 
 
 def test_a_title_with_a_comma_is_one_entry_of_the_summary(make_row: Any, facts: Any) -> None:
-    sides = [[make_row(name, f"id{n}", fm_inter_rate=0.1, fm_ref=0.2) for n in range(3)] for name in "ab"]
+    sides = [[make_row(name, f"id{n}", fm_inter_rate=0.1, fm_ref=0.2) for n in range(9)] for name in "ab"]
     assert compare(*sides, facts).summary == "undecided: FM ref, FM inter (rate)."
 
 

@@ -49,7 +49,10 @@ def report(tmp_path: Path, facts: Any, make_row: Any, tiny_clip: Path) -> Report
             detail = {"frames": [*range(11), -1], "similarity": [*curve[:11], None]}
             scores = (*row.scores, Score.ok("id_similarity", similarity + 0.005 * number, made_by, **detail))
             if number == 2:
-                scores = (*scores, Score.missing("fm_ref", f"no face in {ATTACK}", "Look at the clip."))
+                scores = (
+                    *scores,
+                    Score.missing("fm_ref", f"no face in {ATTACK}, see `mmbench <x>`", "Look at the clip."),
+                )
             else:
                 scores = (*scores, Score.ok("fm_ref", 0.5, made_by, frames=[0, 4, 8], distance=[0.4, 0.5, 0.6]))
             rows.append(replace(row, scores=scores))
@@ -69,6 +72,15 @@ def test_page_in_a_browser(report: ReportPaths, browser: Any, tmp_path: Path) ->
     assert browser.run("document.querySelectorAll('img[src=\"x\"]').length") == 0
     assert browser.run("document.querySelector('.prompt').textContent") == ATTACK
     assert browser.run("document.querySelector('#board tbody').textContent.includes('evil </script> & \"model\"')")
+
+    # Commands are set as code, in the notes of the server and of the script alike.
+    assert browser.run("document.querySelector('.footnotes code').textContent") == "mmbench <x>"
+    assert browser.run("document.querySelector('#clips-table .note code').textContent") == "mmbench <x>"
+
+    # Four identities decide nothing: said once, without the column of conclusions.
+    assert browser.run("document.querySelectorAll('#differences .warnings').length") == 1
+    assert browser.run("document.querySelector('#differences').textContent.split('are too few').length") == 2
+    assert browser.run("document.querySelectorAll('#differences td.text').length") == 0
 
     # Sorting: best first, then the other way round; names too.
     names = "[...document.querySelectorAll('#board tbody.measured tr')].map(r => r.cells[0].dataset.key)"

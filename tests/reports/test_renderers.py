@@ -6,17 +6,24 @@ import csv
 import io
 import json
 import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mmbench.reports import code_spans
 from mmbench.reports.cell_text import number
 from mmbench.reports.comparison import compare_all
 from mmbench.reports.published import with_published
 from mmbench.reports.render_data import table_csv, table_json
 from mmbench.reports.render_latex import escape as latex_escape
+from mmbench.reports.render_latex import prose as latex_prose
 from mmbench.reports.render_latex import table_latex
 from mmbench.reports.render_markdown import comparison_markdown, table_markdown
+from mmbench.reports.run_facts import run_facts
 from mmbench.reports.tables import Table, build_table
 from mmbench.score import Score
 
@@ -66,12 +73,42 @@ def test_latex_rows_are_rectangular_and_escaped(table: Table) -> None:
     text = table_latex(table)
     body = text[text.index(r"\toprule") : text.index(r"\bottomrule")]
     rows = [line for line in body.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
-    assert len(rows) == 1 + len(table.rows) + len(table.published)
+    named = [row for row in rows[2:] if not row.startswith(" &")]
+    assert len(named) == len(table.rows) + len(table.published)
+    values = rows.index(named[0])
+    assert rows[values + 1].startswith(r" & {\scriptsize [")  # the intervals, below their values
     assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {len(table.columns)}
     assert text.count(r"\begin{") == text.count(r"\end{")
     assert r"\textbf{0.810}" in text
     assert r"\textless{}script\textgreater{}" in text
     assert "\u2191" not in text
+
+
+def test_latex_splits_many_columns_and_keeps_each_tables_notes(make_row: Any, facts: Any) -> None:
+    names = [f"m{n}" for n in range(8)]
+    many = {name: replace(facts["id_similarity"], name=name, title=f"Metric {name}") for name in names}
+    gone = Score.missing("m7", "nothing there.", "Run `mmbench evaluate --retry`.")
+    rows = [make_row(model, f"id{n}", **dict.fromkeys(names[:7], 0.1 * n), m7=gone) for model in "ab" for n in range(3)]
+    first, second = table_latex(build_table(rows, [], many)).split(r"\end{table*}")[:2]
+    assert "Needs \\usepackage{booktabs} and no other" in first
+    assert [part.count(r"\begin{tabular}{lrrrr}") for part in (first, second)] == [1, 1]
+    assert r"\label{tab:leaderboard}" in first and r"\label{tab:leaderboard-2}" in second
+    assert "nothing there" not in first
+    assert r"\texttt{mmbench evaluate -{}-retry}" in second
+    assert r"{\scriptsize 0/3}" in second and "3/3" not in second  # coverage only where it is not full
+    assert "resizebox" not in first + second
+
+
+@pytest.mark.slow
+def test_latex_compiles_with_booktabs_alone(table: Table, tmp_path: Path) -> None:
+    program = shutil.which("pdflatex")
+    if program is None:
+        pytest.skip("pdflatex is not installed (Debian: apt-get install texlive-latex-recommended)")
+    head = r"\documentclass[twocolumn]{article}\usepackage{booktabs}\begin{document}"
+    (tmp_path / "paper.tex").write_text(f"{head}\n{table_latex(table)}\n\\end{{document}}\n", encoding="utf-8")
+    command = [program, "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
 
 
 @pytest.mark.parametrize(
@@ -113,4 +150,30 @@ def test_comparisons_in_markdown(rows: list[Any], facts: Any) -> None:
     text = comparison_markdown(compare_all(rows, facts))
     assert "<script>" not in text
     assert "| ID similarity ↑ |" in text
-    assert "too few to reach p = 0.05" in text
+    assert text.count("too few to reach p = 0.05") == 1  # said once, not for every metric
+
+
+def test_commands_between_backticks_are_code_and_stay_text() -> None:
+    assert code_spans.html("Run `a <b> & c`, not <i>.") == "Run <code>a &lt;b&gt; &amp; c</code>, not &lt;i&gt;."
+    assert code_spans.html("one ` alone <x>") == "one ` alone &lt;x&gt;"
+    assert latex_prose("Run `a_b --all` & go") == r"Run \texttt{a\_b -{}-all} \& go"
+
+
+def test_run_facts_are_words_without_empty_values() -> None:
+    manifest = {
+        "mmbench_version": "1",
+        "settings": {"metrics": None, "face": {"backend": "dlib", "frames": ""}, "random_weights": False},
+        "weights": {"a.dat": "00ff"},
+        "attempts": [{"command": ["mmbench", "run"], "versions": {"numpy": "2"}}],
+        "items": 4,
+    }
+    found = [(fact.group, fact.name, fact.value) for fact in run_facts(manifest)]
+    assert found == [
+        ("", "mmbench", "1"),
+        ("", "Clips", "4"),
+        ("Settings", "Face: backend", "dlib"),
+        ("Settings", "Untrained (random) weights", "no"),
+        ("Weights (SHA-256)", "a.dat", "00ff"),
+        ("Run", "Command", "mmbench run"),
+        ("Run: packages", "numpy", "2"),
+    ]

@@ -83,6 +83,25 @@ def test_compare_the_same_model_in_two_runs(app: typer.Typer, run: Path, make_ro
     assert "run-one:plain against run-two" in result.output
 
 
+def test_compare_a_run_with_itself_says_so(app: typer.Typer, run: Path) -> None:
+    arguments = ["compare", f"{run}:plain", f"{run}:plain"]
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"}, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "Both sides are the same rows" in result.output
+    assert "too few" not in result.output
+
+
+def test_compare_without_a_shared_identity_fails(app: typer.Typer, run: Path, make_row: Any, tmp_path: Path) -> None:
+    other, out = tmp_path / "strangers", tmp_path / "comparison.md"
+    with RowWriter(other, "0-0") as writer:
+        writer.add(make_row("plain", "zoe", id_similarity=0.80))
+    arguments = ["compare", f"{run}:plain", str(other), "--out", str(out)]
+    with pytest.raises(ManifestError, match=r"share no identity.*id0, id1, id10 and 9 more against zoe"):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert CliRunner().invoke(app, arguments).exit_code != 0
+    assert not out.exists()
+
+
 def test_user_errors_are_sentences(app: typer.Typer, run: Path, tmp_path: Path) -> None:
     for arguments, words in (
         (["report", str(tmp_path)], "not a run"),

@@ -35,7 +35,7 @@ function clipRow({ clip, index }) {
   const notes = [clip.error, clip.remedy, ...clip.warnings].filter(Boolean);
   const reasons = new Set(clipColumns.map((metric) => clip.scores[metric.name])
     .filter((score) => score && score.value === null).map(why));
-  for (const note of [...notes, ...reasons]) status.append(make("div", { class: "note", title: note }, note));
+  for (const note of [...notes, ...reasons]) status.append(make("div", { class: "note", title: note }, ...prose(note)));
   row.append(
     make("td", { class: "text" }, open, make("div", { class: "muted" }, clip.file)),
     make("td", { class: "text" }, dot(clip.model), clip.model),

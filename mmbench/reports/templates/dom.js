@@ -29,6 +29,11 @@ function fillSelect(select, options) {
   select.replaceChildren(...options.map(([value, label]) => make("option", { value }, label)));
 }
 
+// A command between backticks is set as code; all of it stays text.
+function prose(text) {
+  return text.split(/`([^`\n]+)`/).map((part, index) => (index % 2 ? make("code", {}, part) : part));
+}
+
 // Long identifiers may break after their separators.
 function breakable(text) {
   return text.split(/(?<=[/_-])/).flatMap((part) => [part, make("wbr")]);

@@ -9,7 +9,7 @@ function mediaNode(media, alt, size = {}) {
     return video;
   }
   if (media.kind === "image") return make("img", { src: media.src, alt, loading: "lazy", ...size });
-  return make("div", { class: "nothing" }, media.note);
+  return make("div", { class: "nothing" }, make("span", {}, ...prose(media.note)));
 }
 
 function scoreList(clip) {
@@ -28,7 +28,7 @@ function clipFigure(clip, named) {
   const media = mediaNode(clip.media, `${clip.model}: ${clip.identity}`, size);
   const figure = make("figure", {}, media, name);
   if (clip.media.note && clip.media.kind !== "none") figure.append(make("div", { class: "muted" }, clip.media.note));
-  if (clip.error) figure.append(make("div", { class: "nothing" }, `${clip.error} ${clip.remedy}`));
+  if (clip.error) figure.append(make("div", { class: "nothing" }, make("span", {}, ...prose(`${clip.error} ${clip.remedy}`))));
   else figure.append(scoreList(clip));
   return figure;
 }
