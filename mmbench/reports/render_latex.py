@@ -66,7 +66,8 @@ def _part(table: Table, part: range, number: int, count: int, label: str) -> lis
         *_headings(columns),
         r"\midrule",
     ]
-    for row in table.rows:
+    for index, row in enumerate(table.rows):
+        lines += [r"\addlinespace[3pt]"] if index else []
         lines += _row(row, table, part)
     if table.published:
         span = len(columns) + 1

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from mmbench.reports.cell_text import CellText, cell_text, interval_text, number
+from mmbench.reports.code_spans import rendered
 from mmbench.reports.comparison import Comparison, sentences
 from mmbench.reports.power import why_all_undecidable
 from mmbench.reports.tables import Cell, Column, Table, TableRow
@@ -22,10 +23,10 @@ def table_markdown(table: Table) -> str:
         lines += [_line([f"*{escape(row.model)}*", *_cells(row, table)]) for row in table.published]
     if table.footnotes:
         lines.append("")
-        lines += [f"<sup>{index}</sup> {escape(note)}  " for index, note in enumerate(table.footnotes, 1)]
+        lines += [f"<sup>{index}</sup> {prose(note)}  " for index, note in enumerate(table.footnotes, 1)]
     for title, texts in (("Warnings", table.warnings), ("Notes", table.notes)):
         if texts:
-            lines += ["", f"**{title}**", "", *(f"- {escape(text)}" for text in texts)]
+            lines += ["", f"**{title}**", "", *(f"- {prose(text)}" for text in texts)]
     return "\n".join(lines) + "\n"
 
 
@@ -64,8 +65,16 @@ def comparison_markdown(comparisons: Sequence[Comparison]) -> str:
 
 def escape(text: str) -> str:
     """Text that cannot become markup, a link or a new cell."""
-    flat = " ".join(text.split())
-    flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _escaped(" ".join(text.split()))
+
+
+def prose(text: str) -> str:
+    """As `escape`, outside tables, with what stands between backticks kept as code."""
+    return rendered(" ".join(text.split()), _escaped, lambda piece: f"`{piece}`")
+
+
+def _escaped(text: str) -> str:
+    flat = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_|\[\]#~])", r"\\\1", flat)
 
 

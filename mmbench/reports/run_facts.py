@@ -18,6 +18,7 @@ NAMES = {
     "identity_metric": "identity by",
     "random_weights": "untrained (random) weights",
     "python": "Python",
+    "split_gru": "split GRU",
 }
 """Keys whose words are not simply the key's own."""
 

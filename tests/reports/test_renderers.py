@@ -23,6 +23,7 @@ from mmbench.reports.render_latex import escape as latex_escape
 from mmbench.reports.render_latex import prose as latex_prose
 from mmbench.reports.render_latex import table_latex
 from mmbench.reports.render_markdown import comparison_markdown, table_markdown
+from mmbench.reports.render_markdown import prose as markdown_prose
 from mmbench.reports.run_facts import run_facts
 from mmbench.reports.tables import Table, build_table
 from mmbench.score import Score
@@ -156,6 +157,7 @@ def test_comparisons_in_markdown(rows: list[Any], facts: Any) -> None:
 def test_commands_between_backticks_are_code_and_stay_text() -> None:
     assert code_spans.html("Run `a <b> & c`, not <i>.") == "Run <code>a &lt;b&gt; &amp; c</code>, not &lt;i&gt;."
     assert code_spans.html("one ` alone <x>") == "one ` alone &lt;x&gt;"
+    assert markdown_prose("Run `a_b <x>` & <i>_") == "Run `a_b <x>` &amp; &lt;i&gt;\\_"
     assert latex_prose("Run `a_b --all` & go") == r"Run \texttt{a\_b -{}-all} \& go"
 
 
