@@ -33,10 +33,12 @@ def table_markdown(table: Table) -> str:
 def comparison_markdown(comparisons: Sequence[Comparison]) -> str:
     """Paired differences, one table for each pair of models, each followed by what may be concluded."""
     nothing = why_all_undecidable(comparisons)
-    lines: list[str] = [escape(nothing), ""] if nothing and len(comparisons) > 1 else []
+    once = bool(nothing) and len(comparisons) > 1
+    lines: list[str] = [escape(nothing), ""] if once else []
     for comparison in comparisons:
         a, b = escape(comparison.name_a), escape(comparison.name_b)
-        lines += [f"## {a} against {b}", "", escape(comparison.summary), ""]
+        lines += [f"## {a} against {b}", ""]
+        lines += [] if once else [escape(comparison.summary), ""]
         if not comparison.differences:
             lines += [*(f"- {escape(note)}" for note in comparison.notes), ""]
             continue

@@ -152,6 +152,10 @@ def test_comparisons_in_markdown(rows: list[Any], facts: Any) -> None:
     assert "<script>" not in text
     assert "| ID similarity ↑ |" in text
     assert text.count("too few to reach p = 0.05") == 1  # said once, not for every metric
+    third = [replace(row, item=replace(row.item, model="third", id=f"third/{row.item.identity}")) for row in rows[3:]]
+    pairs = compare_all([*rows, *third], facts)
+    assert len(pairs) == 3
+    assert comparison_markdown(pairs).count("too few to reach p = 0.05") == 1  # nor for every pair
 
 
 def test_commands_between_backticks_are_code_and_stay_text() -> None:
