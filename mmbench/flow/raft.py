@@ -78,9 +78,11 @@ class RaftFlow:
         """Feature maps of padded frames: float32 (B, 256, H/8, W/8)."""
         import torch
 
+        # one at a time on the processor, where two take more than twice as long (the last bit differs, though)
+        at_once = 1 if self.device.type == "cpu" and self.split_gru else len(frames)
         with torch.inference_mode(), self._autocast():
-            features: Tensor = self.network.feature_encoder(self._input(frames)).float()
-        return features
+            parts = [self.network.feature_encoder(part).float() for part in self._input(frames).split(at_once)]
+        return torch.cat(parts)
 
     def flows(self, firsts: Sequence[Frame], features: Tensor, next_features: Tensor) -> Tensor:
         """Flow of each pair in pixels, float32 (B, 2, H_padded, W_padded)."""
