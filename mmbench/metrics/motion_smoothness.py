@@ -14,7 +14,7 @@ from mmbench.metrics.base import ClipMetric, Evidence, MetricFacts, Need
 from mmbench.score import Score
 
 BROKEN_CADENCE = 0.8
-SUSPECT = f"smoothness above {BROKEN_CADENCE} suggests repeated frames"
+SUSPECT = f"above {BROKEN_CADENCE}: stop-and-go from frame to frame, as of repeated frames or trembling"
 """Above this a clip most likely repeats frames (measured: 0.84 to 0.87 with every third frame doubled)."""
 
 
