@@ -79,9 +79,11 @@ class RaftFlow:
         import torch
 
         # one at a time on the processor, where two take more than twice as long (the last bit differs, though)
-        at_once = 1 if self.device.type == "cpu" and self.split_gru else len(frames)
+        step = 1 if self.device.type == "cpu" and self.split_gru else len(frames)
+        pixels = self._input(frames)
         with torch.inference_mode(), self._autocast():
-            parts = [self.network.feature_encoder(part).float() for part in self._input(frames).split(at_once)]
+            starts = range(0, len(frames), step)
+            parts = [self.network.feature_encoder(pixels[k : k + step]).float() for k in starts]
         return torch.cat(parts)
 
     def flows(self, firsts: Sequence[Frame], features: Tensor, next_features: Tensor) -> Tensor:
