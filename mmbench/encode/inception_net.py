@@ -126,7 +126,11 @@ class FidInception(nn.Module):
         antialiasing and without regard to their aspect, then scaled to [-1, 1].
         """
         x = F.interpolate(pictures.float() / 255, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
-        x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(2 * x - 1)))
+        return self.layers(2 * x - 1)
+
+    def layers(self, x: Tensor) -> Tensor:
+        """Float pictures (B, 3, 299, 299) in [-1, 1] -> logits as of `forward`."""
+        x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
         x = _max_pool(x)
         x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x))
         x = _max_pool(x)

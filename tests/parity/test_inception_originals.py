@@ -127,3 +127,25 @@ def test_torch_fidelitys_layers_agree_on_the_same_preprocessed_input(file, frame
         f"with its own TensorFlow-1 resize {(mine - own_resize).abs().max():.3f}"
     )
     torch.testing.assert_close(mine, logits, rtol=0, atol=1e-5)
+
+
+@needs("torch_fidelity")
+def test_torchmetrics_network_differs_by_its_resize_and_scaling_alone(file, frames, note):
+    """Our layers behind its antialiased resize and its (x - 128) / 128 give its logits; behind ours they do not."""
+    import torch.nn.functional as F
+    from torchmetrics.image.fid import NoTrainInceptionV3
+
+    network = make_inception(weights=file).network
+    theirs = NoTrainInceptionV3("inception", ["logits_unbiased"], feature_extractor_weights_path=str(file))
+    pictures = torch.from_numpy(frames[:5]).permute(0, 3, 1, 2).contiguous()
+    with torch.no_grad():
+        logits = theirs(pictures)
+        ours = network(pictures)
+        x = F.interpolate(pictures.float(), (299, 299), mode="bilinear", align_corners=False, antialias=True)
+        after_theirs = network.layers((x - 128) / 128)
+    note(
+        f"torchmetrics' Inception logits: {(ours - logits).abs().max():.3f} from ours, "
+        f"{(after_theirs - logits).abs().max():.1e} with its resize and scaling before our layers"
+    )
+    torch.testing.assert_close(after_theirs, logits, rtol=0, atol=1e-4)
+    assert (ours - logits).abs().max() > 0.1
