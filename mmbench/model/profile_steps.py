@@ -185,11 +185,11 @@ def profile_steps(
     dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
     bench = StepBench(size_named(size), place, dtype, num_steps=50)
     peaks = {STOCK: bench.peak_gib(STOCK)}
-    say(f"{STOCK}: peak {peaks[STOCK]} GiB")
+    say(_peak(STOCK, peaks[STOCK]))
     bench.add_identity(attention_backend)
     for row in ROWS[1:]:
         peaks[row] = bench.peak_gib(row)
-        say(f"{row}: peak {peaks[row]} GiB")
+        say(_peak(row, peaks[row]))
     bench.fill_tables()
     with torch.no_grad():
         direct, fast = bench.predict(DIRECT, 3).float(), bench.predict(MIRROR, 3).float()
@@ -258,3 +258,7 @@ def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
 def _synchronise(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def _peak(row: str, gib: float | None) -> str:
+    return f"{row}: peak {gib:.2f} GiB" if gib is not None else f"{row}: peak memory is known on CUDA only"
