@@ -53,18 +53,23 @@ def metric_class(name: str) -> type[Metric]:
     if name in plug_ins():
         plugged: type[Metric] = plug_ins()[name].load()
         return plugged
-    owners = (own for own, known in metric_classes().items() if name in {facts.name for facts in known.all_facts()})
-    if owner := next(owners, None):
+    if owner := _owner(name):
         raise MMBenchError(f"{name!r} is measured together with {owner!r}, not by itself.", f"Name {owner}.")
     raise no_such_metric(name, metric_names())
 
 
 def producer(score: str) -> str:
     """Name of the metric that yields this score: itself or a companion. Raises MMBenchError when none does."""
-    for name, metric in metric_classes().items():
-        if any(facts.name == score for facts in metric.all_facts()):
-            return name
+    if owner := _owner(score):
+        return owner
     raise MMBenchError(f"No metric yields {score!r}.", f"Known scores: {', '.join(facts_by_name())}.")
+
+
+def _owner(score: str) -> str | None:
+    owners = (
+        name for name, metric in metric_classes().items() if score in {facts.name for facts in metric.all_facts()}
+    )
+    return next(owners, None)
 
 
 def no_such_metric(name: str, known: Iterable[str]) -> MMBenchError:

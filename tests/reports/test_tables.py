@@ -10,7 +10,7 @@ import pytest
 
 from mmbench.errors import MMBenchError
 from mmbench.reports.tables import Cell, Table, TableOptions, build_table
-from mmbench.runs.rows import ClipFacts, RowError, SetRow
+from mmbench.runs.rows import ClipFacts, ItemRow, RowError, SetRow
 from mmbench.score import Provenance, Score
 
 IDENTITIES = ("anna", "bert", "carl")
@@ -128,6 +128,25 @@ def test_other_weight_files_are_a_mixture_too(facts: Any, make_row: Any) -> None
     table = build_table(rows, [], facts)
     assert marks(table, "id_similarity") == {"a": "", "b": ""}
     assert any("different weight files" in text for text in table.warnings)
+
+
+def test_variants_of_a_definition_are_not_ranked_and_remarks_are_counted(facts: Any, make_row: Any) -> None:
+    """A metric may state a variant (another prompt, other limits) and remark on single clips."""
+
+    def row(model: str, person: int, variant: str, **remark: str) -> ItemRow:
+        made_by = Provenance("dlib", {"dlib.dat": "0" * 64})
+        value = (0.5 if model == "a" else 0.6) + person / 100
+        score = Score.ok("id_similarity", value, made_by, variant=variant, **remark)
+        return make_row(model, f"p{person}", id_similarity=score)
+
+    rows = [row("a", person, "short prompt") for person in range(6)]
+    rows += [row("b", person, "long prompt", **({"remark": "cut"} if person < 2 else {})) for person in range(6)]
+    table = build_table(rows, [], facts)
+    assert table.columns[0].heading == "ID similarity (dlib long prompt / dlib short prompt) ↑"
+    assert marks(table, "id_similarity") == {"a": "", "b": ""}
+    assert "2 of 6 clips: cut" in table.footnotes
+    alike = build_table([row(model, person, "short prompt") for model in "ab" for person in range(6)], [], facts)
+    assert marks(alike, "id_similarity")["b"] == "best"
 
 
 def test_mixed_geometry_and_rates_warn(facts: Any, make_row: Any) -> None:
