@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .contract import Kind, Native, PromptKind
-from .registry import FIRST_FRAMES, create, create_first_frame, installed
+from mmbench.baselines.contract import Kind, Native, PromptKind
+from mmbench.baselines.registry import FIRST_FRAMES, create, create_first_frame, installed
 
 
 @dataclass(frozen=True)

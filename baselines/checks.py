@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mmbench.baselines.contract import MAX_REFERENCES, without_trigger
 from mmbench.errors import RequestError
-
-from .contract import MAX_REFERENCES, without_trigger
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from .contract import Baseline, Request
+    from mmbench.baselines.contract import Baseline, Request
 
 MAX_PIXELS = 64_000_000
 """Upper bound on one input picture, against pictures that are small on disk and huge in memory."""

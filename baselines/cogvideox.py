@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from mmbench.baselines.contract import Kind, Native, Parameters, PromptKind, Size
+from mmbench.baselines.diffusers_folder import open_folder
+from mmbench.baselines.files import registered, repo_folder
+from mmbench.baselines.pictures import cover
+from mmbench.baselines.runtime import Plan, Sampled, TorchBaseline, is_cut, place, seeded, to_uint8
 from mmbench.errors import RequestError
-
-from .contract import Kind, Native, Parameters, PromptKind, Size
-from .diffusers_folder import open_folder
-from .files import registered, repo_folder
-from .pictures import cover
-from .runtime import Plan, Sampled, TorchBaseline, is_cut, place, seeded, to_uint8
 
 if TYPE_CHECKING:
     import torch

@@ -11,13 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from mmbench.baselines.cogvideox import GIB, CogVideoX
+from mmbench.baselines.consisid_faces import FaceReader, StandInReader, open_reader
+from mmbench.baselines.contract import Kind, Parameters, PromptKind
+from mmbench.baselines.files import repo_folder
+from mmbench.baselines.runtime import Plan, Sampled
 from mmbench.errors import WeightsError
-
-from .cogvideox import GIB, CogVideoX
-from .consisid_faces import FaceReader, StandInReader, open_reader
-from .contract import Kind, Parameters, PromptKind
-from .files import repo_folder
-from .runtime import Plan, Sampled
 
 if TYPE_CHECKING:
     import torch

@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from mmbench.baselines.faces import StandInFaces, largest
+from mmbench.baselines.files import require_file
+from mmbench.baselines.pictures import CLIP_MEAN, CLIP_STD
 from mmbench.errors import MissingDependency, ReferenceFaceError
-
-from .faces import StandInFaces, largest
-from .files import require_file
-from .pictures import CLIP_MEAN, CLIP_STD
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-    from .insightface import OnnxFaces
+    from mmbench.baselines.insightface import OnnxFaces
 
 BACKGROUND = (0, 16, 18, 7, 8, 9, 14, 15)
 """Parsing classes that become white: background, clothes, hat, ears, earring, neck, necklace."""
@@ -72,7 +71,7 @@ class StandInReader:
 
 def open_reader(folder: Path, weights_dir: Path, device: str) -> TowerReader:
     """The real networks from `face_encoder/`. Raises MissingWeights, MissingDependency."""
-    from .insightface import ANTELOPE_V2, open_analyser
+    from mmbench.baselines.insightface import ANTELOPE_V2, open_analyser
 
     for name in (EVA_FILE, "detection_Resnet50_Final.pth", "parsing_bisenet.pth"):
         require_file(folder / name)  # facexlib would fetch a missing one from the network

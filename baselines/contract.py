@@ -185,7 +185,7 @@ class Baseline(Model):
 
     def check(self, request: Request, variant: str | None = None) -> None:
         """Raise RequestError for a request this model cannot serve. Needs no weights and runs in microseconds."""
-        from .checks import check_request
+        from mmbench.baselines.checks import check_request
 
         variant = self.pick_variant(variant)
         check_request(self, request)

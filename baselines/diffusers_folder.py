@@ -9,9 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmbench.baselines.checkpoint import listing
 from mmbench.errors import MissingDependency, MissingWeights, WeightsError
-
-from .checkpoint import listing
 
 if TYPE_CHECKING:
     import torch

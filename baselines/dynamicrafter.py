@@ -14,21 +14,19 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from mmbench.baselines.contract import Kind, Native, PromptKind, Request
+from mmbench.baselines.dynamicrafter_layout import RECIPES, Layout, Recipe
+from mmbench.baselines.files import registered, repo_folder, require_file
+from mmbench.baselines.pictures import CLIP_MEAN, CLIP_STD, cover
+from mmbench.baselines.runtime import Plan, Sampled, TorchBaseline, seeded, to_uint8
 from mmbench.errors import RequestError
-
-from .contract import Kind, Native, PromptKind, Request
-from .dynamicrafter_layout import RECIPES, Layout, Recipe
-from .files import registered, repo_folder, require_file
-from .pictures import CLIP_MEAN, CLIP_STD, cover
-from .runtime import Plan, Sampled, TorchBaseline, seeded, to_uint8
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
+    from mmbench.baselines.dynamicrafter_weights import Networks
     from mmbench.weights import WeightFile
-
-    from .dynamicrafter_weights import Networks
 
 GUIDANCE, STEPS, ETA = 7.5, 50, 1.0
 TEXT_TOKENS = 77
@@ -75,10 +73,10 @@ class DynamiCrafter(TorchBaseline):
             )
 
     def read(self, variant: str, weights_dir: Path) -> None:
-        from .dynamicrafter_weights import read_checkpoint
+        from mmbench.baselines.dynamicrafter_weights import read_checkpoint
 
         if variant in TINY:
-            from .tiny.dynamicrafter import LAYOUT
+            from mmbench.baselines.tiny.dynamicrafter import LAYOUT
 
             self.layout = LAYOUT
         else:
@@ -92,7 +90,7 @@ class DynamiCrafter(TorchBaseline):
     def sample(self, plan: Plan) -> Sampled:
         import torch
 
-        from .dynamicrafter_sampler import ddim_step, guide, initial_noise, make_schedule
+        from mmbench.baselines.dynamicrafter_sampler import ddim_step, guide, initial_noise, make_schedule
 
         assert self.networks_ is not None and plan.first_frame is not None
         nets, recipe = self.networks_, self.recipe(self.variant)

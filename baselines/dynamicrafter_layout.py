@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from .contract import Size
+from mmbench.baselines.contract import Size
 
 Prediction = Literal["v", "epsilon"]
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .dynamicrafter_layout import Prediction
+from mmbench.baselines.dynamicrafter_layout import Prediction
 
 Table = NDArray[np.float64]
 TRAINED_STEPS = 1000

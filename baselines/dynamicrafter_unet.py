@@ -15,7 +15,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from diffusers import UNet3DConditionModel
 
-    from .dynamicrafter_layout import Layout
+    from mmbench.baselines.dynamicrafter_layout import Layout
 
 TEXT_TOKENS = 77
 

@@ -11,11 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmbench.errors import WeightsError
-from mmbench.model.perceiver import Perceiver, resampler_keys
-from mmbench.weights import load_strict, rename_keys
-
-from .checkpoint import (
+from mmbench.baselines.checkpoint import (
     compare_keys,
     count_layers,
     drop,
@@ -27,12 +23,15 @@ from .checkpoint import (
     tensors_only,
     with_buffers,
 )
-from .dynamicrafter_sampler import rescale_table
-from .dynamicrafter_unet import build_unet
+from mmbench.baselines.dynamicrafter_sampler import rescale_table
+from mmbench.baselines.dynamicrafter_unet import build_unet
+from mmbench.errors import WeightsError
+from mmbench.model.perceiver import Perceiver, resampler_keys
+from mmbench.weights import load_strict, rename_keys
 
 if TYPE_CHECKING:
-    from .checkpoint import State
-    from .dynamicrafter_layout import Layout, Recipe
+    from mmbench.baselines.checkpoint import State
+    from mmbench.baselines.dynamicrafter_layout import Layout, Recipe
 
 RESNET = {
     "in_layers.0": "norm1",

@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from mmbench.baselines.contract import Kind, Native, PromptKind, Size
+from mmbench.baselines.diffusers_folder import open_folder
+from mmbench.baselines.files import registered, repo_folder
+from mmbench.baselines.pictures import cover
+from mmbench.baselines.runtime import Plan, Sampled, TorchBaseline, is_cut, place, seeded, to_uint8
 from mmbench.errors import RequestError
-
-from .contract import Kind, Native, PromptKind, Size
-from .diffusers_folder import open_folder
-from .files import registered, repo_folder
-from .pictures import cover
-from .runtime import Plan, Sampled, TorchBaseline, is_cut, place, seeded, to_uint8
 
 if TYPE_CHECKING:
     import torch
@@ -85,7 +84,7 @@ class EasyAnimate(TorchBaseline):
         folder = repo_folder(weights_dir, REPOS[release], self.weights(variant))
         self.text = None
         if release == "v5":
-            from .easyanimate_v5 import open_v5
+            from mmbench.baselines.easyanimate_v5 import open_v5
 
             self.pipe, self.text = open_v5(folder, self.dtype)
         else:

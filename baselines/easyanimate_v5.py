@@ -16,12 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmbench.baselines.diffusers_folder import open_part, read_config
+from mmbench.baselines.files import require_file
+from mmbench.baselines.runtime import is_cut
 from mmbench.errors import WeightsError
 from mmbench.weights import load_strict, read_state, rename_keys
-
-from .diffusers_folder import open_part, read_config
-from .files import require_file
-from .runtime import is_cut
 
 MAX_TOKENS = 256
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"

@@ -8,9 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from mmbench.baselines.contract import Baseline, Kind, Native, PromptKind, Request, Video, VideoInfo
 from mmbench.errors import GenerationError, MediaError, RequestError
-
-from .contract import Baseline, Kind, Native, PromptKind, Request, Video, VideoInfo
 
 SUFFIXES = (".mp4", ".webm", ".mov", ".avi", ".mkv", ".gif")
 FPS = 8.0
@@ -84,7 +83,7 @@ class Folder(Baseline):
 
 def slug(text: str) -> str:
     """A prompt as a file name: "A woman img smiles!" -> "a_woman_smiles"."""
-    from .contract import without_trigger
+    from mmbench.baselines.contract import without_trigger
 
     return re.sub(r"[^a-z0-9]+", "_", without_trigger(text).lower()).strip("_")[:120]
 

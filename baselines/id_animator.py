@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from mmbench.baselines.contract import Kind, Native, Parameters, PromptKind, Size
+from mmbench.baselines.diffusers_folder import open_part
+from mmbench.baselines.faces import ARCFACE_POINTS, FaceAnalyser, StandInFaces, aligned, first_face_of_each, surest
+from mmbench.baselines.files import registered, repo_folder, require_file
+from mmbench.baselines.pictures import clip_pixels
+from mmbench.baselines.runtime import Plan, Sampled, TorchBaseline, is_cut, place, seeded, to_uint8
 from mmbench.errors import RequestError
-
-from .contract import Kind, Native, Parameters, PromptKind, Size
-from .diffusers_folder import open_part
-from .faces import ARCFACE_POINTS, FaceAnalyser, StandInFaces, aligned, first_face_of_each, surest
-from .files import registered, repo_folder, require_file
-from .pictures import clip_pixels
-from .runtime import Plan, Sampled, TorchBaseline, is_cut, place, seeded, to_uint8
 
 if TYPE_CHECKING:
     import torch
@@ -78,16 +77,16 @@ class IDAnimator(TorchBaseline):
             raise RequestError(f"{self.name} has 32 frame positions, not {frames}.", "It was published with 16.")
 
     def weights(self, variant: str | None = None) -> tuple[WeightFile, ...]:
-        from .insightface import BUFFALO_L
+        from mmbench.baselines.insightface import BUFFALO_L
 
         if self.pick_variant(variant) in self.tiny_variants:
             return ()
         return registered(REPO, names=(BUFFALO_L.detector, BUFFALO_L.recogniser))
 
     def read(self, variant: str, weights_dir: Path) -> None:
-        from .animatediff_norm import normalise_per_frame
-        from .id_animator_weights import build_pipeline
-        from .insightface import BUFFALO_L, open_analyser
+        from mmbench.baselines.animatediff_norm import normalise_per_frame
+        from mmbench.baselines.id_animator_weights import build_pipeline
+        from mmbench.baselines.insightface import BUFFALO_L, open_analyser
 
         folder = repo_folder(weights_dir, REPO, self.weights(variant))
         self.pipe = build_pipeline(

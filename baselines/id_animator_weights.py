@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from mmbench.errors import WeightsError
-from mmbench.model.perceiver import resampler_keys
-from mmbench.weights import load_strict
-
-from .checkpoint import (
+from mmbench.baselines.checkpoint import (
     compare_keys,
     drop,
     drop_schedule,
@@ -22,13 +18,16 @@ from .checkpoint import (
     take,
     tensors_only,
 )
-from .diffusers_folder import read_config
-from .lora import Half, merge
+from mmbench.baselines.diffusers_folder import read_config
+from mmbench.baselines.lora import Half, merge
+from mmbench.errors import WeightsError
+from mmbench.model.perceiver import resampler_keys
+from mmbench.weights import load_strict
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
 
-    from .checkpoint import State
+    from mmbench.baselines.checkpoint import State
 
 RESAMPLER_LAYERS = 4
 LORA_PARTS = ("q", "k", "v", "out")

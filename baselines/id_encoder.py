@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from mmbench.baselines.checkpoint import count_layers, with_buffers
 from mmbench.errors import WeightsError
 from mmbench.model.fusion import FusionMLP
 from mmbench.model.perceiver import IdentityPerceiver
 from mmbench.model.photomaker import split_state, vision_state_for
 from mmbench.weights import load_strict
-
-from .checkpoint import count_layers, with_buffers
 
 if TYPE_CHECKING:
     from transformers import CLIPVisionConfig

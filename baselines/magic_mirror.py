@@ -14,19 +14,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbench.baselines.contract import TRIGGER, Kind, Native, PromptKind, Request, Size
+from mmbench.baselines.files import registered, repo_folder, require_file
+from mmbench.baselines.runtime import Plan, Sampled, TorchBaseline, is_cut, place, seeded, to_uint8
 from mmbench.errors import MissingWeights, RequestError
-
-from .contract import TRIGGER, Kind, Native, PromptKind, Request, Size
-from .files import registered, repo_folder, require_file
-from .runtime import Plan, Sampled, TorchBaseline, is_cut, place, seeded, to_uint8
 
 if TYPE_CHECKING:
     import torch
 
+    from mmbench.baselines.insightface import OnnxFaces
     from mmbench.model.faces import AnalysedFace
     from mmbench.weights import WeightFile
-
-    from .insightface import OnnxFaces
 
 BASE_REPO = "THUDM/CogVideoX-5b"
 PHOTOMAKER_REPO = "TencentARC/PhotoMaker-V2"
@@ -74,7 +72,7 @@ class MagicMirror(TorchBaseline):
         super().check_shape(size, native.frames, variant)
 
     def weights(self, variant: str | None = None) -> tuple[WeightFile, ...]:
-        from .insightface import BUFFALO_L
+        from mmbench.baselines.insightface import BUFFALO_L
 
         if self.pick_variant(variant) in self.tiny_variants:
             return ()
@@ -95,9 +93,8 @@ class MagicMirror(TorchBaseline):
 
     def open_full(self, weights_dir: Path) -> Any:
         """The full-size pipeline with the user's adapter. Raises MissingWeights when there is none."""
+        from mmbench.baselines.insightface import BUFFALO_L, open_analyser
         from mmbench.model.pipeline import MagicMirrorPipeline
-
-        from .insightface import BUFFALO_L, open_analyser
 
         adapter = self.adapter or weights_dir / ADAPTER
         if not adapter.is_file():

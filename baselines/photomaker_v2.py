@@ -12,26 +12,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from mmbench.baselines.checkpoint import read_tensors, tensors_only
+from mmbench.baselines.checks import check_picture
+from mmbench.baselines.contract import FirstFrame, Parameters, Size, without_trigger
+from mmbench.baselines.diffusers_folder import open_folder, quiet_libraries
+from mmbench.baselines.faces import FaceAnalyser, StandInFaces, first_face_of_each, surest
+from mmbench.baselines.files import registered, repo_folder, require_file
+from mmbench.baselines.lora import locate_processor, merge
+from mmbench.baselines.pictures import clip_pixels, cover
+from mmbench.baselines.runtime import count_parameters, pick_dtype, place, seeded
+from mmbench.baselines.trigger import trigger_ids
 from mmbench.errors import RequestError, WeightsError
-
-from .checkpoint import read_tensors, tensors_only
-from .checks import check_picture
-from .contract import FirstFrame, Parameters, Size, without_trigger
-from .diffusers_folder import open_folder, quiet_libraries
-from .faces import FaceAnalyser, StandInFaces, first_face_of_each, surest
-from .files import registered, repo_folder, require_file
-from .lora import locate_processor, merge
-from .pictures import clip_pixels, cover
-from .runtime import count_parameters, pick_dtype, place, seeded
-from .trigger import trigger_ids
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
+    from mmbench.baselines.id_encoder import IdentityEncoder
     from mmbench.weights import WeightFile
-
-    from .id_encoder import IdentityEncoder
 
 BASE_REPO = "SG161222/RealVisXL_V4.0"
 ADAPTER_REPO = "TencentARC/PhotoMaker-V2"
@@ -63,7 +61,7 @@ class PhotoMakerV2(FirstFrame):
         self.merged = 0
 
     def weights(self, variant: str | None = None) -> tuple[WeightFile, ...]:
-        from .insightface import BUFFALO_L
+        from mmbench.baselines.insightface import BUFFALO_L
 
         if self.pick_variant(variant) in self.tiny_variants:
             return ()
@@ -80,8 +78,8 @@ class PhotoMakerV2(FirstFrame):
         """Base pipeline, LoRA folded in, identity encoder, face networks."""
         from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
 
-        from .id_encoder import build_encoder
-        from .insightface import BUFFALO_L, open_analyser
+        from mmbench.baselines.id_encoder import build_encoder
+        from mmbench.baselines.insightface import BUFFALO_L, open_analyser
 
         files = self.weights(variant)
         number = pick_dtype(dtype, "bfloat16", device)

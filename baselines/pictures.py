@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-    from .contract import Size
+    from mmbench.baselines.contract import Size
 
 
 def cover(picture: Image, size: Size) -> Image:

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from mmbench.baselines.contract import Parameters
+from mmbench.baselines.dynamicrafter_layout import Layout
+from mmbench.baselines.runtime import count_parameters
 from mmbench.errors import RequestError
-
-from .contract import Parameters
-from .dynamicrafter_layout import Layout
-from .runtime import count_parameters
 
 COGVIDEOX_5B: Final[dict[str, Any]] = {
     "num_attention_heads": 48,
@@ -154,9 +153,8 @@ def id_animator() -> Parameters:
     from diffusers import MotionAdapter, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
+    from mmbench.baselines.id_animator_weights import RESAMPLER_LAYERS, cross_attentions
     from mmbench.model.perceiver import Perceiver
-
-    from .id_animator_weights import RESAMPLER_LAYERS, cross_attentions
 
     unet = UNet2DConditionModel(
         block_out_channels=SD_BLOCKS, layers_per_block=2, cross_attention_dim=768, attention_head_dim=8
@@ -181,9 +179,8 @@ def dynamicrafter() -> Parameters:
     """DynamiCrafter 1024; the paper gives no figure."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
+    from mmbench.baselines.dynamicrafter_unet import build_unet
     from mmbench.model.perceiver import Perceiver
-
-    from .dynamicrafter_unet import build_unet
 
     layout = Layout()
     text = CLIPTextModel(
@@ -203,7 +200,7 @@ def easyanimate() -> Parameters:
     """EasyAnimate V5 12B, its transformer and autoencoder; the paper gives no figure."""
     from diffusers import AutoencoderKLMagvit, EasyAnimateTransformer3DModel
 
-    from .easyanimate_v5 import MidBlock
+    from mmbench.baselines.easyanimate_v5 import MidBlock
 
     vae: Any = AutoencoderKLMagvit()
     for half in (vae.encoder, vae.decoder):

@@ -6,9 +6,8 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Final
 
+from mmbench.baselines.contract import Baseline, FirstFrame, Model, PromptKind
 from mmbench.errors import RequestError
-
-from .contract import Baseline, FirstFrame, Model, PromptKind
 
 ENTRY_POINT_GROUP: Final = "mmbench.models"
 """Installed packages add models by an entry point `name = "module:Class"` in this group."""
@@ -48,7 +47,7 @@ def create(name: str, prompt_kind: PromptKind | None = None) -> Baseline:
     Raises RequestError.
     """
     if name.startswith("folder:"):
-        from .folder import Folder
+        from mmbench.baselines.folder import Folder
 
         return Folder(name.removeprefix("folder:"), prompt_kind)
     known = installed()

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from mmbench import errors
+from mmbench.baselines import wire
+from mmbench.baselines.contract import Baseline, Native, Parameters, PromptKind, Request, Video
 from mmbench.errors import GenerationError, MMBenchError, RequestError
-
-from . import wire
-from .contract import Baseline, Native, Parameters, PromptKind, Request, Video
 
 START_SECONDS = 300.0
 """Importing a model's libraries on a busy machine takes minutes at worst."""

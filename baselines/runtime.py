@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbench.baselines.contract import Baseline, Parameters, PromptKind, Request, Setting, Size, Video, VideoInfo
+from mmbench.baselines.diffusers_folder import quiet_libraries
 from mmbench.errors import GenerationError, RequestError
-
-from .contract import Baseline, Parameters, PromptKind, Request, Setting, Size, Video, VideoInfo
-from .diffusers_folder import quiet_libraries
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from .contract import Model
+from mmbench.baselines.contract import Model
 
 M = TypeVar("M", bound=Model)
 

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from mmbench.baselines.contract import TRIGGER
 from mmbench.errors import RequestError
-
-from .contract import TRIGGER
 
 
 class ClipTokenizer(Protocol):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .contract import Native, Parameters, Request, Video, VideoInfo
+from mmbench.baselines.contract import Native, Parameters, Request, Video, VideoInfo
 
 if TYPE_CHECKING:
     from PIL.Image import Image

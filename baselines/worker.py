@@ -14,11 +14,10 @@ import traceback
 from pathlib import Path
 from typing import Any, TextIO
 
+from mmbench.baselines import wire
+from mmbench.baselines.contract import Baseline
+from mmbench.baselines.registry import create
 from mmbench.errors import MMBenchError
-
-from . import wire
-from .contract import Baseline
-from .registry import create
 
 
 def answer(model: Baseline, op: str, args: dict[str, Any]) -> Any:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..cogvideox import CogVideoX, CogVideoXI2V
-from . import hub_folder
-from .tokenizers import write_t5
+from mmbench.baselines.cogvideox import CogVideoX, CogVideoXI2V
+from mmbench.baselines.tiny import hub_folder
+from mmbench.baselines.tiny.tokenizers import write_t5
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKLCogVideoX, CogVideoXDDIMScheduler, CogVideoXTransformer3DModel

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..consisid import ConsisID
-from . import hub_folder
-from .cogvideox import ddim, t5, transformer_config, vae
+from mmbench.baselines.consisid import ConsisID
+from mmbench.baselines.tiny import hub_folder
+from mmbench.baselines.tiny.cogvideox import ddim, t5, transformer_config, vae
 
 
 def make_consisid(root: Path) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..dynamicrafter_layout import RECIPES, Layout, Recipe
-from . import hub_folder
-from .ldm import unet_state, vae_state
+from mmbench.baselines.dynamicrafter_layout import RECIPES, Layout, Recipe
+from mmbench.baselines.tiny import hub_folder
+from mmbench.baselines.tiny.ldm import unet_state, vae_state
 
 if TYPE_CHECKING:
     import torch
@@ -47,10 +47,9 @@ def checkpoint(recipe: Recipe) -> dict[str, torch.Tensor]:
     import torch
     from diffusers import AutoencoderKL
 
+    from mmbench.baselines.dynamicrafter_sampler import alphas_bar, rescale_table
+    from mmbench.baselines.dynamicrafter_unet import build_unet
     from mmbench.model.perceiver import Perceiver, resampler_keys
-
-    from ..dynamicrafter_sampler import alphas_bar, rescale_table
-    from ..dynamicrafter_unet import build_unet
 
     unet = build_unet(LAYOUT, recipe.learn_scale)
     vae = AutoencoderKL(

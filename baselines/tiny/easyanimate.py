@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..easyanimate import REPOS
-from . import hub_folder
-from .cogvideox import t5
-from .tokenizers import write_bert, write_qwen2
+from mmbench.baselines.easyanimate import REPOS
+from mmbench.baselines.tiny import hub_folder
+from mmbench.baselines.tiny.cogvideox import t5
+from mmbench.baselines.tiny.tokenizers import write_bert, write_qwen2
 
 if TYPE_CHECKING:
     from diffusers import EasyAnimateTransformer3DModel
@@ -57,7 +57,7 @@ def make_v5(folder: Path) -> None:
     from safetensors.torch import save_file
     from transformers import BertConfig, BertModel
 
-    from ..easyanimate_v5 import RENAMED, WEIGHTS_FILE, MidBlock
+    from mmbench.baselines.easyanimate_v5 import RENAMED, WEIGHTS_FILE, MidBlock
 
     words = write_bert(folder / "tokenizer", 64)
     BertModel(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..id_animator import REPO
-from . import hub_folder
-from .ldm import unet_state, vae_state
-from .tokenizers import write_clip
+from mmbench.baselines.id_animator import REPO
+from mmbench.baselines.tiny import hub_folder
+from mmbench.baselines.tiny.ldm import unet_state, vae_state
+from mmbench.baselines.tiny.tokenizers import write_clip
 
 if TYPE_CHECKING:
     import torch
@@ -123,7 +123,7 @@ def adapter_state(unet: nn.Module) -> dict[str, torch.Tensor]:
     """`animator.ckpt`: resampler and, on the odd ones of the attention layers, face keys, values and LoRA."""
     import torch
 
-    from ..id_animator_weights import RESAMPLER_LAYERS, cross_attentions
+    from mmbench.baselines.id_animator_weights import RESAMPLER_LAYERS, cross_attentions
 
     def linear(out: int, inner: int) -> torch.Tensor:
         weight: torch.Tensor = torch.randn(out, inner) / inner**0.5

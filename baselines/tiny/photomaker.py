@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..photomaker_v2 import ADAPTER_REPO, BASE_REPO
-from . import hub_folder
-from .tokenizers import write_clip
+from mmbench.baselines.photomaker_v2 import ADAPTER_REPO, BASE_REPO
+from mmbench.baselines.tiny import hub_folder
+from mmbench.baselines.tiny.tokenizers import write_clip
 
 if TYPE_CHECKING:
     import torch

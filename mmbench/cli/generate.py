@@ -163,7 +163,7 @@ def pick_device(name: str, python: Path | None = None) -> str:
     if name != "auto" and python is not None:
         return name
     if name != "auto":
-        from mmbench.face.device import torch_device
+        from mmbench.device import torch_device
 
         return str(torch_device(name))
     import torch

@@ -93,19 +93,19 @@ def make_backend(name: str, *, threads: int = 1, tiny: bool = False, device: str
     package is not installed or cannot use the GPU asked for, MMBenchError for an unknown name or device.
     """
     if name == "dlib":
-        from mmbench.face.dlib_backend import DlibBackend
+        from mmbench.face.dlib import DlibBackend
 
         return DlibBackend(threads=threads)
     if name == "insightface":
-        from mmbench.face.insightface_backend import InsightFaceBackend
+        from mmbench.face.insightface import InsightFaceBackend
 
         return InsightFaceBackend(tiny=tiny, device=device)
     if name == "insightface+dlib":
-        from mmbench.face.insightface_backend import InsightFaceDlibBackend
+        from mmbench.face.insightface import InsightFaceDlibBackend
 
         return InsightFaceDlibBackend(tiny=tiny, device=device)
     if name == "retinaface":
-        from mmbench.face.retinaface_backend import RetinaFaceBackend
+        from mmbench.face.retinaface.eyes import RetinaFaceBackend
 
         return RetinaFaceBackend(tiny=tiny, device=device)
     raise MMBenchError(f"There is no face backend {name!r}.", f"Known backends: {', '.join(BACKENDS)}.")

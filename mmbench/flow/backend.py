@@ -67,8 +67,8 @@ def make_flow(
 
         return DisFlow()
     if name == "raft":
-        from mmbench.flow.raft import RaftFlow
-        from mmbench.flow.raft_weights import load_raft
+        from mmbench.flow.raft.flow import RaftFlow
+        from mmbench.flow.raft.weights import load_raft
 
         network, provenance = load_raft(weights, tiny=tiny)
         return RaftFlow(network, provenance, device=device, precision=precision, split_gru=split_gru)

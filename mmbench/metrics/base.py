@@ -20,8 +20,8 @@ from mmbench.items import Item
 from mmbench.score import Provenance, Score
 
 if TYPE_CHECKING:
-    from mmbench.encode.inception import InceptionResult
-    from mmbench.encode.viclip import VideoText
+    from mmbench.encode.inception.classes import InceptionResult
+    from mmbench.encode.viclip.alignment import VideoText
     from mmbench.face.bank import ReferenceBank
     from mmbench.face.track import FaceTrack, ReferenceFaces
     from mmbench.flow.flow_pass import FlowResult

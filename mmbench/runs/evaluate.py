@@ -144,7 +144,7 @@ def _measure_set(metric: SetMetric, features: Sequence[StoredFeatures]) -> list[
 
 def _check_device(name: str) -> None:
     if name != "cpu":  # the processor is always there, and torch need not be imported to say so
-        from mmbench.face.device import torch_device
+        from mmbench.device import torch_device
 
         torch_device(name)
 
@@ -199,7 +199,7 @@ def default_workers(device: str = "cpu") -> int:
     cores = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     if device == "cpu":
         return cores
-    from mmbench.face.device import torch_device
+    from mmbench.device import torch_device
 
     found = torch_device(device)
     if found.type != "cuda":
@@ -211,8 +211,8 @@ def default_workers(device: str = "cpu") -> int:
 
 def workers_in(free: int, cores: int) -> int:
     """Processes for a GPU with `free` bytes: at least one, at most one a core."""
-    from mmbench.face import retinaface_backend
-    from mmbench.flow import raft
+    from mmbench.face.retinaface import eyes as retinaface_backend
+    from mmbench.flow.raft import flow as raft
 
     own = 2 * 2**30
     each = raft.GPU_BUDGET + raft.GPU_FEATURES + retinaface_backend.GPU_BUDGET + own

@@ -214,7 +214,7 @@ def face_networks(settings: EvaluateSettings, needs: Collection[Need]) -> FaceNe
 
 def _arcface(settings: EvaluateSettings, faces: FaceBackend | None) -> tuple[FaceBackend, bool]:
     """ArcFace's backend, and whether it shares the detector of `faces`."""
-    from mmbench.face.insightface_backend import InsightFaceBackend, InsightFaceDlibBackend
+    from mmbench.face.insightface import InsightFaceBackend, InsightFaceDlibBackend
 
     if isinstance(faces, InsightFaceDlibBackend):
         return InsightFaceBackend(detector=faces.detector), True
@@ -254,14 +254,14 @@ def _flow_pass(settings: EvaluateSettings, smoothness: bool) -> MakePass:
 
 
 def _video_text_pass(settings: EvaluateSettings) -> MakePass:
-    from mmbench.encode.viclip import VideoTextPass, make_viclip
+    from mmbench.encode.viclip.alignment import VideoTextPass, make_viclip
 
     encoder = make_viclip(settings.device, tiny=settings.random_weights)
     return lambda: VideoTextPass(encoder)
 
 
 def _inception_pass(settings: EvaluateSettings) -> MakePass:
-    from mmbench.encode.inception import InceptionPass, make_inception
+    from mmbench.encode.inception.classes import InceptionPass, make_inception
 
     network = make_inception(settings.device, tiny=settings.random_weights)
     return lambda: InceptionPass(network)

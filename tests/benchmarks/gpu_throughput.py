@@ -24,12 +24,12 @@ import torch.nn.functional as F
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from mmbench.encode.inception import InceptionPass, make_inception
-from mmbench.encode.viclip import VideoTextPass, make_viclip
+from mmbench.encode.inception.classes import InceptionPass, make_inception
+from mmbench.encode.viclip.alignment import VideoTextPass, make_viclip
 from mmbench.flow import vbench_rule as rule
 from mmbench.flow.flow_pass import FlowPass, FlowResult
-from mmbench.flow.raft import RaftFlow
-from mmbench.flow.raft_weights import load_raft
+from mmbench.flow.raft.flow import RaftFlow
+from mmbench.flow.raft.weights import load_raft
 from mmbench.metrics.dynamic_degree import motion
 from mmbench.metrics.inception_score import split_score
 from mmbench.metrics.text_alignment import alignment
@@ -167,8 +167,8 @@ def encoder_times(report: Report, clips: list[np.ndarray], device: str, tiny: bo
 
 
 def retinaface_time(report: Report, clips: list[np.ndarray], device: str, tiny: bool) -> float:
-    from mmbench.face.retinaface import detect_faces
-    from mmbench.face.retinaface_net import TinyRetinaFace, large_retinaface
+    from mmbench.face.retinaface.detect import detect_faces
+    from mmbench.face.retinaface.net import TinyRetinaFace, large_retinaface
 
     torch.manual_seed(0)
     network = (TinyRetinaFace() if tiny else large_retinaface()).to(device).eval()

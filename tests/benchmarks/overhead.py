@@ -24,8 +24,8 @@ import torch
 
 import mmbench.testsets
 from mmbench.config import EvaluateSettings
-from mmbench.encode.inception import InceptionPass, make_inception
-from mmbench.encode.viclip import ViClip, VideoTextPass, centre_cut, make_viclip
+from mmbench.encode.inception.classes import InceptionPass, make_inception
+from mmbench.encode.viclip.alignment import ViClip, VideoTextPass, centre_cut, make_viclip
 from mmbench.face.backend import FaceBackend, make_backend
 from mmbench.face.face_pass import FacePass
 from mmbench.flow.backend import FlowBackend, make_flow

@@ -170,7 +170,7 @@ def theirs_text_alignment(clip: Path, weights: Path) -> Callable[[], Any]:
 
 
 def ours_text_alignment(clip: Path, weights: Path) -> Callable[[], Any]:
-    from mmbench.encode.viclip import VideoTextPass, make_viclip
+    from mmbench.encode.viclip.alignment import VideoTextPass, make_viclip
     from mmbench.metrics.text_alignment import alignment
     from mmbench.video.read import open_clip
 
@@ -204,7 +204,7 @@ def theirs_inception(clip: Path, weights: Path) -> Callable[[], Any]:
 
 
 def ours_inception(clip: Path, weights: Path) -> Callable[[], Any]:
-    from mmbench.encode.inception import InceptionPass, make_inception
+    from mmbench.encode.inception.classes import InceptionPass, make_inception
     from mmbench.video.read import open_clip
 
     network = make_inception(weights=weights)
@@ -235,7 +235,7 @@ def write_viclip(path: Path) -> None:
 def write_inception(path: Path) -> None:
     import torch
 
-    from mmbench.encode.inception_net import FidInception, randomise
+    from mmbench.encode.inception.net import FidInception, randomise
 
     network = FidInception()
     randomise(network)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmbench.encode.inception import InceptionPass, make_inception
-from mmbench.encode.inception_net import FidInception
+from mmbench.encode.inception.classes import InceptionPass, make_inception
+from mmbench.encode.inception.net import FidInception
 from mmbench.errors import MissingWeights, WeightsError
 from mmbench.video.clip import ClipInfo
 

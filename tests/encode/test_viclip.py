@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmbench.encode.viclip import VideoTextPass, centre_cut, make_viclip, normalise
-from mmbench.encode.viclip_net import LARGE, TINY, VideoTower, text_tower
+from mmbench.encode.viclip.alignment import VideoTextPass, centre_cut, make_viclip, normalise
+from mmbench.encode.viclip.net import LARGE, TINY, VideoTower, text_tower
 from mmbench.errors import MissingWeights, WeightsError
 from mmbench.video.clip import ClipInfo
 
@@ -34,7 +34,7 @@ def run(encoder, frames: np.ndarray):
 def test_pixels_equal_vbenchs_torchvision_pipeline(size):
     from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Normalize, Resize
 
-    from mmbench.encode.viclip import MEAN, STD
+    from mmbench.encode.viclip.alignment import MEAN, STD
 
     frame = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     pipeline = Compose([Resize(224, InterpolationMode.BICUBIC, antialias=False), CenterCrop(224)])
@@ -118,7 +118,7 @@ def test_tokens_of_fixed_texts(tiny, text, ids):
 
 
 def test_the_checkpoint_layouts_load(tmp_path, monkeypatch):
-    import mmbench.encode.viclip_net as net
+    import mmbench.encode.viclip.net as net
 
     monkeypatch.setattr(net, "LARGE", TINY)
     torch.manual_seed(5)

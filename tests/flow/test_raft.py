@@ -10,10 +10,10 @@ from mmbench.errors import MissingWeights, WeightsError
 from mmbench.flow import vbench_rule as rule
 from mmbench.flow.backend import make_flow
 from mmbench.flow.flow_pass import FlowPass
-from mmbench.flow.raft import RaftFlow
-from mmbench.flow.raft_correlation import CorrelationLookup, coordinates, correlation_pyramid
-from mmbench.flow.raft_update import SplitUpdate
-from mmbench.flow.raft_weights import load_raft, random_raft, torchvision_key
+from mmbench.flow.raft.correlation import CorrelationLookup, coordinates, correlation_pyramid
+from mmbench.flow.raft.flow import RaftFlow
+from mmbench.flow.raft.update import SplitUpdate
+from mmbench.flow.raft.weights import load_raft, random_raft, torchvision_key
 
 # ours -> the original's: written out independently of the rules under test
 ORIGINAL_MODULES = {"feature_encoder": "fnet", "context_encoder": "cnet"}

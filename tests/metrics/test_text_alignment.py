@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmbench.encode.viclip import VideoTextPass, make_viclip
+from mmbench.encode.viclip.alignment import VideoTextPass, make_viclip
 from mmbench.items import Item
 from mmbench.metrics.base import Evidence
 from mmbench.metrics.text_alignment import TextAlignment, alignment, without_trigger

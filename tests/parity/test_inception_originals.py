@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmbench.encode.inception import InceptionPass, make_inception
+from mmbench.encode.inception.classes import InceptionPass, make_inception
 from mmbench.metrics.inception_score import inception_scores
 from mmbench.video.clip import ClipInfo
 
@@ -35,7 +35,7 @@ def file(tmp_path_factory, frames) -> Path:
 
     The last layer is made blind to what all frames share, so that predictions differ from frame to frame.
     """
-    from mmbench.encode.inception_net import FidInception
+    from mmbench.encode.inception.net import FidInception
 
     torch.manual_seed(0)
     network = FidInception()

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from mmbench.flow.flow_pass import FlowPass, FlowResult
-from mmbench.flow.raft import RaftFlow
-from mmbench.flow.raft_weights import load_raft, random_raft, torchvision_key
+from mmbench.flow.raft.flow import RaftFlow
+from mmbench.flow.raft.weights import load_raft, random_raft, torchvision_key
 from mmbench.metrics.dynamic_degree import motion
 from mmbench.video.clip import ClipInfo
 

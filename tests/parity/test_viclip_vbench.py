@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmbench.encode.viclip import ViClip, VideoTextPass, centre_cut, normalise
-from mmbench.encode.viclip_net import LARGE, VideoTower, text_tower
+from mmbench.encode.viclip.alignment import ViClip, VideoTextPass, centre_cut, normalise
+from mmbench.encode.viclip.net import LARGE, VideoTower, text_tower
 from mmbench.metrics.text_alignment import alignment
 from mmbench.score import Provenance
 from mmbench.video.clip import ClipInfo

@@ -11,19 +11,19 @@ import pytest
 
 import mmbench.testsets
 from mmbench.config import EvaluateSettings, FaceSettings
-from mmbench.encode.inception_net import FidInception
-from mmbench.encode.viclip import ViClip
+from mmbench.encode.inception.net import FidInception
+from mmbench.encode.viclip.alignment import ViClip
 from mmbench.errors import MissingWeights
-from mmbench.face import insightface_backend
+from mmbench.face import insightface as insightface_backend
 from mmbench.face.arcface import ArcFace
 from mmbench.face.backend import make_backend
-from mmbench.face.dlib_backend import DlibBackend
+from mmbench.face.dlib import DlibBackend
 from mmbench.face.dlib_recogniser import DlibRecogniser
 from mmbench.face.face_pass import FacePass
 from mmbench.face.references import reference_faces
 from mmbench.face.scrfd import Scrfd
 from mmbench.face.track import SLOTS
-from mmbench.flow.raft import RaftFlow
+from mmbench.flow.raft.flow import RaftFlow
 from mmbench.items import Item
 from mmbench.metrics.id_similarity import id_similarity
 from mmbench.metrics.registry import facts_by_name

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from mmbench.config import EvaluateSettings
-from mmbench.encode.viclip import REGISTERED, make_viclip
+from mmbench.encode.viclip.alignment import REGISTERED, make_viclip
 from mmbench.errors import MissingWeights
 from mmbench.face.dlib_recogniser import checked
-from mmbench.flow.raft_weights import load_raft, random_raft
+from mmbench.flow.raft.weights import load_raft, random_raft
 from mmbench.runs.doctor import examine
 from mmbench.weights.cache import set_user_path, sha256_of
 from mmbench.weights.locate import locate

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from open_clip.tokenizer import SimpleTokenizer
     from torch import Tensor, nn
 
-    from mmbench.encode.viclip_net import VideoTower
+    from mmbench.encode.viclip.net import VideoTower
 
 REGISTERED = ("viclip", "viclip-safetensors")
 SEED = 0
@@ -152,7 +152,7 @@ def make_viclip(device: str = "cpu", weights: str | Path | None = None, tiny: bo
     import open_clip
     import torch
 
-    from mmbench.encode.viclip_net import LARGE, TINY, VideoTower, text_tower
+    from mmbench.encode.viclip.net import LARGE, TINY, VideoTower, text_tower
 
     versions = {"torch": torch.__version__, "open_clip": open_clip.__version__, "device": device}
     provenance = Provenance("viclip", versions=versions)

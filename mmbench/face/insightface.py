@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from mmbench.face.arcface import ArcFace, aligned
 from mmbench.face.backend import chained
 from mmbench.face.dlib_recogniser import DlibRecogniser, checked
-from mmbench.face.insightface_tiny import tiny_arcface, tiny_scrfd
 from mmbench.face.onnx_session import check_provider, import_onnxruntime, open_session, provider_of
 from mmbench.face.scrfd import Scrfd
+from mmbench.face.tiny import tiny_arcface, tiny_scrfd
 from mmbench.score import Provenance
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from mmbench.face.retinaface_net import RetinaFace
+    from mmbench.face.retinaface.net import RetinaFace
 
 STRIDES = (8, 16, 32)
 PRIOR_SIZES = ((16, 32), (64, 128), (256, 512))

@@ -13,7 +13,7 @@ from mmbench.score import Provenance
 from mmbench.video.clip import ClipInfo, Frame
 
 if TYPE_CHECKING:
-    from mmbench.encode.inception_net import FidInception
+    from mmbench.encode.inception.net import FidInception
 
 REGISTERED = "inception-2015-12-05"
 
@@ -44,7 +44,7 @@ def make_inception(device: str = "cpu", weights: str | Path | None = None, tiny:
     import torch
     import torchvision
 
-    from mmbench.encode.inception_net import FidInception, randomise
+    from mmbench.encode.inception.net import FidInception, randomise
     from mmbench.weights import load, load_file, load_strict
 
     versions = {"torch": torch.__version__, "torchvision": torchvision.__version__, "device": device}

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbench.device import torch_device
 from mmbench.face.backend import chained
-from mmbench.face.device import torch_device
 from mmbench.face.dlib_recogniser import DlibRecogniser
-from mmbench.face.retinaface import detect_faces
+from mmbench.face.retinaface.detect import detect_faces
 from mmbench.score import Provenance
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class RetinaFaceBackend:
         import torch
         import torchvision
 
-        from mmbench.face.retinaface_net import TinyRetinaFace, large_retinaface
+        from mmbench.face.retinaface.net import TinyRetinaFace, large_retinaface
 
         self.device = torch_device(device)
         layout = "frames'" if self.device.type == "cpu" else "planes"

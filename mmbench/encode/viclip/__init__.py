@@ -1,0 +1,1 @@
+"""ViCLIP: its two towers, and how close they see a clip and a text."""

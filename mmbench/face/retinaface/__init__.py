@@ -1,0 +1,1 @@
+"""RetinaFace: its network, its decoding, and the eyes that use it."""
