@@ -26,7 +26,7 @@ from mmbench.baselines.checkpoint import (
 from mmbench.baselines.dynamicrafter_sampler import rescale_table
 from mmbench.baselines.dynamicrafter_unet import build_unet
 from mmbench.errors import WeightsError
-from mmbench.model.perceiver import Perceiver, resampler_keys
+from mmbench.model.network.perceiver import Perceiver, resampler_keys
 from mmbench.weights import load_strict, rename_keys
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from mmbench.baselines.checkpoint import (
 from mmbench.baselines.diffusers_folder import read_config
 from mmbench.baselines.lora import Half, merge
 from mmbench.errors import WeightsError
-from mmbench.model.perceiver import resampler_keys
+from mmbench.model.network.perceiver import resampler_keys
 from mmbench.weights import load_strict
 
 if TYPE_CHECKING:

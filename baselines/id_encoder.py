@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from mmbench.baselines.checkpoint import count_layers, with_buffers
 from mmbench.errors import WeightsError
-from mmbench.model.fusion import FusionMLP
-from mmbench.model.perceiver import IdentityPerceiver
-from mmbench.model.photomaker import split_state, vision_state_for
+from mmbench.model.network.fusion import FusionMLP
+from mmbench.model.network.perceiver import IdentityPerceiver
+from mmbench.model.network.photomaker import split_state, vision_state_for
 from mmbench.weights import load_strict
 
 if TYPE_CHECKING:

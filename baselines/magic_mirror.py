@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from mmbench.baselines.insightface import OnnxFaces
-    from mmbench.model.faces import AnalysedFace
+    from mmbench.model.pipeline.faces import AnalysedFace
     from mmbench.weights import WeightFile
 
 BASE_REPO = "THUDM/CogVideoX-5b"
@@ -80,7 +80,7 @@ class MagicMirror(TorchBaseline):
 
     def read(self, variant: str, weights_dir: Path) -> None:
         if variant in self.tiny_variants:
-            from mmbench.model.nano import build_pipeline
+            from mmbench.model.small.nano import build_pipeline
 
             self.pipe = build_pipeline(cast("Literal['nano', 'smoke']", variant))
             self.pipe.to(self.device, self.dtype)
@@ -94,7 +94,7 @@ class MagicMirror(TorchBaseline):
     def open_full(self, weights_dir: Path) -> Any:
         """The full-size pipeline with the user's adapter. Raises MissingWeights when there is none."""
         from mmbench.baselines.insightface import BUFFALO_L, open_analyser
-        from mmbench.model.pipeline import MagicMirrorPipeline
+        from mmbench.model.pipeline.magic_mirror import MagicMirrorPipeline
 
         adapter = self.adapter or weights_dir / ADAPTER
         if not adapter.is_file():
@@ -159,7 +159,7 @@ class CallableFaces:
         """All faces of an RGB picture (H, W, 3), with raw embeddings."""
         from PIL import Image
 
-        from mmbench.model.faces import AnalysedFace
+        from mmbench.model.pipeline.faces import AnalysedFace
 
         return [
             AnalysedFace(tuple(float(edge) for edge in face.box), face.embedding)  # type: ignore[arg-type]

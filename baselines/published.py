@@ -154,7 +154,7 @@ def id_animator() -> Parameters:
     from transformers import CLIPTextConfig, CLIPTextModel
 
     from mmbench.baselines.id_animator_weights import RESAMPLER_LAYERS, cross_attentions
-    from mmbench.model.perceiver import Perceiver
+    from mmbench.model.network.perceiver import Perceiver
 
     unet = UNet2DConditionModel(
         block_out_channels=SD_BLOCKS, layers_per_block=2, cross_attention_dim=768, attention_head_dim=8
@@ -180,7 +180,7 @@ def dynamicrafter() -> Parameters:
     from transformers import CLIPTextConfig, CLIPTextModel
 
     from mmbench.baselines.dynamicrafter_unet import build_unet
-    from mmbench.model.perceiver import Perceiver
+    from mmbench.model.network.perceiver import Perceiver
 
     layout = Layout()
     text = CLIPTextModel(
@@ -214,8 +214,8 @@ def easyanimate() -> Parameters:
 
 def magic_mirror() -> Parameters:
     """Magic Mirror at full size: 12.8 B in Table 3."""
-    from mmbench.model.configs import size_named
-    from mmbench.model.profile import parameter_rows
+    from mmbench.model.cost.profile import parameter_rows
+    from mmbench.model.network.configs import size_named
 
     parts = {row.module: row.parameters for row in parameter_rows(size_named("5b"))}
     return Parameters(parts, tuple(parts))

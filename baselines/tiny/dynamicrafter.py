@@ -49,7 +49,7 @@ def checkpoint(recipe: Recipe) -> dict[str, torch.Tensor]:
 
     from mmbench.baselines.dynamicrafter_sampler import alphas_bar, rescale_table
     from mmbench.baselines.dynamicrafter_unet import build_unet
-    from mmbench.model.perceiver import Perceiver, resampler_keys
+    from mmbench.model.network.perceiver import Perceiver, resampler_keys
 
     unet = build_unet(LAYOUT, recipe.learn_scale)
     vae = AutoencoderKL(

@@ -46,16 +46,16 @@ def profile(
 
     from rich.console import Console
 
+    from mmbench.model.cost.profile import cost_table
+    from mmbench.model.cost.report import as_markdown, write_profile
     from mmbench.model.extra import require_generate
-    from mmbench.model.profile import cost_table
-    from mmbench.model.profile_report import as_markdown, write_profile
 
     require_generate()
     console = Console(highlight=False, soft_wrap=True, markup=False)
     today = datetime.now(UTC).date()
     steps = None
     if device is not Device.none:
-        from mmbench.model.profile_steps import check_device, profile_steps
+        from mmbench.model.cost.steps import check_device, profile_steps
 
         check_device(config.value, device.value)
         steps = profile_steps(config.value, device.value, rounds, report=console.print)

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import torch
 
-from mmbench.model.configs import ModelSize
-from mmbench.model.face_embeds import FaceEmbeds
-from mmbench.model.profile_steps import DIRECT, MIRROR, STOCK, StepBench, profile_steps
+from mmbench.model.cost.steps import DIRECT, MIRROR, STOCK, StepBench, profile_steps
+from mmbench.model.network.configs import ModelSize
+from mmbench.model.network.face_embeds import FaceEmbeds
 
 BACKENDS = ("native", "_native_flash", "_native_cudnn")
 
@@ -93,7 +93,7 @@ def kernel_breakdown(size: str, backend: str) -> str:
     """Where the time of one step goes, by kernel, for the optimised base and for Magic Mirror."""
     from torch.profiler import ProfilerActivity, profile
 
-    from mmbench.model.configs import size_named
+    from mmbench.model.network.configs import size_named
 
     bench = StepBench(size_named(size), torch.device("cuda"), torch.bfloat16, 50)
     bench.add_identity(backend)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mmbench.model.face_embeds import FaceEmbeds
+from mmbench.model.network.face_embeds import FaceEmbeds
 
 TINY = {
     "num_attention_heads": 4,
@@ -45,7 +45,7 @@ def stock():
 @pytest.fixture
 def make_model(stock):
     """A Magic Mirror model on copies of the stock weights; `random=True` fills what starts at zero."""
-    from mmbench.model.transformer import ADAPTER_PREFIXES, MagicMirrorTransformer3DModel
+    from mmbench.model.network.transformer import ADAPTER_PREFIXES, MagicMirrorTransformer3DModel
 
     def make(random: bool = True, **config):
         import copy
@@ -85,7 +85,7 @@ def face():
 @pytest.fixture(scope="session")
 def pipe():
     """The smoke pipeline. Tests must not change it."""
-    from mmbench.model.nano import build_pipeline
+    from mmbench.model.small.nano import build_pipeline
 
     return build_pipeline("smoke", seed=0)
 
@@ -93,7 +93,7 @@ def pipe():
 @pytest.fixture(scope="session")
 def reference():
     """A drawn face."""
-    from mmbench.model.nano import example_reference
+    from mmbench.model.small.nano import example_reference
 
     return example_reference(0)
 

@@ -7,9 +7,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from mmbench.errors import MissingWeights, RequestError, WeightsError
-from mmbench.model.nano import build_pipeline
-from mmbench.model.pipeline import MagicMirrorPipeline
-from mmbench.model.variants import VARIANTS
+from mmbench.model.network.variants import VARIANTS
+from mmbench.model.pipeline.magic_mirror import MagicMirrorPipeline
+from mmbench.model.small.nano import build_pipeline
 
 
 @pytest.fixture

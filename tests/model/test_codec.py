@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mmbench.model.codec import PatchPCACodec
-from mmbench.model.nano import drawn_clips
+from mmbench.model.small.codec import PatchPCACodec
+from mmbench.model.small.nano import drawn_clips
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from mmbench.errors import MissingWeights, WeightsError
-from mmbench.model.configs import size_named
-from mmbench.model.face_encoder import MagicMirrorFaceEncoder
+from mmbench.model.network.configs import size_named
+from mmbench.model.network.face_encoder import MagicMirrorFaceEncoder
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +74,10 @@ def test_fusion_starts_as_the_base(encoder, views):
 
 def test_photomaker_weights(encoder, tmp_path, monkeypatch):
     """Only CLIP and tau_id are taken, under the published key names."""
-    from mmbench.model import face_encoder as module
-    from mmbench.model import photomaker
-    from mmbench.model.fusion import FusionMLP
-    from mmbench.model.perceiver import tau_id_keys
+    from mmbench.model.network import face_encoder as module
+    from mmbench.model.network import photomaker
+    from mmbench.model.network.fusion import FusionMLP
+    from mmbench.model.network.perceiver import tau_id_keys
 
     torch.manual_seed(5)
     source = MagicMirrorFaceEncoder(**size_named("smoke").face_encoder)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from mmbench.errors import ReferenceFaceError, RequestError
-from mmbench.model.faces import (
+from mmbench.model.pipeline.faces import (
     AnalysedFace,
     BackendAnalyser,
     CentreAnalyser,
@@ -76,7 +76,7 @@ def test_no_face_and_no_picture_are_errors(reference):
 
 
 def test_stand_in_tells_pictures_apart(reference):
-    from mmbench.model.nano import example_reference
+    from mmbench.model.small.nano import example_reference
 
     vectors = [CentreAnalyser()(np.asarray(x))[0].embedding for x in (reference, reference, example_reference(1))]
     assert np.array_equal(vectors[0], vectors[1])

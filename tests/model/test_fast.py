@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mmbench.model.fast import FastPlan, fast_path_blocker, modulation_released, tabulated_modules
-from mmbench.model.tables import tabulate_schedule, tabulate_video
-from mmbench.model.variants import VARIANTS
+from mmbench.model.fast.forward import FastPlan, fast_path_blocker, modulation_released, tabulated_modules
+from mmbench.model.fast.tables import tabulate_schedule, tabulate_video
+from mmbench.model.network.variants import VARIANTS
 
 TIMES = (999, 500, 20)
 
@@ -50,7 +50,7 @@ def test_bases_with_sinusoidal_positions_work_too(batch, face):
     """CogVideoX-2B has no rotary embedding."""
     from diffusers import CogVideoXTransformer3DModel
 
-    from mmbench.model.transformer import ADAPTER_PREFIXES, MagicMirrorTransformer3DModel
+    from mmbench.model.network.transformer import ADAPTER_PREFIXES, MagicMirrorTransformer3DModel
 
     torch.manual_seed(0)
     sizes = {"num_attention_heads": 4, "attention_head_dim": 16, "in_channels": 8, "out_channels": 8, "num_layers": 2}
@@ -133,8 +133,8 @@ def test_kernels_on_a_gpu_equal_the_direct_path_in_float32(make_model, batch, fa
 def test_tables_equal_the_direct_path_at_full_width():
     """Two layers of the full-size model (0.3 B parameters), short sequence: float32, and bfloat16 against
     it."""
-    from mmbench.model.configs import ModelSize
-    from mmbench.model.profile_steps import DIRECT, MIRROR, StepBench
+    from mmbench.model.cost.steps import DIRECT, MIRROR, StepBench
+    from mmbench.model.network.configs import ModelSize
 
     size = ModelSize("two layers", 64, 96, 5, 2, {"num_layers": 2})
     bench = StepBench(size, torch.device("cpu"), torch.float32, num_steps=2)

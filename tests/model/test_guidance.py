@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmbench.errors import RequestError
-from mmbench.model.guidance import calls_of, combine, guidance_at
+from mmbench.model.pipeline.guidance import calls_of, combine, guidance_at
 
 
 def test_calls_of_the_modes():

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from mmbench.errors import WeightsError
-from mmbench.model.fusion import FusionMLP, fuse_masked_rows
-from mmbench.model.perceiver import IdentityPerceiver, Perceiver, resampler_keys, take_keys, tau_id_keys
-from mmbench.model.photomaker import split_state
+from mmbench.model.network.fusion import FusionMLP, fuse_masked_rows
+from mmbench.model.network.perceiver import IdentityPerceiver, Perceiver, resampler_keys, take_keys, tau_id_keys
+from mmbench.model.network.photomaker import split_state
 
 
 def reference_perceiver(state: dict[str, torch.Tensor], x: torch.Tensor, lat: torch.Tensor, heads: int):

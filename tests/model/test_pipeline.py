@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from mmbench.errors import MissingDependency, MissingWeights, ReferenceFaceError, RequestError
-from mmbench.model.nano import build_pipeline, example_reference
-from mmbench.model.pipeline import MagicMirrorPipeline
-from mmbench.model.pipeline_adapter import to_base
+from mmbench.model.pipeline.loading import to_base
+from mmbench.model.pipeline.magic_mirror import MagicMirrorPipeline
+from mmbench.model.small.nano import build_pipeline, example_reference
 
 
 @pytest.fixture(scope="module")
@@ -312,7 +312,7 @@ def test_unknown_variant_is_named():
 
 
 def test_variants_without_fusion_need_no_identity_word(pipe, reference):
-    from mmbench.model.variants import VARIANTS
+    from mmbench.model.network.variants import VARIANTS
 
     made = MagicMirrorPipeline.from_base(pipe, face_encoder=pipe.face_encoder, variant=VARIANTS["D"])
     made.set_progress_bar_config(disable=True)

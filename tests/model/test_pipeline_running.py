@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mmbench.errors import RequestError
-from mmbench.model.nano import build_pipeline
+from mmbench.model.small.nano import build_pipeline
 
 
 @pytest.fixture
@@ -74,7 +74,8 @@ def test_cogvideox_vae_decodes_with_and_without_tiling(own, run):
 
 def test_attention_backend_is_passed_on(own, run, monkeypatch):
     """Both paths go through diffusers' dispatch, with the layer's own backend."""
-    from mmbench.model import fast, joint_block
+    from mmbench.model.fast import forward as fast
+    from mmbench.model.network import joint_block
 
     want, seen = run(pipeline=own).frames, set()
     for module in (fast, joint_block):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mmbench.model.configs import SIZES
-from mmbench.model.profile import cost_table, forward_flops
+from mmbench.model.cost.profile import cost_table, forward_flops
+from mmbench.model.network.configs import SIZES
 
 TABLE = {
     "CogVideoX transformer": 5_570_283_072,

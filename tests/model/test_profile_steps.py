@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from mmbench.errors import RequestError
-from mmbench.model.profile import cost_table
-from mmbench.model.profile_report import as_markdown, write_profile
-from mmbench.model.profile_steps import ROWS, check_device, profile_steps
+from mmbench.model.cost.profile import cost_table
+from mmbench.model.cost.report import as_markdown, write_profile
+from mmbench.model.cost.steps import ROWS, check_device, profile_steps
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,8 @@ def test_all_rows_are_measured_and_agree(steps):
 def test_steps_start_over_after_the_last():
     import torch
 
-    from mmbench.model.configs import size_named
-    from mmbench.model.profile_steps import MIRROR, StepBench
+    from mmbench.model.cost.steps import MIRROR, StepBench
+    from mmbench.model.network.configs import size_named
 
     bench = StepBench(size_named("smoke"), torch.device("cpu"), torch.float32, num_steps=2)
     bench.add_identity(None)

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from mmbench.errors import RequestError
-from mmbench.model.configs import size_named
-from mmbench.model.nano import offline_tokenizer
-from mmbench.model.prompt import identity_mask, parse_prompt, without_trigger
+from mmbench.model.network.configs import size_named
+from mmbench.model.pipeline.prompt import identity_mask, parse_prompt, without_trigger
+from mmbench.model.small.nano import offline_tokenizer
 
 
 def unigram(pieces):

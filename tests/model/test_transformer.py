@@ -9,10 +9,10 @@ import torch
 from diffusers.models.attention_processor import CogVideoXAttnProcessor2_0
 
 from mmbench.errors import WeightsError
-from mmbench.model.adapter import ConditionedAdaptiveNorm
-from mmbench.model.joint_block import JointAttnProcessor
-from mmbench.model.transformer import MagicMirrorTransformer3DModel
-from mmbench.model.variants import VARIANTS
+from mmbench.model.network.adapter import ConditionedAdaptiveNorm
+from mmbench.model.network.joint_block import JointAttnProcessor
+from mmbench.model.network.transformer import MagicMirrorTransformer3DModel
+from mmbench.model.network.variants import VARIANTS
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

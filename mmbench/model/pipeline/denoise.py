@@ -10,11 +10,11 @@ import torch
 from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTransformer3DModel
 from torch import Tensor
 
-from mmbench.model.face_embeds import FaceEmbeds
-from mmbench.model.fast import FastPlan, fast_path_blocker, modulation_released
-from mmbench.model.guidance import Call, GuidanceMode, calls_of, combine
-from mmbench.model.tables import ScheduleTable, VideoTable, tabulate_schedule, tabulate_video
-from mmbench.model.transformer import MagicMirrorTransformer3DModel
+from mmbench.model.fast.forward import FastPlan, fast_path_blocker, modulation_released
+from mmbench.model.fast.tables import ScheduleTable, VideoTable, tabulate_schedule, tabulate_video
+from mmbench.model.network.face_embeds import FaceEmbeds
+from mmbench.model.network.transformer import MagicMirrorTransformer3DModel
+from mmbench.model.pipeline.guidance import Call, GuidanceMode, calls_of, combine
 
 
 @dataclass

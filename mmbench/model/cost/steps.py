@@ -21,11 +21,11 @@ from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTran
 from torch import Tensor
 
 from mmbench.errors import RequestError
-from mmbench.model.configs import ModelSize, size_named
-from mmbench.model.face_embeds import FaceEmbeds
-from mmbench.model.fast import FastPlan, modulation_released
-from mmbench.model.tables import tabulate_schedule, tabulate_video
-from mmbench.model.transformer import ADAPTER_PREFIXES, MagicMirrorTransformer3DModel
+from mmbench.model.fast.forward import FastPlan, modulation_released
+from mmbench.model.fast.tables import tabulate_schedule, tabulate_video
+from mmbench.model.network.configs import ModelSize, size_named
+from mmbench.model.network.face_embeds import FaceEmbeds
+from mmbench.model.network.transformer import ADAPTER_PREFIXES, MagicMirrorTransformer3DModel
 
 STOCK, OPTIMISED, MIRROR, DIRECT = "stock base", "optimised base", "Magic Mirror", "Magic Mirror, direct path"
 ROWS = (STOCK, OPTIMISED, MIRROR, DIRECT)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from mmbench.errors import MissingWeights, WeightsError
-from mmbench.model.face_encoder import MagicMirrorFaceEncoder
-from mmbench.model.transformer import MagicMirrorTransformer3DModel
+from mmbench.model.network.face_encoder import MagicMirrorFaceEncoder
+from mmbench.model.network.transformer import MagicMirrorTransformer3DModel
 
 WEIGHT_NAME = "magic_mirror.safetensors"
 _FORMAT = "magic-mirror-adapter-1"

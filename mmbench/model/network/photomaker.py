@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mmbench.errors import MissingWeights, WeightsError
-from mmbench.model.perceiver import take_keys, tau_id_keys
+from mmbench.model.network.perceiver import take_keys, tau_id_keys
 
 _FUSION_KEYS = {
     f"{up}.{p}": f"{our}.{p}"

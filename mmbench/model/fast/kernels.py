@@ -53,7 +53,7 @@ def add_norm_modulate(
     D].
     """
     if use_triton(rows):
-        from mmbench.model import triton_kernels
+        from mmbench.model.fast import triton_kernels
 
         with torch.cuda.device(rows.device):
             return triton_kernels.add_norm_modulate(rows, update, gate, factors, norm, segments, num_out)
@@ -93,7 +93,7 @@ def norm_rotate_(
     heads [B, n, H, head_dim]; rotary cos and sin float32 [N_v, head_dim], pairs interleaved as in CogVideoX.
     """
     if use_triton(heads) and norm is not None and rotary is not None and heads.is_contiguous():
-        from mmbench.model import triton_kernels
+        from mmbench.model.fast import triton_kernels
 
         with torch.cuda.device(heads.device):
             return triton_kernels.norm_rotate_(heads, norm, rotary, segments)
@@ -121,7 +121,7 @@ def add_face_attention_(out: Tensor, query: Tensor, key: Tensor, value: Tensor, 
     out, query [B, n, H, head_dim]; key, value [B, N_f, H, head_dim]; weight [B, 1, 1].
     """
     if use_triton(out) and out.is_contiguous() and query.is_contiguous():
-        from mmbench.model import triton_kernels
+        from mmbench.model.fast import triton_kernels
 
         with torch.cuda.device(out.device):
             return triton_kernels.add_face_attention_(out, query, key, value, weight)

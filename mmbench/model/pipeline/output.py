@@ -7,7 +7,7 @@ from typing import Any
 
 from diffusers.utils import BaseOutput
 
-from mmbench.model.guidance import DynamicGuidance, GuidanceMode
+from mmbench.model.pipeline.guidance import DynamicGuidance, GuidanceMode
 
 
 @dataclass(frozen=True)

@@ -18,19 +18,19 @@ from diffusers.utils import apply_lora_scale
 from torch import Tensor, nn
 
 from mmbench.errors import RequestError, WeightsError
-from mmbench.model.adapter import (
+from mmbench.model.fast.forward import has_diffusers_hook
+from mmbench.model.network.adapter import (
     ConditionedAdaptiveNorm,
     FaceKeyValue,
     FaceModulation,
     FaceProjection,
     LayerAdapter,
 )
-from mmbench.model.face_embeds import FaceEmbeds
-from mmbench.model.fast import has_diffusers_hook
-from mmbench.model.joint_block import JointAttnProcessor, JointLayerNormZero, LayerContext, ProjectedIdentity
+from mmbench.model.network.face_embeds import FaceEmbeds
+from mmbench.model.network.joint_block import JointAttnProcessor, JointLayerNormZero, LayerContext, ProjectedIdentity
 
 if TYPE_CHECKING:
-    from mmbench.model.fast import FastPlan
+    from mmbench.model.fast.forward import FastPlan
 
 FaceRows = Literal["carry", "reinject", "visible"]
 ADAPTER_PREFIXES = ("face_proj.", "id_proj.", "adapters.", "null_face")
@@ -41,7 +41,7 @@ class MagicMirrorTransformer3DModel(CogVideoXTransformer3DModel):  # type: ignor
     """CogVideoX's transformer plus the identity adapter; defaults of the base arguments are CogVideoX-5B's.
 
     identity_fusion, face_tokens, face_cross_attention, face_modulation, conditioned_norm: the switches of the
-    ablations (`mmbench.model.variants`); `identity_fusion` has no parameters here, the pipeline reads it.
+    ablations (`mmbench.model.network.variants`); `identity_fusion` has no parameters here, the pipeline reads it.
     face_dim: width of x_id and x_face. num_id_tokens, num_face_tokens: their counts. id_proj_dim: c1.
     can_hidden_dim: CAN's hidden width. adapter_every: layers l with l % adapter_every == 0 are adapted.
     face_rows: what face rows do in the other layers: "carry" (pass by unchanged), "reinject" (start anew from
@@ -266,7 +266,7 @@ class MagicMirrorTransformer3DModel(CogVideoXTransformer3DModel):  # type: ignor
         hidden_states [B, T', C, H/8, W/8], encoder_hidden_states [B, N_t, text_dim] (already fused),
         timestep [B]. face: embeddings of B samples; None, or identity_scale 0, is the base itself.
         identity_present bool [B]: False drops a sample's identity. plan, step: take the tabulated path
-        (`mmbench.model.fast`) at that index of the plan's schedule; face, identity_scale and
+        (`mmbench.model.fast.forward`) at that index of the plan's schedule; face, identity_scale and
         identity_present are then in the plan.
         """
         if plan is not None:

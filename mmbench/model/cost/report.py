@@ -9,10 +9,10 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmbench.model.profile import CostTable
+from mmbench.model.cost.profile import CostTable
 
 if TYPE_CHECKING:
-    from mmbench.model.profile_steps import StepProfile
+    from mmbench.model.cost.steps import StepProfile
 
 PAPER = (("CogVideoX-5B", "24.9 GiB", "10.5 B", "204 s"), ("Magic Mirror", "28.6 GiB", "12.8 B", "209 s"))
 """Paper Table 3 (v1): one A800, 49 frames 480x720, 50 steps."""

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmbench.model.configs import ModelSize, size_named
 from mmbench.model.extra import require_generate
-from mmbench.model.face_embeds import FaceEmbeds
+from mmbench.model.network.configs import ModelSize, size_named
+from mmbench.model.network.face_embeds import FaceEmbeds
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ def cost_table(size: str = "5b") -> CostTable:
 def parameter_rows(size: ModelSize) -> tuple[ParameterRow, ...]:
     """Parameters of every module. The learned null rows (98,304 at full size) are in the row "null face
     rows"."""
-    from mmbench.model.face_encoder import MagicMirrorFaceEncoder
-    from mmbench.model.transformer import ADAPTER_PREFIXES, MagicMirrorTransformer3DModel
+    from mmbench.model.network.face_encoder import MagicMirrorFaceEncoder
+    from mmbench.model.network.transformer import ADAPTER_PREFIXES, MagicMirrorTransformer3DModel
 
     with torch.device("meta"):
         transformer = MagicMirrorTransformer3DModel(**size.transformer)
@@ -110,7 +110,7 @@ def parameter_rows(size: ModelSize) -> tuple[ParameterRow, ...]:
 
 def base_text_and_vae(size: ModelSize) -> tuple[nn.Module, nn.Module]:
     """The base's text encoder and VAE on the meta device."""
-    from mmbench.model.codec import PatchPCACodec
+    from mmbench.model.small.codec import PatchPCACodec
 
     with torch.device("meta"):
         if size.codec is None or size.text_layers_heads is None:
@@ -128,7 +128,7 @@ def base_text_and_vae(size: ModelSize) -> tuple[nn.Module, nn.Module]:
                 tie_word_embeddings=False,
             )
             return T5EncoderModel(t5), AutoencoderKLCogVideoX(**COGVIDEOX_VAE)
-        from mmbench.model.nano import tiny_text_encoder
+        from mmbench.model.small.nano import tiny_text_encoder
 
         return tiny_text_encoder(size), PatchPCACodec(*size.codec)
 
@@ -149,7 +149,7 @@ def forward_flops(size: ModelSize, num_frames: int) -> tuple[int, int]:
     """FLOPs of one forward pass without and with the identity, batch 1, measured by PyTorch's counter."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    from mmbench.model.transformer import MagicMirrorTransformer3DModel
+    from mmbench.model.network.transformer import MagicMirrorTransformer3DModel
 
     counts = []
     with torch.device("meta"):
@@ -167,9 +167,9 @@ def resident_rows(size: ModelSize) -> tuple[ResidentRow, ...]:
 
     "released" rows are without the weights that the tables replace (`fast.modulation_released`).
     """
-    from mmbench.model.fast import tabulated_modules
-    from mmbench.model.tables import tabulate_schedule, tabulate_video
-    from mmbench.model.transformer import ADAPTER_PREFIXES, MagicMirrorTransformer3DModel
+    from mmbench.model.fast.forward import tabulated_modules
+    from mmbench.model.fast.tables import tabulate_schedule, tabulate_video
+    from mmbench.model.network.transformer import ADAPTER_PREFIXES, MagicMirrorTransformer3DModel
 
     with torch.device("meta"):
         model = MagicMirrorTransformer3DModel(**size.transformer).eval()

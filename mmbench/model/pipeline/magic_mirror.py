@@ -15,17 +15,17 @@ from diffusers.schedulers.scheduling_dpm_cogvideox import CogVideoXDPMScheduler
 from torch import Tensor
 
 from mmbench.errors import MissingWeights, RequestError
-from mmbench.model import pipeline_inputs as inputs
-from mmbench.model.denoise import Denoiser, TableCache, Texts
-from mmbench.model.face_embeds import FaceEmbeds
-from mmbench.model.face_encoder import MagicMirrorFaceEncoder
-from mmbench.model.faces import BackendAnalyser, FaceAnalyser, Picture, analyse_references
-from mmbench.model.guidance import GuidanceMode, calls_of, guidance_at
-from mmbench.model.pipeline_adapter import IdentityAdapterMixin
-from mmbench.model.pipeline_modes import ModesMixin
-from mmbench.model.pipeline_output import MagicMirrorPipelineOutput, RunInfo
-from mmbench.model.prompt import IdentityPrompt, identity_mask
-from mmbench.model.transformer import MagicMirrorTransformer3DModel
+from mmbench.model.network.face_embeds import FaceEmbeds
+from mmbench.model.network.face_encoder import MagicMirrorFaceEncoder
+from mmbench.model.network.transformer import MagicMirrorTransformer3DModel
+from mmbench.model.pipeline import inputs
+from mmbench.model.pipeline.denoise import Denoiser, TableCache, Texts
+from mmbench.model.pipeline.faces import BackendAnalyser, FaceAnalyser, Picture, analyse_references
+from mmbench.model.pipeline.guidance import GuidanceMode, calls_of, guidance_at
+from mmbench.model.pipeline.loading import IdentityAdapterMixin
+from mmbench.model.pipeline.modes import ModesMixin
+from mmbench.model.pipeline.output import MagicMirrorPipelineOutput, RunInfo
+from mmbench.model.pipeline.prompt import IdentityPrompt, identity_mask
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
         `encode_face`'s result (one identity, or one per prompt). identity_mask: bool [B, N], needed with
         prompt_embeds. identity_scale: 0 to 1.5, on decoupled attention, CAN and fusion (not on the face
         rows' self-attention). identity_guidance, identity_guidance_scale (mode "split"; guidance_scale if
-        None): see `mmbench.model.guidance`. identity_start_step: first step with the identity.
+        None): see `mmbench.model.pipeline.guidance`. identity_start_step: first step with the identity.
         identity_word: names the person where the prompt has no trigger. fast_path: use tables where nothing
         forbids it. release_modulation: keep what the tables replace off the device during the loop (about
         3.4 GiB less).
@@ -308,7 +308,7 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
             if width != 512:
                 raise RequestError(
                     f"No face analyser is set, and no known one gives vectors of {width} numbers.",
-                    "Set pipe.face_analyser, for example to mmbench.model.faces.CentreAnalyser() of a small model.",
+                    "Set pipe.face_analyser, for example to mmbench.model.pipeline.faces.CentreAnalyser() of a small model.",
                 )
             from mmbench.face.backend import make_backend
 

@@ -12,10 +12,10 @@ from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from mmbench.errors import WeightsError
-from mmbench.model.face_embeds import FaceEmbeds
-from mmbench.model.fusion import FusionMLP, fuse_masked_rows
-from mmbench.model.perceiver import IdentityPerceiver, Perceiver
-from mmbench.model.photomaker import read_checkpoint, vision_state_for
+from mmbench.model.network.face_embeds import FaceEmbeds
+from mmbench.model.network.fusion import FusionMLP, fuse_masked_rows
+from mmbench.model.network.perceiver import IdentityPerceiver, Perceiver
+from mmbench.model.network.photomaker import read_checkpoint, vision_state_for
 
 FROZEN_PARTS = ("vision.", "tau_id.")
 """Parameter prefixes that Magic Mirror takes over from PhotoMaker-V2 and does not train."""

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from mmbench.errors import RequestError
-from mmbench.model.face_embeds import FaceEmbeds
-from mmbench.model.faces import Picture
-from mmbench.model.pipeline_output import MagicMirrorImageOutput, MagicMirrorPipelineOutput
+from mmbench.model.network.face_embeds import FaceEmbeds
+from mmbench.model.pipeline.faces import Picture
+from mmbench.model.pipeline.output import MagicMirrorImageOutput, MagicMirrorPipelineOutput
 
 
 class ModesMixin:

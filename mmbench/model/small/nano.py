@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmbench.errors import RequestError
-from mmbench.model.configs import ModelSize, size_named
 from mmbench.model.extra import require_generate
-from mmbench.model.prompt import IDENTITY_WORDS
+from mmbench.model.network.configs import ModelSize, size_named
+from mmbench.model.pipeline.prompt import IDENTITY_WORDS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
-    from mmbench.model.pipeline import MagicMirrorPipeline
+    from mmbench.model.pipeline.magic_mirror import MagicMirrorPipeline
 
 _WORDS = (
     "a an the is in on with and of her his their its at by to from young old elderly middle aged smiling "
@@ -46,10 +46,10 @@ def build_pipeline(variant: Literal["nano", "smoke"] = "nano", seed: int = 0) ->
     require_generate()
     from diffusers.schedulers.scheduling_dpm_cogvideox import CogVideoXDPMScheduler
 
-    from mmbench.model.face_encoder import MagicMirrorFaceEncoder
-    from mmbench.model.faces import CentreAnalyser
-    from mmbench.model.pipeline import MagicMirrorPipeline
-    from mmbench.model.transformer import MagicMirrorTransformer3DModel
+    from mmbench.model.network.face_encoder import MagicMirrorFaceEncoder
+    from mmbench.model.network.transformer import MagicMirrorTransformer3DModel
+    from mmbench.model.pipeline.faces import CentreAnalyser
+    from mmbench.model.pipeline.magic_mirror import MagicMirrorPipeline
 
     size = size_named(variant)
     if size.codec is None:
@@ -140,7 +140,7 @@ def _pieces() -> list[str]:
 
 def fitted_codec(size: ModelSize) -> Any:
     """The size's PatchPCA codec, fitted to drawn clips; always the same."""
-    from mmbench.model.codec import PatchPCACodec
+    from mmbench.model.small.codec import PatchPCACodec
 
     if size.codec is None:
         raise RequestError(f"'{size.name}' uses CogVideoX's VAE.", "Load it from the base model.")

@@ -1,4 +1,4 @@
-"""The Triton kernels behind `mmbench.model.kernels`; imported only where Triton is there."""
+"""The Triton kernels behind `mmbench.model.fast.kernels`; imported only where Triton is there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import triton  # type: ignore[import-untyped]
 import triton.language as tl  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
-from mmbench.model.kernels import Segments
+from mmbench.model.fast.kernels import Segments
 
 
 @triton.jit  # type: ignore[untyped-decorator]

@@ -11,11 +11,11 @@ from diffusers.pipelines.cogvideo.pipeline_cogvideox import CogVideoXPipeline
 from diffusers.schedulers.scheduling_dpm_cogvideox import CogVideoXDPMScheduler
 
 from mmbench.errors import MissingWeights, RequestError, WeightsError
-from mmbench.model.adapter_io import apply_adapter, identity_config, read_adapter, write_adapter
-from mmbench.model.denoise import TableCache
-from mmbench.model.face_encoder import MagicMirrorFaceEncoder
-from mmbench.model.transformer import ADAPTER_PREFIXES, MagicMirrorTransformer3DModel
-from mmbench.model.variants import VARIANTS, Variant
+from mmbench.model.network.face_encoder import MagicMirrorFaceEncoder
+from mmbench.model.network.transformer import ADAPTER_PREFIXES, MagicMirrorTransformer3DModel
+from mmbench.model.network.variants import VARIANTS, Variant
+from mmbench.model.pipeline.adapter_file import apply_adapter, identity_config, read_adapter, write_adapter
+from mmbench.model.pipeline.denoise import TableCache
 
 
 class IdentityAdapterMixin:

@@ -17,7 +17,7 @@ from diffusers.models.embeddings import apply_rotary_emb
 from diffusers.models.normalization import CogVideoXLayerNormZero
 from torch import Tensor, nn
 
-from mmbench.model.adapter import LayerAdapter
+from mmbench.model.network.adapter import LayerAdapter
 
 
 @dataclass(frozen=True)

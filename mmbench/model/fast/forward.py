@@ -17,15 +17,15 @@ import torch.nn.functional as F
 from diffusers.models.attention_dispatch import dispatch_attention_fn
 from torch import Tensor, nn
 
-from mmbench.model import kernels
-from mmbench.model.joint_block import JointAttnProcessor
-from mmbench.model.kernels import Segments
-from mmbench.model.tables import ScheduleTable, VideoTable
+from mmbench.model.fast import kernels
+from mmbench.model.fast.kernels import Segments
+from mmbench.model.fast.tables import ScheduleTable, VideoTable
+from mmbench.model.network.joint_block import JointAttnProcessor
 
 if TYPE_CHECKING:
     from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXBlock
 
-    from mmbench.model.transformer import MagicMirrorTransformer3DModel
+    from mmbench.model.network.transformer import MagicMirrorTransformer3DModel
 
 
 @dataclass(frozen=True)

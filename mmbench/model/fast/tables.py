@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmbench.model.face_embeds import FaceEmbeds
+from mmbench.model.network.face_embeds import FaceEmbeds
 
 if TYPE_CHECKING:
-    from mmbench.model.transformer import MagicMirrorTransformer3DModel
+    from mmbench.model.network.transformer import MagicMirrorTransformer3DModel
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The tabulated path: the same numbers as the transformer, without repeated work."""

@@ -1,0 +1,1 @@
+"""The diffusion transformer and what feeds it: perceivers, fusion, adapters."""

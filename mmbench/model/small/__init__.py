@@ -1,0 +1,1 @@
+"""Magic Mirror small enough for a processor: codec, tokenizer, random weights."""
