@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mmbench import metrics
     from mmbench.reports.build import build_report
     from mmbench.reports.comparison import compare
-    from mmbench.runs.evaluate import evaluate
+    from mmbench.runs.evaluate.evaluate import evaluate
     from mmbench.testsets.load import load_testset
 
 __all__ = ["__version__", "build_report", "compare", "evaluate", "load_testset", "metrics"]
@@ -22,7 +22,7 @@ __all__ = ["__version__", "build_report", "compare", "evaluate", "load_testset",
 _LAZY = {
     "build_report": "mmbench.reports.build",
     "compare": "mmbench.reports.comparison",
-    "evaluate": "mmbench.runs.evaluate",
+    "evaluate": "mmbench.runs.evaluate.evaluate",
     "load_testset": "mmbench.testsets.load",
 }
 

@@ -15,8 +15,8 @@ import mmbench.testsets
 from mmbench.config import EvaluateSettings, FlowSettings
 from mmbench.items import Item
 from mmbench.reports.stats import Estimate, cluster_mean, paired_test
-from mmbench.runs.evaluate import EvaluateResult, evaluate
-from mmbench.runs.items_in import read_manifest
+from mmbench.runs.evaluate.evaluate import EvaluateResult, evaluate
+from mmbench.runs.evaluate.items import read_manifest
 
 METRICS = (
     *("dynamic_degree", "motion_smoothness", "id_similarity", "similarity_decay", "fm_ref", "fm_inter", "face_rate"),

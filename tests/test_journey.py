@@ -13,7 +13,7 @@ from PIL import Image
 
 from mmbench.config import RunSettings
 from mmbench.errors import ManifestError
-from mmbench.journey import Journey, run_all
+from mmbench.studies.whole_run import Journey, run_all
 
 MODELS = """
 import numpy as np

@@ -44,9 +44,9 @@ def prompt_length(
     """Short against long prompts for image-to-video models, from the same first frames and seeds (Fig. 11)."""
     from mmbench.cli.generate import pick_device, print_generated
     from mmbench.cli.progress import progress_bar
-    from mmbench.runs.generate import Machine
-    from mmbench.runs.generate_plan import VideoSettings
-    from mmbench.runs.generate_prompt_length import ablate_prompt_length
+    from mmbench.runs.generate.make import Machine
+    from mmbench.runs.generate.plan import VideoSettings
+    from mmbench.studies.prompt_length import ablate_prompt_length
 
     if any(":" in name for name in model):
         sys.path.insert(0, str(Path.cwd()))
@@ -83,8 +83,8 @@ def _measure(
     from mmbench.config import EvaluateSettings
     from mmbench.metrics.registry import facts_by_name
     from mmbench.reports.comparison import compare
-    from mmbench.runs.evaluate import default_workers, evaluate
-    from mmbench.runs.items_in import read_manifest
+    from mmbench.runs.evaluate.evaluate import default_workers, evaluate
+    from mmbench.runs.evaluate.items import read_manifest
 
     chosen = EvaluateSettings.from_yaml(settings) if settings else EvaluateSettings()
     with progress_bar() as progress:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from mmbench.config import EvaluateSettings
-    from mmbench.runs.evaluate import EvaluateResult
+    from mmbench.runs.evaluate.evaluate import EvaluateResult
     from mmbench.score import Score
 
 
@@ -57,9 +57,9 @@ def evaluate(
 ) -> None:
     """Measure videos: yours, or a model's. Rerun the same command to continue after an interruption."""
     from mmbench.errors import ManifestError
-    from mmbench.runs.evaluate import default_workers
-    from mmbench.runs.evaluate import evaluate as run_evaluation
-    from mmbench.runs.items_in import read_folder, read_manifest
+    from mmbench.runs.evaluate.evaluate import default_workers
+    from mmbench.runs.evaluate.evaluate import evaluate as run_evaluation
+    from mmbench.runs.evaluate.items import read_folder, read_manifest
 
     chosen = {
         ("metrics",): tuple(n.strip() for n in metrics.split(",") if n.strip()) or None,
@@ -101,8 +101,8 @@ def run(
     from mmbench.cli.generate import print_generated
     from mmbench.cli.report import print_leaderboard
     from mmbench.config import RunSettings
-    from mmbench.journey import default_settings, run_all
-    from mmbench.runs.evaluate import default_workers
+    from mmbench.runs.evaluate.evaluate import default_workers
+    from mmbench.studies.whole_run import default_settings, run_all
 
     path = settings or default_settings()
     sys.path.insert(0, str(Path.cwd()))  # where `module:Class` of the settings is looked for

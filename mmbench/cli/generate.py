@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 if TYPE_CHECKING:
-    from mmbench.runs.generate import Generated, Machine
-    from mmbench.runs.generate_plan import Shard, VideoSettings
+    from mmbench.runs.generate.make import Generated, Machine
+    from mmbench.runs.generate.plan import Shard, VideoSettings
 
 Option = typer.Option
 
@@ -46,8 +46,8 @@ def generate(
 ) -> None:
     """Make the videos of a model. Run the same command again to continue; finished videos are never made twice."""
     from mmbench.errors import RequestError
-    from mmbench.runs.generate import Machine
-    from mmbench.runs.generate_plan import Shard, VideoSettings
+    from mmbench.runs.generate.make import Machine
+    from mmbench.runs.generate.plan import Shard, VideoSettings
 
     if (prompt is None) == (testset is None):
         raise RequestError("Give either --testset, or --prompt with --reference.", "`mmbench generate --help`")
@@ -87,7 +87,7 @@ def _all(
     machine: Machine,
 ) -> None:
     from mmbench.cli.progress import progress_bar
-    from mmbench.runs.generate import default_folder, generate
+    from mmbench.runs.generate.make import default_folder, generate
 
     folder = out or default_folder(settings, machine.python)
     shared = first_frames or (None if out else folder.parent / "first_frames")
@@ -129,7 +129,7 @@ def _one(
     first_frame: Path | None,
     machine: Machine,
 ) -> None:
-    from mmbench.runs.generate_single import generate_one
+    from mmbench.runs.generate.single import generate_one
 
     target = out or Path(f"{settings.model.replace(':', '_')}.mp4")
     made = generate_one(settings, prompt, references, target, first_frame=first_frame, machine=machine)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mmbench.reports.build import ReportPaths
     from mmbench.reports.comparison import Comparison
     from mmbench.reports.tables import Table, TableRow
-    from mmbench.runs.rows import ItemRow
+    from mmbench.runs.evaluate.rows import ItemRow
 
 SHOWN = 3
 """Names listed in a message before "and N more"."""
@@ -203,7 +203,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 def _side(spec: str) -> list[ItemRow]:
     """Rows of RUN or RUN:MODEL."""
     from mmbench.errors import ManifestError
-    from mmbench.runs.store import read_rows
+    from mmbench.runs.evaluate.store import read_rows
 
     folder, _, model = spec.rpartition(":")
     if Path(spec).is_dir() or not folder:

@@ -102,7 +102,7 @@ def controls(
     """Render the bundled test set synthetic50 anew: references, control clips, prompts, manifest."""
     from mmbench.cli.progress import progress_bar
     from mmbench.errors import RequestError
-    from mmbench.testsets.synthetic50.build import build
+    from mmbench.studies.synthetic50.build import build
 
     number, _, of = part.partition("/")
     if not (number.isdigit() and of.isdigit() and int(number) < int(of)):

@@ -22,7 +22,7 @@ def validity(
 ) -> None:
     """Check every metric against rendered faces whose identity, pose, motion and flow are known."""
     from mmbench.cli.progress import progress_bar
-    from mmbench.validity import runner
+    from mmbench.studies.validity import runner
 
     if redraw:
         done = runner.redraw(out)

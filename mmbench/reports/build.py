@@ -22,7 +22,7 @@ from mmbench.reports.render_latex import table_latex
 from mmbench.reports.render_markdown import comparison_markdown, table_markdown
 from mmbench.reports.samples import gather
 from mmbench.reports.tables import Table, TableOptions, build_table
-from mmbench.runs.rows import ItemRow, SetRow
+from mmbench.runs.evaluate.rows import ItemRow, SetRow
 
 MAX_COMPARED = 8
 """Above so many models, the pairwise tests would drown each other in Holm's correction; use `compare` then."""
@@ -56,7 +56,7 @@ def build_report(run: Path, out: Path | None = None, options: ReportOptions | No
     Raises ManifestError when `run` is not a run or has no rows.
     """
     from mmbench.metrics.registry import facts_by_name
-    from mmbench.runs.store import read_rows
+    from mmbench.runs.evaluate.store import read_rows
 
     rows, set_rows = read_rows(run)
     if not rows:

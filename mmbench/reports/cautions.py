@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from mmbench.metrics.base import MetricFacts
 from mmbench.reports.samples import Samples, models_of
-from mmbench.runs.rows import ClipFacts, ItemRow
+from mmbench.runs.evaluate.rows import ClipFacts, ItemRow
 
 SHOWN = 4
 

@@ -10,7 +10,7 @@ from mmbench.metrics.base import MetricFacts
 from mmbench.reports.curves import Curve, curves_of
 from mmbench.reports.media import Media, MediaShelf
 from mmbench.reports.samples import generator_is_random, sorted_rows
-from mmbench.runs.rows import ItemRow
+from mmbench.runs.evaluate.rows import ItemRow
 
 UNUSABLE = "not shown: the clip could not be used"
 

@@ -14,7 +14,7 @@ from mmbench.reports.power import why_undecidable
 from mmbench.reports.samples import Sample, gather, models_of, sorted_rows
 from mmbench.reports.stats import Estimate, holm, paired_test
 from mmbench.reports.verdicts import Verdict, judge, summarise
-from mmbench.runs.rows import ItemRow
+from mmbench.runs.evaluate.rows import ItemRow
 
 Pairing = Literal["clip", "prompt", "identity", "none"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmbench.metrics.base import MetricFacts
-from mmbench.runs.rows import ItemRow
+from mmbench.runs.evaluate.rows import ItemRow
 
 SERIES = {"similarity": "similarity", "distance": "distance"}
 DIGITS = 4

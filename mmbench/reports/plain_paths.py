@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mmbench.runs.rows import ItemRow, SetRow
+from mmbench.runs.evaluate.rows import ItemRow, SetRow
 from mmbench.score import Score
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mmbench.items import Item
-from mmbench.runs.rows import ItemRow, SetRow
+from mmbench.runs.evaluate.rows import ItemRow, SetRow
 from mmbench.score import Score
 
 NOT_ASKED = "not measured in this run"

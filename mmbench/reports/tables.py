@@ -11,7 +11,7 @@ from mmbench.metrics.registry import no_such_metric
 from mmbench.reports.cautions import cautions, column_is_mixed
 from mmbench.reports.samples import NOT_ASKED, Gap, Sample, Samples, gather, models_of
 from mmbench.reports.stats import cluster_mean
-from mmbench.runs.rows import ItemRow, SetRow
+from mmbench.runs.evaluate.rows import ItemRow, SetRow
 
 Mark = Literal["", "best", "second"]
 RandomWeights = Literal["hide", "show", "rank"]

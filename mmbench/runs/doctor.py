@@ -10,8 +10,8 @@ from typing import Literal
 from mmbench.config import EvaluateSettings
 from mmbench.errors import MMBenchError
 from mmbench.metrics.base import DerivedMetric
-from mmbench.runs.gather import prepare_passes
-from mmbench.runs.measure import make_metrics
+from mmbench.runs.evaluate.clip import make_metrics
+from mmbench.runs.evaluate.gather import prepare_passes
 
 
 @dataclass(frozen=True)

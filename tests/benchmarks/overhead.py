@@ -33,10 +33,10 @@ from mmbench.flow.flow_pass import FlowPass
 from mmbench.items import Item
 from mmbench.metrics.base import Need
 from mmbench.metrics.registry import BUILT_IN
-from mmbench.runs import gather
-from mmbench.runs.items_in import read_manifest
-from mmbench.runs.measure import make_metrics, measure_item
-from mmbench.runs.store import RowWriter
+from mmbench.runs.evaluate import gather
+from mmbench.runs.evaluate.clip import make_metrics, measure_item
+from mmbench.runs.evaluate.items import read_manifest
+from mmbench.runs.evaluate.store import RowWriter
 from mmbench.video.clip import ClipInfo, Frame, FramePass
 from mmbench.video.sample import middle_indices, sample_indices
 

@@ -7,7 +7,7 @@ import pytest
 from mmbench.config import EvaluateSettings, SuccessSettings
 from mmbench.errors import MMBenchError
 from mmbench.metrics.success_rates import SuccessRates
-from mmbench.runs.measure import make_metrics
+from mmbench.runs.evaluate.clip import make_metrics
 from mmbench.score import Provenance, Score
 
 GOOD = {

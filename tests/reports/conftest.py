@@ -16,7 +16,7 @@ import pytest
 
 from mmbench.items import Item
 from mmbench.metrics.base import MetricFacts
-from mmbench.runs.rows import ClipFacts, ItemRow, RowError
+from mmbench.runs.evaluate.rows import ClipFacts, ItemRow, RowError
 from mmbench.score import Provenance, Score
 
 

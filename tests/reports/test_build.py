@@ -18,7 +18,7 @@ from mmbench.reports.media import MediaShelf
 from mmbench.reports.plain_paths import PathShortener
 from mmbench.reports.plots import colours, distribution_svg
 from mmbench.reports.tables import TableOptions
-from mmbench.runs.rows import RowError
+from mmbench.runs.evaluate.rows import RowError
 from mmbench.score import Score
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mmbench.reports.build import ReportPaths, write_report
-from mmbench.runs.rows import RowError, SetRow
+from mmbench.runs.evaluate.rows import RowError, SetRow
 from mmbench.score import Provenance, Score
 
 ATTACK = "<script>alert(1)</script><img src=x onerror=alert(2)>"

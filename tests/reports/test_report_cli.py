@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from mmbench.cli.report import compare, report
 from mmbench.errors import ManifestError
-from mmbench.runs.store import RowWriter
+from mmbench.runs.evaluate.store import RowWriter
 
 
 @pytest.fixture

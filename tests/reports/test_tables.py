@@ -10,7 +10,7 @@ import pytest
 
 from mmbench.errors import MMBenchError
 from mmbench.reports.tables import Cell, Table, TableOptions, build_table
-from mmbench.runs.rows import ClipFacts, ItemRow, RowError, SetRow
+from mmbench.runs.evaluate.rows import ClipFacts, ItemRow, RowError, SetRow
 from mmbench.score import Provenance, Score
 
 IDENTITIES = ("anna", "bert", "carl")

@@ -28,8 +28,8 @@ from mmbench.items import Item
 from mmbench.metrics.id_similarity import id_similarity
 from mmbench.metrics.registry import facts_by_name
 from mmbench.reports.tables import TableOptions, build_table
-from mmbench.runs.evaluate import EvaluateResult, evaluate
-from mmbench.runs.items_in import read_manifest
+from mmbench.runs.evaluate.evaluate import EvaluateResult, evaluate
+from mmbench.runs.evaluate.items import read_manifest
 from mmbench.video import read
 from mmbench.video.read import open_clip
 

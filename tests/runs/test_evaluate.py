@@ -14,12 +14,12 @@ from mmbench.config import EvaluateSettings, FaceSettings, FlowSettings
 from mmbench.errors import ManifestError, MMBenchError
 from mmbench.items import Item
 from mmbench.metrics.base import Need
-from mmbench.runs.evaluate import default_workers, evaluate, workers_in
-from mmbench.runs.gather import face_backend, prepare_passes
-from mmbench.runs.manifest import RunManifest
-from mmbench.runs.measure import make_metrics
-from mmbench.runs.rows import ItemRow
-from mmbench.runs.store import read_rows
+from mmbench.runs.evaluate.clip import make_metrics
+from mmbench.runs.evaluate.evaluate import default_workers, evaluate, workers_in
+from mmbench.runs.evaluate.gather import face_backend, prepare_passes
+from mmbench.runs.evaluate.record import RunManifest
+from mmbench.runs.evaluate.rows import ItemRow
+from mmbench.runs.evaluate.store import read_rows
 
 DIS = EvaluateSettings(metrics=("dynamic_degree", "motion_smoothness"), flow=FlowSettings(backend="dis"))
 TOY = EvaluateSettings(metrics=("length",))

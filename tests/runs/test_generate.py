@@ -13,10 +13,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from mmbench.errors import ManifestError, MediaError, MissingWeights, RequestError
-from mmbench.runs.generate import Machine, generate
-from mmbench.runs.generate_plan import Shard, VideoSettings, plan_jobs
-from mmbench.runs.items_in import read_manifest
-from mmbench.runs.seeds import seed_for
+from mmbench.runs.evaluate.items import read_manifest
+from mmbench.runs.generate.make import Machine, generate
+from mmbench.runs.generate.plan import Shard, VideoSettings, plan_jobs
+from mmbench.runs.generate.seeds import seed_for
 from mmbench.testsets import load_testset
 from mmbench.video.read import probe
 
@@ -269,7 +269,7 @@ def test_missing_weights_are_found_before_first_frames_are_made(toy, testset, tm
 
 
 def test_interrupted_run_can_be_measured(toy, testset, tmp_path, monkeypatch):
-    monkeypatch.setattr("mmbench.runs.generate_work.MANIFEST_EVERY", 2)
+    monkeypatch.setattr("mmbench.runs.generate.work.MANIFEST_EVERY", 2)
     monkeypatch.setenv("TOY_INTERRUPT", "of 2 waves 1")
     with pytest.raises(KeyboardInterrupt):
         generate(settings(testset), tmp_path / "run")

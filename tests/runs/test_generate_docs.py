@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mmbench.runs.generate import generate
-from mmbench.runs.generate_plan import VideoSettings
+from mmbench.runs.generate.make import generate
+from mmbench.runs.generate.plan import VideoSettings
 from mmbench.video.read import probe
 
 DOCS = Path(__file__).resolve().parents[2] / "mmbench" / "runs" / "README.md"

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from mmbench.runs.items_in import read_manifest
+from mmbench.runs.evaluate.items import read_manifest
 from mmbench.video.read import open_clip
 
 VIDEOS = 200
 DRIVER = """
 import sys
 from pathlib import Path
-from mmbench.runs.generate import generate
-from mmbench.runs.generate_plan import VideoSettings
+from mmbench.runs.generate.make import generate
+from mmbench.runs.generate.plan import VideoSettings
 settings = VideoSettings(model=f"killed_toy:{sys.argv[3]}", testset=sys.argv[1], first_frame="killed_toy:Opening")
 generate(settings, Path(sys.argv[2]))
 """

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from mmbench.errors import RequestError
-from mmbench.runs.generate_plan import VideoSettings
-from mmbench.runs.generate_prompt_length import FIGURE_PROMPTS, ablate_prompt_length
-from mmbench.runs.items_in import read_manifest
+from mmbench.runs.evaluate.items import read_manifest
+from mmbench.runs.generate.plan import VideoSettings
+from mmbench.studies.prompt_length import FIGURE_PROMPTS, ablate_prompt_length
 
 TOY = """
 import numpy as np

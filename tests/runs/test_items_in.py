@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mmbench.errors import ManifestError
-from mmbench.runs.items_in import read_folder, read_manifest
+from mmbench.runs.evaluate.items import read_folder, read_manifest
 
 
 def touch(root: Path, *names: str) -> None:

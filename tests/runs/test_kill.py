@@ -18,8 +18,8 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from mmbench.config import EvaluateSettings
-from mmbench.runs.evaluate import evaluate
-from mmbench.runs.items_in import read_manifest
+from mmbench.runs.evaluate.evaluate import evaluate
+from mmbench.runs.evaluate.items import read_manifest
 if __name__ == "__main__":
     manifest, run, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     evaluate(read_manifest(manifest), run, EvaluateSettings(metrics=("length",)), workers=workers)

@@ -8,8 +8,8 @@ from statistics import mean
 import pytest
 
 from mmbench.config import EvaluateSettings, FlowSettings
-from mmbench.runs.evaluate import EvaluateResult, evaluate
-from mmbench.runs.items_in import read_manifest
+from mmbench.runs.evaluate.evaluate import EvaluateResult, evaluate
+from mmbench.runs.evaluate.items import read_manifest
 
 pytestmark = pytest.mark.slow
 

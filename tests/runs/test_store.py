@@ -8,8 +8,8 @@ import pytest
 
 from mmbench.errors import ManifestError
 from mmbench.items import Item
-from mmbench.runs.rows import ClipFacts, ItemRow, RowError, SetRow
-from mmbench.runs.store import RowWriter, next_attempt, read_rows
+from mmbench.runs.evaluate.rows import ClipFacts, ItemRow, RowError, SetRow
+from mmbench.runs.evaluate.store import RowWriter, next_attempt, read_rows
 from mmbench.score import Provenance, Score
 
 PROMPT = 'a "quoted", <b>prompt</b>\nline'

@@ -7,15 +7,16 @@ import importlib.util
 import numpy as np
 import pytest
 
+from mmbench.studies.synthetic50 import dlib_faces
+from mmbench.studies.synthetic50.build import members
+from mmbench.studies.synthetic50.measure import equal_error, look_at, table
+from mmbench.studies.synthetic50.screen import face_centre
 from mmbench.synth.kit import Kit
 from mmbench.synth.person import blend_people, build_person, wear_style
 from mmbench.synth.picture import render
 from mmbench.synth.sampling import sample_identity
 from mmbench.synth.scene import Scene, State
-from mmbench.testsets.synthetic50 import dlib_faces, root
-from mmbench.testsets.synthetic50.build import members
-from mmbench.testsets.synthetic50.measure import equal_error, look_at, table
-from mmbench.testsets.synthetic50.screen import face_centre
+from mmbench.testsets.synthetic50 import root
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("dlib") is None or importlib.util.find_spec("face_recognition_models") is None,

@@ -13,12 +13,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from mmbench.studies.synthetic50.build import FRAMES, SIZE, members
+from mmbench.studies.synthetic50.wording import prompts
 from mmbench.synth.control import SYSTEMS
 from mmbench.synth.identity import GROUPS, parse_name
 from mmbench.testsets.load import load_testset
 from mmbench.testsets.synthetic50 import root
-from mmbench.testsets.synthetic50.build import FRAMES, SIZE, members
-from mmbench.testsets.synthetic50.wording import prompts
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COUNTS = dict(zip(GROUPS, (8, 8, 7, 7, 7, 7, 6), strict=True))

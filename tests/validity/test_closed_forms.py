@@ -16,8 +16,8 @@ from mmbench.metrics.fm_ref import fm_ref, in_box, in_pose_units
 from mmbench.metrics.id_similarity import compare_with_bank, id_similarity, similarity_curve
 from mmbench.metrics.motion_smoothness import smoothness
 from mmbench.metrics.similarity_decay import similarity_decay
-from mmbench.validity.cadence import expected, held
-from mmbench.validity.motion import facial_motion
+from mmbench.studies.validity.experiments.cadence import expected, held
+from mmbench.studies.validity.experiments.motion import facial_motion
 
 SIDE, FRAMES = 200, 13  # thirteen frames: the four sampled ones lie four steps apart
 FACE = np.array([[80.0, 90], [120, 90], [100, 110], [85, 130], [115, 130]], np.float32)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmbench.validity.cadence import held
-from mmbench.validity.detection import blur, shrink
-from mmbench.validity.lab import clip_info, every
-from mmbench.validity.levels import FULL, QUICK
-from mmbench.validity.sensitivity import compress, resize
-from mmbench.validity.shots import Shot
+from mmbench.studies.validity.experiments.cadence import held
+from mmbench.studies.validity.experiments.detection import blur, shrink
+from mmbench.studies.validity.experiments.sensitivity import compress, resize
+from mmbench.studies.validity.lab import clip_info, every
+from mmbench.studies.validity.levels import FULL, QUICK
+from mmbench.studies.validity.shots import Shot
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from mmbench.cli import app
 from mmbench.errors import RequestError
-from mmbench.validity.experiments import EXPERIMENTS
-from mmbench.validity.figure import draw
-from mmbench.validity.finding import (
+from mmbench.studies.validity.catalogue import EXPERIMENTS
+from mmbench.studies.validity.figure import draw
+from mmbench.studies.validity.finding import (
     Claim,
     Curve,
     Finding,
@@ -28,10 +28,10 @@ from mmbench.validity.finding import (
     slope,
     spearman,
 )
-from mmbench.validity.levels import QUICK
-from mmbench.validity.page import markdown, write_page
-from mmbench.validity.record import pack, unpack
-from mmbench.validity.runner import redraw, run_validity
+from mmbench.studies.validity.levels import QUICK
+from mmbench.studies.validity.page import markdown, write_page
+from mmbench.studies.validity.record import pack, unpack
+from mmbench.studies.validity.runner import redraw, run_validity
 
 PEOPLE = ("a", "b", "c")
 

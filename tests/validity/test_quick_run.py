@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mmbench.studies.validity.catalogue import EXPERIMENTS
+from mmbench.studies.validity.runner import Validity, run_validity
 from mmbench.synth.control import Cast
-from mmbench.validity.experiments import EXPERIMENTS
-from mmbench.validity.runner import Validity, run_validity
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from mmbench.flow.smoothness import smoothness_term
 from mmbench.flow.vbench_rule import pair_score
 from mmbench.metrics.fm_ref import fm_ref, in_box, in_pose_units
+from mmbench.studies.validity.experiments.motion import facial_motion
+from mmbench.studies.validity.shots import Shot, stage_shot
 from mmbench.synth.clip import clip_truth
 from mmbench.synth.control import Cast
 from mmbench.synth.motion import trajectory
 from mmbench.synth.person import Person
 from mmbench.synth.scene import Scene, State, camera
 from mmbench.synth.truth import Truth, five_points
-from mmbench.validity.motion import facial_motion
-from mmbench.validity.shots import Shot, stage_shot
 
 FRAMES, SIDE = 10, 128  # the four sampled frames lie three steps apart
 SCENE = Scene(height=SIDE, width=SIDE)

@@ -1,0 +1,1 @@
+"""How work is spread over processes: knows no metric and no model."""

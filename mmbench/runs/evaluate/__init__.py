@@ -1,0 +1,1 @@
+"""Clips measured, one row a clip, to be continued after any interruption."""

@@ -1,0 +1,1 @@
+"""Videos made, one job a video, to be continued after any interruption."""

@@ -1,0 +1,118 @@
+"""Opening pictures for image-to-video models: made for a whole run before the video model is loaded, and kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmbench.baselines.contract import Baseline, FirstFrame, Size
+from mmbench.runs.generate.claims import claim
+from mmbench.runs.generate.plan import Job, open_references
+from mmbench.weights.cache import sha256_of, write_json
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from mmbench.baselines.session import Session
+
+
+@dataclass(frozen=True)
+class FrameStore:
+    """A folder of first frames of one maker, size and base seed; models with equal needs may share it."""
+
+    folder: Path
+    maker: str
+    size: Size
+
+    def path(self, job: Job) -> Path:
+        """Where the job's picture is or will be."""
+        return self.folder / f"{job.name}_{self.size[0]}x{self.size[1]}.png"
+
+    def is_done(self, job: Job) -> bool:
+        """Whether the job's picture is here, made by the same maker from the same seed, references and prompt."""
+        try:
+            account = json.loads(self._account(job).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return False
+        return self.path(job).is_file() and bool(account == self._facts(job))
+
+    def keep(self, job: Job, image: Image) -> None:
+        """Write the picture, then its account."""
+        from mmbench.testsets.pictures import save_png
+
+        save_png(image, self.path(job))
+        write_json(self._account(job), self._facts(job))
+
+    def open(self, job: Job) -> Image:
+        """The job's picture as RGB."""
+        from mmbench.testsets.pictures import decode
+
+        return decode(self.path(job).read_bytes(), str(self.path(job)))
+
+    def _facts(self, job: Job) -> dict[str, str | int | list[str]]:
+        return {
+            "maker": self.maker,
+            "seed": job.seed,
+            "prompt": job.prompt.long,
+            "references": [sha256_of(path) for path in job.identity.references],
+            "sha256": sha256_of(self.path(job)),
+        }
+
+    def _account(self, job: Job) -> Path:
+        return self.path(job).with_suffix(".json")
+
+
+def pick_first_frame_variant(maker: FirstFrame, wanted: str | None, model: Baseline, variant: str) -> str:
+    """The maker's variant: `wanted`, else its tiny one for a tiny model, else its first published one."""
+    if wanted is None and variant in model.tiny_variants and maker.tiny_variants:
+        return maker.tiny_variants[0]
+    return maker.pick_variant(wanted)
+
+
+def maker_label(maker: FirstFrame, variant: str) -> str:
+    """The maker's name, with its variant where that is not the first published one."""
+    return maker.name if variant == maker.variants[0] else f"{maker.name}-{variant}"
+
+
+def make_first_frames(
+    jobs: Sequence[Job],
+    store: FrameStore,
+    maker: FirstFrame,
+    variant: str,
+    session: Session,
+    failed: Callable[[Job, Exception], None],
+    progress: Callable[[int, int, str], None] | None = None,
+) -> None:
+    """Make the missing pictures of `jobs` from their long prompts; a request that fails is handed to `failed`.
+
+    The maker is loaded only when something is missing. `session` frees it when the next model is loaded.
+    Pictures that another process is making are waited for at the end.
+    """
+    missing = [job for job in jobs if not store.is_done(job)]
+    elsewhere: list[Job] = []
+    done = len(jobs) - len(missing)
+    for wait, todo in ((False, missing), (True, elsewhere)):
+        for job in todo:
+            if progress:
+                progress(done, len(jobs), "first frames")
+            with claim(store.folder, store.path(job).stem, wait=wait) as mine:
+                if not mine:
+                    elsewhere.append(job)
+                    continue
+                done += 1
+                if not store.is_done(job):
+                    session.load(maker, variant)
+                    _make(job, store, maker, failed)
+    if progress and missing:
+        progress(done, len(jobs), "first frames")
+
+
+def _make(job: Job, store: FrameStore, maker: FirstFrame, failed: Callable[[Job, Exception], None]) -> None:
+    try:
+        store.keep(job, maker.make(job.prompt.long, open_references(job.identity), store.size, job.seed))
+    except Exception as error:
+        # One request must not stop the others; the caller keeps the reason.
+        failed(job, error)

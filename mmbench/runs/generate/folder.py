@@ -1,0 +1,221 @@
+"""The folder of a generation run: a video and its sidecar appear complete or not at all; the manifest lists what is
+there.
+
+    run.json            settings and test set of the run, and one entry an invocation
+    manifest.csv        one line a finished video or failed request, for `mmbench evaluate --manifest`
+    videos/NAME.mp4     with NAME.json beside it: how it was made, and the sha256 of the video
+    failures/NAME.json  requests that failed, tried again by the next run
+    references/         the identities' pictures, so that the folder can be moved
+    first_frames/       opening pictures of image-to-video models
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import traceback
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from mmbench import __version__
+from mmbench.baselines.contract import Video, without_trigger
+from mmbench.errors import ManifestError, MMBenchError
+from mmbench.runs.evaluate.items import MANIFEST_COLUMNS
+from mmbench.runs.generate.plan import Job, VideoSettings
+from mmbench.video.write import write_video
+from mmbench.weights.cache import sha256_of, write_json
+
+GENERATED_COLUMNS = ("random_weights", "error")
+"""Beyond an ordinary manifest's: untrained models are marked, failed requests stay visible as rows without a video."""
+
+
+class RunFolder:
+    """Paths and files of one run; `label` is the model's name in ids and tables, `jobs` all videos of the set.
+
+    `conditions`, once set, says where a job's opening picture is.
+    """
+
+    def __init__(self, folder: Path, label: str, jobs: Sequence[Job]) -> None:
+        self.folder = folder
+        self.label = label
+        self.jobs = tuple(jobs)
+        self.conditions: Callable[[Job], Path] | None = None
+
+    def video(self, job: Job) -> Path:
+        """Where the job's video is or will be."""
+        return self.folder / "videos" / f"{job.name}.mp4"
+
+    def sidecar(self, job: Job) -> Path:
+        """Where the account of the job's video is."""
+        return self.video(job).with_suffix(".json")
+
+    def failure(self, job: Job) -> Path:
+        """Where the account of the job's failure is."""
+        return self.folder / "failures" / f"{job.name}.json"
+
+    def open(self, settings: VideoSettings, digest: str, attempt: dict[str, Any]) -> None:
+        """Begin or continue a run. Raises ManifestError when the folder holds a run with other settings."""
+        import filelock
+
+        path = self.folder / "run.json"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(self.folder / ".run.lock"):
+            self._open(path, settings, digest, attempt)
+
+    def _open(self, path: Path, settings: VideoSettings, digest: str, attempt: dict[str, Any]) -> None:
+        mine = {"settings": settings.model_dump(mode="json"), "testset_sha256": digest, "model": self.label}
+        attempts: list[dict[str, Any]] = []
+        if path.is_file():
+            old = read_json(path)
+            differing = [key for key in mine if old.get(key) != mine[key]]
+            if differing:
+                changes = _changes(old, mine) or ", ".join(differing)
+                raise ManifestError(f"{self.folder} holds another run: {changes}.", "Use another --out folder.")
+            attempts = old["attempts"]
+        write_json(path, {**mine, "attempts": [*attempts, attempt]})
+
+    def is_done(self, job: Job) -> bool:
+        """Whether the job's video is here, complete and unchanged."""
+        try:
+            record = json.loads(self.sidecar(job).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return False
+        return self.video(job).is_file() and sha256_of(self.video(job)) == record.get("video_sha256")
+
+    def clean(self, job: Job) -> None:
+        """Remove what a killed process left unfinished for this job."""
+        for folder in (self.folder / "videos", self.folder / "first_frames"):
+            for scratch in folder.glob(f".{job.name}[._]*"):
+                scratch.unlink(missing_ok=True)
+
+    def keep(self, job: Job, video: Video, facts: dict[str, Any]) -> None:
+        """Write a video, then its sidecar: a video without one does not count and is made again."""
+        path = self.video(job)
+        write_video(path, video.frames, video.fps)
+        frames, height, width, _ = video.frames.shape
+        info = video.info
+        record = {
+            "id": f"{self.label}/{job.name}",
+            "model": self.label,
+            "identity": job.identity.id,
+            "group": job.identity.group,
+            "prompt_index": job.prompt.index,
+            "prompt_id": job.prompt.id,
+            "prompt_used": info.prompt_used,
+            "prompt_truncated": info.truncated,
+            "seed": job.seed,
+            "fps": video.fps,
+            "frames": frames,
+            "size": [height, width],
+            "seconds": round(info.seconds, 3),
+            "peak_bytes": info.peak_bytes,
+            "settings": dict(info.settings),
+            "video_sha256": sha256_of(path),
+            **facts,
+        }
+        write_json(self.sidecar(job), record)
+        self.failure(job).unlink(missing_ok=True)
+
+    def note_failure(self, job: Job, error: Exception, stage: str) -> None:
+        """Write down why a request failed; it is tried again by the next run."""
+        known = isinstance(error, MMBenchError)
+        write_json(
+            self.failure(job),
+            {
+                "id": f"{self.label}/{job.name}",
+                "stage": stage,
+                "error": type(error).__name__,
+                "message": error.message if isinstance(error, MMBenchError) else str(error),
+                "remedy": error.remedy if isinstance(error, MMBenchError) else "",
+                "traceback": "" if known else "".join(traceback.format_exception(error)),
+            },
+        )
+
+    def copy_references(self, job: Job) -> None:
+        """Put the identity's pictures beside the videos, so that manifest and videos can be moved together."""
+        for source, target in zip(job.identity.references, self.reference_paths(job), strict=True):
+            if not target.is_file():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                scratch = target.with_name(f".{target.name}.{os.getpid()}")
+                shutil.copyfile(source, scratch)
+                scratch.replace(target)
+
+    def reference_paths(self, job: Job) -> list[Path]:
+        """The pictures' places in the run folder."""
+        return [
+            self.folder / "references" / f"{job.identity.id}_{number}{path.suffix}"
+            for number, path in enumerate(job.identity.references, start=1)
+        ]
+
+    def write_manifest(self) -> Path:
+        """List every finished video and failed request, by whichever process, in the set's order."""
+        import filelock
+
+        path = self.folder / "manifest.csv"
+        with filelock.FileLock(self.folder / ".manifest.lock"):
+            scratch = path.with_name(f".{path.name}.{os.getpid()}")
+            with scratch.open("w", encoding="utf-8", newline="") as stream:
+                writer = csv.DictWriter(stream, (*MANIFEST_COLUMNS, *GENERATED_COLUMNS), lineterminator="\n")
+                writer.writeheader()
+                for job in self.jobs:
+                    if self.sidecar(job).is_file() and self.video(job).is_file():
+                        writer.writerow(self._manifest_row(job, read_json(self.sidecar(job))))
+                    elif self.failure(job).is_file():
+                        writer.writerow(self._manifest_row(job, read_json(self.failure(job))))
+            scratch.replace(path)
+        return path
+
+    def _manifest_row(self, job: Job, record: dict[str, Any]) -> dict[str, str | int | float]:
+        condition = self.conditions(job) if self.conditions else None
+        references = [path.relative_to(self.folder).as_posix() for path in self.reference_paths(job)]
+        return {
+            "id": record["id"],
+            "model": self.label,
+            "identity": job.identity.id,
+            "group": job.identity.group,
+            "video": self.video(job).relative_to(self.folder).as_posix(),
+            "references": ";".join(references),
+            "prompt": without_trigger(job.prompt.short),
+            "prompt_long": without_trigger(job.prompt.long),
+            "prompt_index": job.prompt.index,
+            "seed": job.seed,
+            "fps": record.get("fps", ""),
+            "condition": os.path.relpath(condition, self.folder) if condition else "",
+            "random_weights": "true" if record.get("random_weights") else "",
+            "error": record.get("message", ""),
+        }
+
+
+@cache
+def generator_versions() -> dict[str, str]:
+    """Installed versions of what can change a generated frame."""
+    found = {"mmbench": __version__}
+    for name in ("accelerate", "av", "diffusers", "numpy", "pillow", "torch", "torchvision", "transformers"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """An object written by this module. Raises ManifestError when it is damaged."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as cause:
+        raise ManifestError(f"{path}: damaged: {cause}.", "Delete it and run the command again.") from cause
+    if not isinstance(document, dict):
+        raise ManifestError(f"{path}: holds no object.", "Delete it and run the command again.")
+    return document
+
+
+def _changes(old: dict[str, Any], new: dict[str, Any]) -> str:
+    before, after = old.get("settings", {}), new["settings"]
+    return ", ".join(
+        f"{key} was {before.get(key)!r}, now {after[key]!r}" for key in after if before.get(key) != after[key]
+    )

@@ -1,0 +1,132 @@
+"""One invocation of a generation run: what is to be done, and what has come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmbench.baselines.contract import Baseline
+from mmbench.errors import GenerationError
+from mmbench.runs.generate.claims import claim
+from mmbench.runs.generate.first_frames import FrameStore, make_first_frames, maker_label, pick_first_frame_variant
+from mmbench.runs.generate.folder import RunFolder, generator_versions
+from mmbench.runs.generate.plan import Job, VideoSettings, request_for
+from mmbench.runs.generate.weights import prepare_weights, require_weights
+from mmbench.weights.cache import sha256_of
+
+if TYPE_CHECKING:
+    from mmbench.baselines.session import Session
+
+MANIFEST_EVERY = 10
+"""Videos between two writings of the manifest, so that a killed run can be measured as far as it came."""
+
+
+class Work:
+    """Makes the videos of `jobs` that are not in `run` yet, and counts: before, made, failed, elsewhere."""
+
+    def __init__(
+        self,
+        run: RunFolder,
+        model: Baseline,
+        variant: str,
+        settings: VideoSettings,
+        device: str,
+        jobs: Sequence[Job],
+        progress: Callable[[int, int, str], None] | None,
+    ) -> None:
+        self.run = run
+        self.model = model
+        self.variant = variant
+        self.settings = settings
+        self.device = device
+        self.progress = progress
+        self.total = len(jobs)
+        self.pending = [job for job in jobs if not run.is_done(job)]
+        self.before = len(jobs) - len(self.pending)
+        self.made = 0
+        self.elsewhere = 0
+        self.failed: dict[str, str] = {}
+        self.store: FrameStore | None = None
+
+    def prepare_first_frames(self, folder: Path, session: Session) -> None:
+        """Make the opening pictures that are lacking; a job without one has failed."""
+        from mmbench.baselines import registry
+
+        maker = registry.create_first_frame(self.settings.first_frame)
+        variant = pick_first_frame_variant(maker, self.settings.first_frame_variant, self.model, self.variant)
+        size = self.settings.size or self.model.native(self.variant).size
+        self.store = FrameStore(folder, maker_label(maker, variant), size)
+        self.run.conditions = self.store.path
+        if self.pending:
+            # better to learn now than after hours of first frames
+            require_weights(session.weights_dir, self.model, self.variant)
+            prepare_weights(session.weights_dir, maker, variant)
+        make_first_frames(self.pending, self.store, maker, variant, session, self._failed_frame, self.progress)
+        self.pending = [job for job in self.pending if job.name not in self.failed]
+
+    def make_videos(self, session: Session) -> None:
+        """Load the model, if there is anything to do, and make one video after the other."""
+        self._report()
+        if self.pending:
+            session.load(self.model, self.variant)
+        for job in self.pending:
+            with claim(self.run.folder, job.name) as mine:
+                if not mine:
+                    self.elsewhere += 1
+                elif self.run.is_done(job):
+                    self.before += 1
+                else:
+                    self._make(job, session)
+            self._report()
+            if self.made and self.made % MANIFEST_EVERY == 0:
+                self.run.write_manifest()
+
+    def _make(self, job: Job, session: Session) -> None:
+        self.run.clean(job)
+        try:
+            self.run.copy_references(job)
+            first_frame = self.store.open(job) if self.store else None
+            video = self.model.generate(request_for(job, self.settings, first_frame))
+            self.run.keep(job, video, self._facts(job))
+        except Exception as error:
+            # One request must not stop the others; its reason is kept and the next run tries it again.
+            self._fail(job, error, "video")
+            self._restart(error, session)
+        else:
+            self.made += 1
+
+    def _restart(self, error: Exception, session: Session) -> None:
+        """Load a model anew whose process may have died; one of this process is still there."""
+        from mmbench.baselines.remote import Remote
+
+        if isinstance(self.model, Remote) and isinstance(error, GenerationError):
+            session.close()
+            session.load(self.model, self.variant)
+
+    def _failed_frame(self, job: Job, error: Exception) -> None:
+        self._fail(job, error, "first frame")
+
+    def _fail(self, job: Job, error: Exception, stage: str) -> None:
+        self.run.note_failure(job, error, stage)
+        self.failed[job.name] = f"{stage}: {type(error).__name__}: {error}"
+
+    def _report(self) -> None:
+        if self.progress:
+            self.progress(
+                self.before + self.made + len(self.failed) + self.elsewhere, self.total, f"videos of {self.run.label}"
+            )
+
+    def _facts(self, job: Job) -> dict[str, Any]:
+        store = self.store
+        return {
+            "variant": self.variant,
+            "random_weights": self.variant in self.model.tiny_variants,
+            "prompt_kind": self.model.prompt_kind,
+            "base_seed": self.settings.seed,
+            "references": [sha256_of(path) for path in job.identity.references],
+            "first_frame": {"maker": store.maker, "sha256": sha256_of(store.path(job))} if store else None,
+            "licence": self.model.licence,
+            "device": self.device,
+            "versions": generator_versions(),
+        }

@@ -1,0 +1,97 @@
+"""Fig. 11 of the paper (v2: Fig. 9): short against long prompts for image-to-video models, on the same first frames."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from mmbench.errors import RequestError
+from mmbench.runs.evaluate.items import MANIFEST_COLUMNS
+from mmbench.runs.generate.folder import GENERATED_COLUMNS
+from mmbench.runs.generate.make import Generated, Machine, Progress, create_model, generate
+from mmbench.runs.generate.plan import VideoSettings, label_of
+
+KINDS: Final[tuple[Literal["short", "long"], ...]] = ("short", "long")
+FIGURE_PROMPTS: Final = ("human:29", "human:75")
+"""VBench's lines of the figure's two prompts: a person playing golf, a shirtless man climbing."""
+
+
+@dataclass(frozen=True)
+class PromptLength:
+    """The runs, one a model and prompt kind, and the manifest of all their videos.
+
+    In the manifest a model is called `NAME-short` or `NAME-long`; `pairs` lists both names for each model.
+    """
+
+    manifest: Path
+    runs: tuple[Generated, ...]
+    pairs: tuple[tuple[str, str], ...]
+
+
+def ablate_prompt_length(
+    models: Sequence[str],
+    settings: VideoSettings,
+    out: Path,
+    *,
+    prompts: Collection[str] = (),
+    limit: int | None = None,
+    machine: Machine | None = None,
+    progress: Progress | None = None,
+) -> PromptLength:
+    """Make every video twice with each of `models`: from the short and from the long prompt, all else equal.
+
+    The first frames come from the long prompt, once, and are shared by both kinds and by models of one size.
+    Whatever `settings` says of model, label and prompt kind is replaced. Continues an interrupted run. Raises
+    RequestError for a model that is not image-to-video, and all that `generate` raises.
+    """
+    chosen = [settings.model_copy(update={"model": name, "label": None, "prompt_kind": None}) for name in models]
+    names = [_name_of(one, machine or Machine()) for one in chosen]
+    runs, pairs = [], []
+    for one, name in zip(chosen, names, strict=True):
+        pairs.append((f"{name}-short", f"{name}-long"))
+        for kind, label in zip(KINDS, pairs[-1], strict=True):
+            version = one.model_copy(update={"prompt_kind": kind, "label": label})
+            runs.append(
+                generate(
+                    version,
+                    out / label,
+                    prompts=prompts,
+                    limit=limit,
+                    machine=machine,
+                    first_frames=out / "first_frames",
+                    progress=progress,
+                )
+            )
+    return PromptLength(join_manifests([run.manifest for run in runs], out / "manifest.csv"), tuple(runs), tuple(pairs))
+
+
+def _name_of(settings: VideoSettings, machine: Machine) -> str:
+    model = create_model(settings, machine.python)
+    try:
+        if model.kind != "i2v":
+            raise RequestError(
+                f"{settings.model} is no image-to-video model.", "The comparison holds the first frame fixed."
+            )
+        return label_of(settings, model, model.pick_variant(settings.variant))
+    finally:
+        model.close()
+
+
+def join_manifests(manifests: Sequence[Path], target: Path) -> Path:
+    """One manifest of several, with paths relative to `target`'s folder."""
+    scratch = target.with_name(f".{target.name}.{os.getpid()}")
+    with scratch.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, (*MANIFEST_COLUMNS, *GENERATED_COLUMNS), lineterminator="\n")
+        writer.writeheader()
+        for manifest in manifests:
+            for row in csv.DictReader(manifest.read_text(encoding="utf-8").splitlines()):
+                for column in ("video", "references", "condition"):
+                    paths = [part for part in row[column].split(";") if part]
+                    row[column] = ";".join(os.path.relpath(manifest.parent / part, target.parent) for part in paths)
+                writer.writerow(row)
+    scratch.replace(target)
+    return target

@@ -1,0 +1,1 @@
+"""How the bundled set was screened, rendered and described."""

@@ -1,0 +1,1 @@
+"""Every metric against the truth of rendered faces (`mmbench validity`)."""

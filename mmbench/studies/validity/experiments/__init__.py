@@ -1,0 +1,1 @@
+"""One experiment a file: what is observed of one person, and what all rows say."""

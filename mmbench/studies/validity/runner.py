@@ -1,0 +1,124 @@
+"""Runs the experiments: people side by side in processes, then the findings, figures and page."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmbench.errors import RequestError
+from mmbench.studies.validity.catalogue import EXPERIMENTS
+from mmbench.studies.validity.finding import Finding, Row
+from mmbench.studies.validity.lab import Lab
+from mmbench.studies.validity.levels import FULL, QUICK, Levels
+from mmbench.studies.validity.record import pack, read_record, unpack, write_record
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Validity:
+    """The findings of a run, and the files that were written."""
+
+    findings: tuple[Finding, ...]
+    page: Path
+    data: Path
+    figures: tuple[Path, ...]
+
+
+def work_folder() -> Path:
+    """Where takes and faces are kept between runs: `MMBENCH_CACHE`, else the platform's cache folder for mmbench."""
+    if chosen := os.environ.get("MMBENCH_CACHE"):
+        return Path(chosen).expanduser() / "validity"
+    import pooch
+
+    return Path(pooch.os_cache("mmbench")) / "validity"
+
+
+def run_validity(
+    out: Path,
+    *,
+    only: Sequence[str] = (),
+    quick: bool = False,
+    workers: int = 1,
+    work: Path | None = None,
+    progress: Progress | None = None,
+) -> Validity:
+    """Run experiments and write `validity.md`, `validity.json` and an SVG for each into `out`.
+
+    `only` names experiments (all when empty); the page then shows these alone. `quick` takes two people and few
+    levels. `work` keeps rendered takes and found faces (default `work_folder()`); an interrupted run goes on from
+    there. Needs the face kit and dlib's models.
+
+    Raises RequestError for an unknown experiment, and what loading the kit or the weights raises.
+    """
+    names = list(only) or list(EXPERIMENTS)
+    if unknown := [name for name in names if name not in EXPERIMENTS]:
+        raise RequestError(f"There is no experiment {unknown[0]!r}.", f"Known: {', '.join(EXPERIMENTS)}.")
+    levels = QUICK if quick else FULL
+    work = work or work_folder()
+    rows = measure(names, levels, work, workers, progress or (lambda done, of, what: None))
+    return publish(out, rows, levels, work)
+
+
+def publish(out: Path, rows: Mapping[str, Sequence[Row]], levels: Levels, work: Path) -> Validity:
+    """Write record, figures and page of measurements. Findings are made of the rounded measurements that are kept."""
+    lab = Lab(work)
+    packed = {name: pack(each) for name, each in rows.items()}
+    findings = [EXPERIMENTS[name].find(unpack(each), levels) for name, each in packed.items()]
+    backends = {"faces": lab.faces.provenance, "flow": lab.flows.provenance}
+    write_record(out / "validity.json", findings, packed, levels, lab.renderer, backends)
+    return redraw(out)
+
+
+def redraw(out: Path) -> Validity:
+    """The findings, figures and page of the `validity.json` in `out`, without measuring anything.
+
+    Raises RequestError where there is none or its experiments are not known.
+    """
+    from mmbench.studies.validity.page import write_page
+
+    data = out / "validity.json"
+    levels, packed = read_record(data)
+    if unknown := [name for name in packed if name not in EXPERIMENTS]:
+        raise RequestError(f"{data} holds an unknown experiment {unknown[0]!r}.", "Run `mmbench validity` again.")
+    findings = tuple(EXPERIMENTS[name].find(unpack(each), levels) for name, each in packed.items())
+    page, figures = write_page(out, findings, levels)
+    return Validity(findings, page, data, figures)
+
+
+def measure(names: Sequence[str], levels: Levels, work: Path, workers: int, progress: Progress) -> dict[str, list[Row]]:
+    """Rows of each experiment, people in the order of `levels` whatever the number of `workers`."""
+    from mmbench.synth.kit import load_kit
+
+    load_kit()  # a missing kit is one error here, not one in every process
+    Lab(work).references(levels.people[0])  # found once, read by all
+    tasks = [(name, person) for person in levels.people for name in names]
+    done: dict[tuple[str, str], list[Row]] = {}
+    progress(0, len(tasks), "validity")
+    if workers <= 1:
+        lab = Lab(work)
+        for name, person in tasks:
+            done[name, person] = list(EXPERIMENTS[name].measure(lab, person, levels))
+            progress(len(done), len(tasks), "validity")
+    else:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+            waiting = {pool.submit(_person, names, person, levels, work): person for person in levels.people}
+            for future in as_completed(waiting):
+                for name, found in future.result().items():
+                    done[name, waiting[future]] = found
+                progress(len(done), len(tasks), "validity")
+    return {name: [row for person in levels.people for row in done[name, person]] for name in names}
+
+
+def _person(names: Sequence[str], person: str, levels: Levels, work: Path) -> dict[str, list[Row]]:
+    """All experiments on one person: what a worker does."""
+    import torch
+
+    torch.set_num_threads(1)
+    lab = Lab(work)
+    return {name: list(EXPERIMENTS[name].measure(lab, person, levels)) for name in names}

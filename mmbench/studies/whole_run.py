@@ -1,0 +1,113 @@
+"""The whole way of `mmbench run`: generate (or take videos), evaluate, report. Every step resumes by itself."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmbench.config import RunSettings
+from mmbench.errors import ManifestError
+
+if TYPE_CHECKING:
+    from mmbench.items import Item
+    from mmbench.reports.build import ReportPaths
+    from mmbench.runs.evaluate.evaluate import EvaluateResult, Progress
+    from mmbench.runs.generate.make import Generated
+
+
+@dataclass(frozen=True)
+class Journey:
+    """What a whole run leaves behind."""
+
+    evaluation: EvaluateResult
+    report: ReportPaths
+    generated: tuple[Generated, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """True when every video was made and measured."""
+        return self.evaluation.complete and not any(run.failed for run in self.generated)
+
+
+def default_settings() -> Path:
+    """The embedded settings: the bundled synthetic set and its control systems."""
+    import mmbench.testsets
+
+    return Path(mmbench.testsets.__path__[0]) / "synthetic50" / "leaderboard.yaml"
+
+
+def run_all(
+    settings: RunSettings,
+    base: Path,
+    out: Path,
+    report: Path | None = None,
+    *,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Journey:
+    """Generate, evaluate and report into `out`; paths in `settings` are relative to `base`.
+
+    Raises ManifestError when the settings name neither models nor videos; errors of the steps pass through.
+    """
+    from mmbench.reports.build import ReportOptions, build_report
+    from mmbench.reports.tables import TableOptions
+    from mmbench.runs.evaluate.evaluate import evaluate
+    from mmbench.runs.evaluate.items import read_manifest
+
+    generated = generated_videos(settings, out, progress) if settings.generate.models else ()
+    if generated:
+        items = [item for run in generated for item in read_manifest(run.manifest)]
+    else:
+        items = given_items(settings, base)
+    done = evaluate(items, out / "evaluation", settings.evaluate, workers=workers, progress=progress)
+    wanted = settings.report
+    table = TableOptions(
+        wanted.title, metrics=wanted.metrics or None, random_weights=wanted.random_weights, seed=wanted.seed
+    )
+    return Journey(done, build_report(done.run, report or out / "report", ReportOptions(table)), generated)
+
+
+def given_items(settings: RunSettings, base: Path) -> list[Item]:
+    """Items of existing videos: the settings' manifest, or the clips bundled with the test set."""
+    from mmbench.runs.evaluate.items import read_manifest
+
+    if settings.manifest is not None:
+        return read_manifest(base / settings.manifest)
+    if settings.testset is None:
+        raise ManifestError("The settings name no videos.", "Set `manifest`, or `testset`, or `generate.models`.")
+    from mmbench.testsets.load import load_testset
+
+    bundled = load_testset(settings.testset).folder / "manifest.csv"
+    if not bundled.is_file():
+        raise ManifestError(
+            f"The test set {settings.testset} has no clips of its own.", "Name models to generate: `generate.models`."
+        )
+    return read_manifest(bundled)
+
+
+def generated_videos(settings: RunSettings, out: Path, progress: Progress | None) -> tuple[Generated, ...]:
+    """Videos of the test set by each of the settings' models, one model after the other; finished ones are kept."""
+    from mmbench.runs.generate.make import Machine, generate
+    from mmbench.runs.generate.plan import VideoSettings
+
+    if settings.testset is None:
+        raise ManifestError("The settings name models but no test set.", "Set `testset`.")
+    wanted = settings.generate
+    machine = Machine(wanted.device, wanted.dtype)
+    made = []
+    for model in wanted.models:
+        video = VideoSettings(model=model, testset=settings.testset, variant=wanted.variant, seed=wanted.seed)
+        folder = out / "videos" / re.sub(r"[^A-Za-z0-9._-]+", "_", model)
+        made.append(
+            generate(
+                video,
+                folder,
+                limit=wanted.limit,
+                machine=machine,
+                first_frames=out / "first_frames",
+                progress=progress,
+            )
+        )
+    return tuple(made)
