@@ -10,7 +10,7 @@ from pathlib import Path
 from mmbench.errors import MMBenchError
 from mmbench.testsets.load import load_testset
 from mmbench.testsets.pictures import decode
-from mmbench.testsets.references import HasFace, need_face
+from mmbench.testsets.pubfig50.references import HasFace, need_face
 from mmbench.testsets.types import TestSet
 
 MAX_REFERENCES = 4

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.testsets.references import HasFace
+from mmbench.testsets.pubfig50.references import HasFace
 
 
 def dlib_has_face() -> HasFace:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmbench.errors import MediaError
-from mmbench.testsets.pubfig_list import Box
+from mmbench.testsets.pubfig50.picture_list import Box
 
 if TYPE_CHECKING:
     from PIL.Image import Image

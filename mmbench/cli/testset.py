@@ -28,9 +28,9 @@ def build(
     """Build PubFig-50: fetch pictures, replace dead links, choose prompts, report the coverage."""
     from mmbench.cli.progress import progress_bar
     from mmbench.errors import ManifestError
-    from mmbench.testsets.build import build_pubfig50, describe, fetch_lists, read_plan
     from mmbench.testsets.faces import dlib_has_face
     from mmbench.testsets.load import testsets_dir
+    from mmbench.testsets.pubfig50.build import build_pubfig50, describe, fetch_lists, read_plan
 
     if name != "pubfig50":
         raise ManifestError(f"{name} is not built.", "Only pubfig50 is; synthetic50 is part of the package.")

@@ -12,9 +12,9 @@ from PIL import Image
 
 from mmbench.errors import ManifestError
 from mmbench.testsets import load_testset
-from mmbench.testsets.build import Coverage, build_pubfig50, describe, read_plan
-from mmbench.testsets.pubfig_list import candidates, read_list
-from mmbench.testsets.references import CropRule, fetch_references
+from mmbench.testsets.pubfig50.build import Coverage, build_pubfig50, describe, read_plan
+from mmbench.testsets.pubfig50.picture_list import candidates, read_list
+from mmbench.testsets.pubfig50.references import CropRule, fetch_references
 from mmbench.weights.http import Limits
 
 RULE = CropRule(min_face=100, max_tries=20, margin=0.25, min_crop=120)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mmbench.errors import ManifestError
-from mmbench.testsets.build import read_plan
-from mmbench.testsets.prompts import (
+from mmbench.testsets.pubfig50.build import read_plan
+from mmbench.testsets.pubfig50.prompts import (
     Template,
     assign,
     baby_templates,
@@ -125,7 +125,7 @@ def test_given_prompt_files_are_checked(tmp_path: Path, vbench_prompts: Path):
 def test_listed_images_are_what_the_rule_picks():
     import os
 
-    from mmbench.testsets.pubfig_list import candidates, read_list
+    from mmbench.testsets.pubfig50.picture_list import candidates, read_list
 
     folder = os.environ.get("MMBENCH_PUBFIG_LISTS")
     if not folder:

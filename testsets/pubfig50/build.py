@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.errors import ManifestError
-from mmbench.testsets import prompts
 from mmbench.testsets.load import testsets_dir
-from mmbench.testsets.pubfig_list import Entry, candidates, read_list
-from mmbench.testsets.references import (
+from mmbench.testsets.pubfig50 import prompts
+from mmbench.testsets.pubfig50.picture_list import Entry, candidates, read_list
+from mmbench.testsets.pubfig50.references import (
     COLUMNS,
     PICTURE,
     Attempt,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mmbench.errors import ManifestError, MediaError, MMBenchError, ReferenceFaceError
 from mmbench.testsets.pictures import crop_face, decode, fit, save_png
-from mmbench.testsets.pubfig_list import Box, Entry
+from mmbench.testsets.pubfig50.picture_list import Box, Entry
 from mmbench.weights.http import Limits, UnknownHost, download
 
 if TYPE_CHECKING:
