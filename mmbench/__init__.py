@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from mmbench import metrics
     from mmbench.reports.build import build_report
-    from mmbench.reports.comparison import compare
+    from mmbench.reports.numbers.comparison import compare
     from mmbench.runs.evaluate.evaluate import evaluate
     from mmbench.testsets.load import load_testset
 
@@ -21,7 +21,7 @@ __all__ = ["__version__", "build_report", "compare", "evaluate", "load_testset",
 
 _LAZY = {
     "build_report": "mmbench.reports.build",
-    "compare": "mmbench.reports.comparison",
+    "compare": "mmbench.reports.numbers.comparison",
     "evaluate": "mmbench.runs.evaluate.evaluate",
     "load_testset": "mmbench.testsets.load",
 }

@@ -14,7 +14,7 @@ import pytest
 import mmbench.testsets
 from mmbench.config import EvaluateSettings, FlowSettings
 from mmbench.items import Item
-from mmbench.reports.stats import Estimate, cluster_mean, paired_test
+from mmbench.reports.numbers.stats import Estimate, cluster_mean, paired_test
 from mmbench.runs.evaluate.evaluate import EvaluateResult, evaluate
 from mmbench.runs.evaluate.items import read_manifest
 

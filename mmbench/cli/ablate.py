@@ -82,7 +82,7 @@ def _measure(
     from mmbench.cli.report import print_comparison
     from mmbench.config import EvaluateSettings
     from mmbench.metrics.registry import facts_by_name
-    from mmbench.reports.comparison import compare
+    from mmbench.reports.numbers.comparison import compare
     from mmbench.runs.evaluate.evaluate import default_workers, evaluate
     from mmbench.runs.evaluate.items import read_manifest
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from mmbench.errors import ManifestError
     from mmbench.reports.build import ReportPaths
-    from mmbench.reports.comparison import Comparison
-    from mmbench.reports.tables import Table, TableRow
+    from mmbench.reports.numbers.comparison import Comparison
+    from mmbench.reports.table.tables import Table, TableRow
     from mmbench.runs.evaluate.rows import ItemRow
 
 SHOWN = 3
@@ -47,8 +47,8 @@ def report(
 ) -> None:
     """Leaderboard of a run with intervals and coverage, as a page and as Markdown, CSV, LaTeX and JSON."""
     from mmbench.reports.build import ReportOptions, build_report
-    from mmbench.reports.published import DEFAULT
-    from mmbench.reports.tables import TableOptions
+    from mmbench.reports.table.published import DEFAULT
+    from mmbench.reports.table.tables import TableOptions
 
     quoted = tuple(name for name in published if name != "none") if published is not None else DEFAULT
     table = TableOptions(
@@ -78,7 +78,7 @@ def compare(
     from rich.console import Console
 
     from mmbench.metrics.registry import facts_by_name
-    from mmbench.reports.comparison import compare as compare_rows
+    from mmbench.reports.numbers.comparison import compare as compare_rows
 
     facts = {
         name: fact for name, fact in facts_by_name().items() if fact.scope == "clip" and (companions or fact.column)
@@ -151,7 +151,7 @@ def _cells(row: TableRow, table: Table) -> list[str]:
     """Markup of the cells: value with its mark, interval, coverage, one below the other."""
     from rich.markup import escape
 
-    from mmbench.reports.cell_text import cell_text
+    from mmbench.reports.table.cells import cell_text
 
     styles = {"best": "bold green", "second": "underline", "": "default"}
     signs = {"best": " *", "second": " +", "": ""}
@@ -171,10 +171,10 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     from rich.markup import escape
     from rich.table import Table as Grid
 
-    from mmbench.reports.cell_text import interval_text, number
-    from mmbench.reports.comparison import sentences
-    from mmbench.reports.tables import Column
-    from mmbench.reports.verdicts import format_p
+    from mmbench.reports.numbers.comparison import sentences
+    from mmbench.reports.numbers.verdicts import format_p
+    from mmbench.reports.table.cells import interval_text, number
+    from mmbench.reports.table.tables import Column
 
     grid = Grid(title=escape(f"{comparison.name_a} against {comparison.name_b}"), title_justify="left")
     for title in ("Metric", comparison.name_a, comparison.name_b, "A - B", "95 % interval", "pairs", "p", "p (Holm)"):
@@ -241,7 +241,7 @@ def _write(comparison: Comparison, out: Path) -> None:
     from dataclasses import asdict
 
     from mmbench.errors import ManifestError
-    from mmbench.reports.render_markdown import comparison_markdown
+    from mmbench.reports.table.markdown import comparison_markdown
 
     if out.suffix not in (".md", ".json"):
         raise ManifestError(f"{out}: unknown ending {out.suffix!r}.", "Use .md or .json.")

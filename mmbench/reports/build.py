@@ -11,17 +11,17 @@ from typing import Any
 
 from mmbench.errors import ManifestError
 from mmbench.metrics.base import MetricFacts
-from mmbench.reports.clips import clip_views
-from mmbench.reports.comparison import Comparison, compare_all
-from mmbench.reports.media import MediaShelf
-from mmbench.reports.page import PageContent, page_html
-from mmbench.reports.plain_paths import PathShortener
-from mmbench.reports.published import DEFAULT, published_tables, with_published
-from mmbench.reports.render_data import table_csv, table_json
-from mmbench.reports.render_latex import table_latex
-from mmbench.reports.render_markdown import comparison_markdown, table_markdown
-from mmbench.reports.samples import gather
-from mmbench.reports.tables import Table, TableOptions, build_table
+from mmbench.reports.numbers.comparison import Comparison, compare_all
+from mmbench.reports.numbers.samples import gather
+from mmbench.reports.page.clips import clip_views
+from mmbench.reports.page.media import MediaShelf
+from mmbench.reports.page.page import PageContent, page_html
+from mmbench.reports.table.data import table_csv, table_json
+from mmbench.reports.table.latex import table_latex
+from mmbench.reports.table.markdown import comparison_markdown, table_markdown
+from mmbench.reports.table.plain_paths import PathShortener
+from mmbench.reports.table.published import DEFAULT, published_tables, with_published
+from mmbench.reports.table.tables import Table, TableOptions, build_table
 from mmbench.runs.evaluate.rows import ItemRow, SetRow
 
 MAX_COMPARED = 8

@@ -52,7 +52,7 @@ def run_all(
     Raises ManifestError when the settings name neither models nor videos; errors of the steps pass through.
     """
     from mmbench.reports.build import ReportOptions, build_report
-    from mmbench.reports.tables import TableOptions
+    from mmbench.reports.table.tables import TableOptions
     from mmbench.runs.evaluate.evaluate import evaluate
     from mmbench.runs.evaluate.items import read_manifest
 

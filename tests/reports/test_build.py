@@ -13,11 +13,11 @@ import pytest
 
 from mmbench.errors import ManifestError
 from mmbench.reports.build import ReportOptions, ReportPaths, build_report, write_report
-from mmbench.reports.curves import curves_of
-from mmbench.reports.media import MediaShelf
-from mmbench.reports.plain_paths import PathShortener
-from mmbench.reports.plots import colours, distribution_svg
-from mmbench.reports.tables import TableOptions
+from mmbench.reports.page.curves import curves_of
+from mmbench.reports.page.media import MediaShelf
+from mmbench.reports.page.plots import colours, distribution_svg
+from mmbench.reports.table.plain_paths import PathShortener
+from mmbench.reports.table.tables import TableOptions
 from mmbench.runs.evaluate.rows import RowError
 from mmbench.score import Score
 

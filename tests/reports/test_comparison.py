@@ -10,10 +10,10 @@ import pytest
 from scipy import stats as scipy_stats
 
 from mmbench.errors import ManifestError
-from mmbench.reports.comparison import Comparison, compare, compare_all, sentences
-from mmbench.reports.power import enough_identities, why_all_undecidable
-from mmbench.reports.standings import standings
-from mmbench.reports.stats import smallest_p
+from mmbench.reports.numbers.comparison import Comparison, compare, compare_all, sentences
+from mmbench.reports.numbers.power import enough_identities, why_all_undecidable
+from mmbench.reports.numbers.standings import standings
+from mmbench.reports.numbers.stats import smallest_p
 from mmbench.score import Score
 
 

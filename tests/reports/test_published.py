@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mmbench.errors import ManifestError
-from mmbench.reports.published import PublishedTable, published_tables, with_published
-from mmbench.reports.tables import build_table
+from mmbench.reports.table.published import PublishedTable, published_tables, with_published
+from mmbench.reports.table.tables import build_table
 
 
 def value(table: str, model: str, metric: str) -> float | None:

@@ -14,18 +14,18 @@ from typing import Any
 
 import pytest
 
-from mmbench.reports import code_spans
-from mmbench.reports.cell_text import number
-from mmbench.reports.comparison import compare_all
-from mmbench.reports.published import with_published
-from mmbench.reports.render_data import table_csv, table_json
-from mmbench.reports.render_latex import escape as latex_escape
-from mmbench.reports.render_latex import prose as latex_prose
-from mmbench.reports.render_latex import table_latex
-from mmbench.reports.render_markdown import comparison_markdown, table_markdown
-from mmbench.reports.render_markdown import prose as markdown_prose
-from mmbench.reports.run_facts import run_facts
-from mmbench.reports.tables import Table, build_table
+from mmbench.reports.numbers.comparison import compare_all
+from mmbench.reports.table import code_spans
+from mmbench.reports.table.cells import number
+from mmbench.reports.table.data import table_csv, table_json
+from mmbench.reports.table.latex import escape as latex_escape
+from mmbench.reports.table.latex import prose as latex_prose
+from mmbench.reports.table.latex import table_latex
+from mmbench.reports.table.markdown import comparison_markdown, table_markdown
+from mmbench.reports.table.markdown import prose as markdown_prose
+from mmbench.reports.table.published import with_published
+from mmbench.reports.table.run_facts import run_facts
+from mmbench.reports.table.tables import Table, build_table
 from mmbench.score import Score
 
 HOSTILE = "a|b_$x$ <script>100% & #1 [link](http://x) \\evil\nline"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
-from mmbench.reports.stats import cluster_mean, holm, paired_test
+from mmbench.reports.numbers.stats import cluster_mean, holm, paired_test
 
 
 def balanced(rng: np.random.Generator, n_clusters: int, size: int) -> tuple[list[float], list[str]]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mmbench.errors import MMBenchError
-from mmbench.reports.tables import Cell, Table, TableOptions, build_table
+from mmbench.reports.table.tables import Cell, Table, TableOptions, build_table
 from mmbench.runs.evaluate.rows import ClipFacts, ItemRow, RowError, SetRow
 from mmbench.score import Provenance, Score
 

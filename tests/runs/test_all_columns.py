@@ -27,7 +27,7 @@ from mmbench.flow.raft.flow import RaftFlow
 from mmbench.items import Item
 from mmbench.metrics.id_similarity import id_similarity
 from mmbench.metrics.registry import facts_by_name
-from mmbench.reports.tables import TableOptions, build_table
+from mmbench.reports.table.tables import TableOptions, build_table
 from mmbench.runs.evaluate.evaluate import EvaluateResult, evaluate
 from mmbench.runs.evaluate.items import read_manifest
 from mmbench.video import read

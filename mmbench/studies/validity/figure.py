@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmbench.reports.plots import PALETTE
-from mmbench.reports.stats import Bounds, cluster_mean
+from mmbench.reports.numbers.stats import Bounds, cluster_mean
+from mmbench.reports.page.plots import PALETTE
 from mmbench.studies.validity.finding import Curve, Finding, Grid, Panel
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmbench.reports.stats import Estimate, cluster_mean
+from mmbench.reports.numbers.stats import Estimate, cluster_mean
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mmbench.reports.stats import MAX_EXACT_CLUSTERS, smallest_p
+from mmbench.reports.numbers.stats import MAX_EXACT_CLUSTERS, smallest_p
 
 if TYPE_CHECKING:
-    from mmbench.reports.comparison import Comparison, Difference
+    from mmbench.reports.numbers.comparison import Comparison, Difference
 
 ALPHA = 0.05
 """The Holm-adjusted p at which a difference is claimed."""

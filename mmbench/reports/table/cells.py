@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mmbench.reports.tables import Cell, Column, Table
+from mmbench.reports.table.tables import Cell, Column, Table
 
 ABSENT = "–"
 

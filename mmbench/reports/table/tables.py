@@ -8,9 +8,9 @@ from typing import Literal
 
 from mmbench.metrics.base import MetricFacts
 from mmbench.metrics.registry import no_such_metric
-from mmbench.reports.cautions import cautions, column_is_mixed
-from mmbench.reports.samples import NOT_ASKED, Gap, Sample, Samples, gather, models_of
-from mmbench.reports.stats import cluster_mean
+from mmbench.reports.numbers.cautions import cautions, column_is_mixed
+from mmbench.reports.numbers.samples import NOT_ASKED, Gap, Sample, Samples, gather, models_of
+from mmbench.reports.numbers.stats import cluster_mean
 from mmbench.runs.evaluate.rows import ItemRow, SetRow
 
 Mark = Literal["", "best", "second"]

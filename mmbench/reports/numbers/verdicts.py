@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from mmbench.reports.power import ALPHA, enough_identities, too_few
+from mmbench.reports.numbers.power import ALPHA, enough_identities, too_few
 
 if TYPE_CHECKING:
-    from mmbench.reports.comparison import Difference
-    from mmbench.reports.stats import Estimate
+    from mmbench.reports.numbers.comparison import Difference
+    from mmbench.reports.numbers.stats import Estimate
 
 Verdict = Literal["a better", "b better", "undecided", "not comparable"]
 

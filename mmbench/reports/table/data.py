@@ -8,8 +8,8 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from mmbench.reports.comparison import Comparison
-from mmbench.reports.tables import Cell, Column, Table, TableRow
+from mmbench.reports.numbers.comparison import Comparison
+from mmbench.reports.table.tables import Cell, Column, Table, TableRow
 
 SCHEMA = 1
 

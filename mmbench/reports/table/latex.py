@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import textwrap
 
-from mmbench.reports.cell_text import CellText, cell_text
-from mmbench.reports.code_spans import rendered
-from mmbench.reports.tables import BRACKETS, Cell, Column, Table, TableRow
+from mmbench.reports.table.cells import CellText, cell_text
+from mmbench.reports.table.code_spans import rendered
+from mmbench.reports.table.tables import BRACKETS, Cell, Column, Table, TableRow
 
 MAX_COLUMNS = 6
 """More metrics than this do not fit the text width of a two-column paper at a readable size."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mmbench.metrics.base import MetricFacts
-from mmbench.reports.curves import Curve, curves_of
-from mmbench.reports.media import Media, MediaShelf
-from mmbench.reports.samples import generator_is_random, sorted_rows
+from mmbench.reports.numbers.samples import generator_is_random, sorted_rows
+from mmbench.reports.page.curves import Curve, curves_of
+from mmbench.reports.page.media import Media, MediaShelf
 from mmbench.runs.evaluate.rows import ItemRow
 
 UNUSABLE = "not shown: the clip could not be used"

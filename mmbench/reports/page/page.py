@@ -11,18 +11,18 @@ from importlib import resources
 from typing import Any
 
 from mmbench.metrics.base import MetricFacts
-from mmbench.reports import code_spans
-from mmbench.reports.cell_text import cell_text, interval_text, number
-from mmbench.reports.clips import ClipView, Scene
-from mmbench.reports.comparison import Comparison
-from mmbench.reports.plots import colours, distribution_svg
-from mmbench.reports.power import why_all_undecidable
-from mmbench.reports.published import PublishedTable
-from mmbench.reports.run_facts import grouped, run_facts
-from mmbench.reports.samples import Samples
-from mmbench.reports.standings import standings
-from mmbench.reports.tables import Cell, Column, Table, TableRow
-from mmbench.reports.verdicts import format_p
+from mmbench.reports.numbers.comparison import Comparison
+from mmbench.reports.numbers.power import why_all_undecidable
+from mmbench.reports.numbers.samples import Samples
+from mmbench.reports.numbers.standings import standings
+from mmbench.reports.numbers.verdicts import format_p
+from mmbench.reports.page.clips import ClipView, Scene
+from mmbench.reports.page.plots import colours, distribution_svg
+from mmbench.reports.table import code_spans
+from mmbench.reports.table.cells import cell_text, interval_text, number
+from mmbench.reports.table.published import PublishedTable
+from mmbench.reports.table.run_facts import grouped, run_facts
+from mmbench.reports.table.tables import Cell, Column, Table, TableRow
 
 SCRIPTS = ("dom.js", "sorting.js", "clips.js", "charts.js", "scenes.js", "start.js")
 STYLES = ("page.css",)

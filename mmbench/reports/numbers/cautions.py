@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from mmbench.metrics.base import MetricFacts
-from mmbench.reports.samples import Samples, models_of
+from mmbench.reports.numbers.samples import Samples, models_of
 from mmbench.runs.evaluate.rows import ClipFacts, ItemRow
 
 SHOWN = 4

@@ -10,7 +10,7 @@ from importlib import resources
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from mmbench.errors import ManifestError
-from mmbench.reports.tables import Cell, Table, TableRow
+from mmbench.reports.table.tables import Cell, Table, TableRow
 
 PACKAGE = "mmbench.published"
 DEFAULT = ("table1_v2",)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmbench.metrics.base import MetricFacts
-from mmbench.reports.comparison import Comparison
+from mmbench.reports.numbers.comparison import Comparison
 
 
 @dataclass(frozen=True)

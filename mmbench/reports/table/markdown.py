@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from mmbench.reports.cell_text import CellText, cell_text, interval_text, number
-from mmbench.reports.code_spans import rendered
-from mmbench.reports.comparison import Comparison, sentences
-from mmbench.reports.power import why_all_undecidable
-from mmbench.reports.tables import Cell, Column, Table, TableRow
-from mmbench.reports.verdicts import format_p
+from mmbench.reports.numbers.comparison import Comparison, sentences
+from mmbench.reports.numbers.power import why_all_undecidable
+from mmbench.reports.numbers.verdicts import format_p
+from mmbench.reports.table.cells import CellText, cell_text, interval_text, number
+from mmbench.reports.table.code_spans import rendered
+from mmbench.reports.table.tables import Cell, Column, Table, TableRow
 
 
 def table_markdown(table: Table) -> str:

@@ -10,10 +10,10 @@ from typing import Literal
 from mmbench.errors import ManifestError
 from mmbench.items import Item
 from mmbench.metrics.base import MetricFacts
-from mmbench.reports.power import why_undecidable
-from mmbench.reports.samples import Sample, gather, models_of, sorted_rows
-from mmbench.reports.stats import Estimate, holm, paired_test
-from mmbench.reports.verdicts import Verdict, judge, summarise
+from mmbench.reports.numbers.power import why_undecidable
+from mmbench.reports.numbers.samples import Sample, gather, models_of, sorted_rows
+from mmbench.reports.numbers.stats import Estimate, holm, paired_test
+from mmbench.reports.numbers.verdicts import Verdict, judge, summarise
 from mmbench.runs.evaluate.rows import ItemRow
 
 Pairing = Literal["clip", "prompt", "identity", "none"]

@@ -1,0 +1,1 @@
+"""What rows say in numbers: samples, intervals, comparisons, verdicts."""

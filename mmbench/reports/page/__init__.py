@@ -1,0 +1,1 @@
+"""The page: clips, figures and data in one HTML file."""

@@ -1,0 +1,1 @@
+"""Tables as typed data and in every format, with the paper's own beside them."""
