@@ -128,7 +128,7 @@ class Model(ABC):
     """Something with weights: a video generator or a first-frame maker.
 
     `variants` lists the published checkpoints, the paper's first; `tiny_variants` are small random weights in the
-    published layout (see `mmbench.baselines.tiny`), for tests and for trying a run out.
+    published layout (see `mmbench.baselines.loading.tiny`), for tests and for trying a run out.
     """
 
     name: ClassVar[str]

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.baselines.faces import ARCFACE_POINTS, Face, Floats, aligned
-from mmbench.baselines.files import file_of
 from mmbench.errors import MissingDependency
+from mmbench.weights.folders import file_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -13,15 +13,15 @@ ENTRY_POINT_GROUP: Final = "mmbench.models"
 """Installed packages add models by an entry point `name = "module:Class"` in this group."""
 
 BASELINES: Final[dict[str, str]] = {
-    "magic_mirror": "mmbench.baselines.magic_mirror:MagicMirror",
-    "id_animator": "mmbench.baselines.id_animator:IDAnimator",
-    "dynamicrafter": "mmbench.baselines.dynamicrafter:DynamiCrafter",
-    "easyanimate": "mmbench.baselines.easyanimate:EasyAnimate",
-    "cogvideox_i2v": "mmbench.baselines.cogvideox:CogVideoXI2V",
-    "cogvideox": "mmbench.baselines.cogvideox:CogVideoX",
-    "consisid": "mmbench.baselines.consisid:ConsisID",
+    "magic_mirror": "mmbench.baselines.magic_mirror.model:MagicMirror",
+    "id_animator": "mmbench.baselines.id_animator.model:IDAnimator",
+    "dynamicrafter": "mmbench.baselines.dynamicrafter.model:DynamiCrafter",
+    "easyanimate": "mmbench.baselines.easyanimate.model:EasyAnimate",
+    "cogvideox_i2v": "mmbench.baselines.cogvideox.model:CogVideoXI2V",
+    "cogvideox": "mmbench.baselines.cogvideox.model:CogVideoX",
+    "consisid": "mmbench.baselines.consisid.model:ConsisID",
 }
-FIRST_FRAMES: Final[dict[str, str]] = {"photomaker_v2": "mmbench.baselines.photomaker_v2:PhotoMakerV2"}
+FIRST_FRAMES: Final[dict[str, str]] = {"photomaker_v2": "mmbench.baselines.photomaker_v2.model:PhotoMakerV2"}
 
 
 def installed() -> dict[str, str]:

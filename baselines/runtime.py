@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.baselines.contract import Baseline, Parameters, PromptKind, Request, Setting, Size, Video, VideoInfo
-from mmbench.baselines.diffusers_folder import quiet_libraries
+from mmbench.baselines.loading.diffusers_folder import quiet_libraries
 from mmbench.errors import GenerationError, RequestError
 
 if TYPE_CHECKING:

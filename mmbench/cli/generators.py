@@ -14,7 +14,7 @@ def generators(
 ) -> None:
     """List the models: kind, prompt, size, weights and what they may be used for."""
     if parameters:
-        from mmbench.baselines.published import COUNTERS, report
+        from mmbench.baselines.counts import COUNTERS, report
 
         for name in COUNTERS:
             typer.echo(report(name))

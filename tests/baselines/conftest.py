@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from mmbench.baselines.contract import Baseline, FirstFrame, Request
+from mmbench.baselines.loading.tiny import MAKERS, make_tiny
 from mmbench.baselines.registry import create, create_first_frame
-from mmbench.baselines.tiny import MAKERS, make_tiny
 
 torch.set_num_threads(1)
 

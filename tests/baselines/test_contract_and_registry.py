@@ -59,8 +59,8 @@ class Toy(Baseline):
 def test_importing_registry_contract_and_session_loads_nothing_heavy() -> None:
     heavy = ("torch", "diffusers", "transformers", "PIL", "scipy", "cv2", "onnxruntime")
     code = (
-        "import sys, mmbench.baselines.registry, mmbench.baselines.session, mmbench.baselines.remote, "
-        "mmbench.baselines.worker; from mmbench.baselines.registry import create, installed; installed(); "
+        "import sys, mmbench.baselines.registry, mmbench.baselines.session, mmbench.baselines.remote.client, "
+        "mmbench.baselines.remote.worker; from mmbench.baselines.registry import create, installed; installed(); "
         "[create(name).native() for name in installed()]; create('cogvideox_i2v').weights(); "
         f"print([m for m in {heavy!r} if m in sys.modules])"
     )
@@ -119,7 +119,7 @@ def test_unknown_names_and_classes_are_refused() -> None:
     with pytest.raises(RequestError, match="no module 'no_such_module'"):
         create("no_such_module:Model")
     with pytest.raises(RequestError, match="no subclass"):
-        create("mmbench.baselines.photomaker_v2:PhotoMakerV2")
+        create("mmbench.baselines.photomaker_v2.model:PhotoMakerV2")
 
 
 def test_an_installed_package_adds_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmbench.baselines.dynamicrafter_sampler import (
+from mmbench.baselines.dynamicrafter.sampler import (
     alphas_bar,
     ddim_step,
     guide,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mmbench.baselines.files import file_of, registered, repo_folder, require
 from mmbench.errors import MissingWeights, WeightsError
 from mmbench.weights import WeightFile
 from mmbench.weights.cache import sha256_of, write_record
+from mmbench.weights.folders import file_of, registered, repo_folder, require
 
 BYTES = b"weights"
 PUBLISHED = WeightFile(

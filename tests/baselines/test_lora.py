@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmbench.baselines.lora import locate_processor, merge
+from mmbench.baselines.loading.lora import locate_processor, merge
 from mmbench.errors import WeightsError
 
 

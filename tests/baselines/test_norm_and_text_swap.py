@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from mmbench.baselines.animatediff_norm import PerFrameGroupNorm, normalise_per_frame
 from mmbench.baselines.contract import Baseline, FirstFrame, Request
-from mmbench.baselines.id_animator import IDAnimator
-from mmbench.baselines.photomaker_v2 import merge_step, swap_text
+from mmbench.baselines.id_animator.model import IDAnimator
+from mmbench.baselines.id_animator.norm import PerFrameGroupNorm, normalise_per_frame
+from mmbench.baselines.photomaker_v2.model import merge_step, swap_text
 
 
 def test_each_frame_is_normalised_by_itself() -> None:

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mmbench.baselines.consisid_faces import on_white, shrink
-from mmbench.baselines.dynamicrafter import blur_axis, clip_view
+from mmbench.baselines.consisid.faces import on_white, shrink
+from mmbench.baselines.dynamicrafter.model import blur_axis, clip_view
 from mmbench.baselines.faces import (
     ARCFACE_POINTS,
     StandInFaces,
@@ -20,9 +20,9 @@ from mmbench.baselines.faces import (
     similarity_transform,
     surest,
 )
-from mmbench.baselines.id_animator import average_references, crop_face
+from mmbench.baselines.id_animator.model import average_references, crop_face
 from mmbench.baselines.insightface import ANCHORS, STRIDES, OnnxFaces, decode, letterbox, plain_input, suppress
-from mmbench.baselines.photomaker_v2 import BUCKETS, PhotoMakerV2, merge_step
+from mmbench.baselines.photomaker_v2.model import BUCKETS, PhotoMakerV2, merge_step
 from mmbench.baselines.pictures import clip_pixels, cover
 from mmbench.errors import ReferenceFaceError
 

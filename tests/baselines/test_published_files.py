@@ -124,9 +124,9 @@ def test_a_file_that_would_run_code_is_refused(tiny_folder: Tiny, tmp_path: Path
 
 
 def test_dynamicrafter_in_deepspeeds_wrapping(tiny_folder: Tiny, tmp_path: Path) -> None:
-    from mmbench.baselines.dynamicrafter_layout import RECIPES
-    from mmbench.baselines.dynamicrafter_weights import read_checkpoint
-    from mmbench.baselines.tiny.dynamicrafter import LAYOUT
+    from mmbench.baselines.dynamicrafter.layout import RECIPES
+    from mmbench.baselines.dynamicrafter.tiny import LAYOUT
+    from mmbench.baselines.dynamicrafter.weights import read_checkpoint
 
     plain = tiny_folder("dynamicrafter") / "Doubiiu--DynamiCrafter_1024/model.ckpt"
     state = torch.load(plain, weights_only=True)["state_dict"]
@@ -138,9 +138,9 @@ def test_dynamicrafter_in_deepspeeds_wrapping(tiny_folder: Tiny, tmp_path: Path)
 
 
 def test_a_variants_file_in_anothers_folder_is_noticed(tiny_folder: Tiny) -> None:
-    from mmbench.baselines.dynamicrafter_layout import RECIPES
-    from mmbench.baselines.dynamicrafter_weights import read_checkpoint
-    from mmbench.baselines.tiny.dynamicrafter import LAYOUT
+    from mmbench.baselines.dynamicrafter.layout import RECIPES
+    from mmbench.baselines.dynamicrafter.tiny import LAYOUT
+    from mmbench.baselines.dynamicrafter.weights import read_checkpoint
 
     path = tiny_folder("dynamicrafter") / "Doubiiu--DynamiCrafter_1024/model.ckpt"
     with pytest.raises(WeightsError, match="dynamic rescale"):
@@ -149,10 +149,10 @@ def test_a_variants_file_in_anothers_folder_is_noticed(tiny_folder: Tiny) -> Non
 
 def test_every_tensor_of_the_1024_network_lands_once_under_the_expected_name() -> None:
     """The key map over the full-size network's 1,516 names, without its weights."""
-    from mmbench.baselines.dynamicrafter_layout import Layout
-    from mmbench.baselines.dynamicrafter_unet import build_unet
-    from mmbench.baselines.dynamicrafter_weights import unet_key
-    from mmbench.baselines.tiny.ldm import unet_state
+    from mmbench.baselines.dynamicrafter.layout import Layout
+    from mmbench.baselines.dynamicrafter.unet import build_unet
+    from mmbench.baselines.dynamicrafter.weights import unet_key
+    from mmbench.baselines.loading.ldm_names import unet_state
 
     with torch.device("meta"):
         own = build_unet(Layout(), learn_scale=False).state_dict()
@@ -175,7 +175,7 @@ def test_every_tensor_of_the_1024_network_lands_once_under_the_expected_name() -
 def test_id_animators_layers_are_the_odd_ones_in_upstreams_order() -> None:
     from diffusers import MotionAdapter, UNet2DConditionModel, UNetMotionModel
 
-    from mmbench.baselines.id_animator_weights import cross_attentions
+    from mmbench.baselines.id_animator.weights import cross_attentions
 
     with torch.device("meta"):
         flat = UNet2DConditionModel(
@@ -202,7 +202,7 @@ def test_missing_shards_are_named(tiny_folder: Tiny, tmp_path: Path) -> None:
 
 
 def test_two_makings_hold_equal_numbers(tiny_folder: Tiny, tmp_path: Path) -> None:
-    from mmbench.baselines.tiny import make_tiny
+    from mmbench.baselines.loading.tiny import make_tiny
 
     state = torch.random.get_rng_state()
     again = make_tiny(tmp_path, "photomaker_v2")

@@ -13,7 +13,7 @@ import pytest
 
 from mmbench.baselines.contract import Request
 from mmbench.baselines.registry import create
-from mmbench.baselines.remote import Remote
+from mmbench.baselines.remote.client import Remote
 from mmbench.errors import GenerationError, MissingWeights, RequestError
 
 TOY = """

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmbench.baselines.contract import without_trigger
-from mmbench.baselines.tiny.tokenizers import write_clip
-from mmbench.baselines.trigger import trigger_ids
+from mmbench.baselines.loading.tiny_tokenizers import write_clip
+from mmbench.baselines.photomaker_v2.trigger import trigger_ids
 from mmbench.errors import RequestError
 
 

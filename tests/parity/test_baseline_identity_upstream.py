@@ -51,11 +51,11 @@ def test_photomaker_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no
     import transformers
     from diffusers import EulerDiscreteScheduler
 
-    import mmbench.baselines.tiny.photomaker as tiny
+    import mmbench.baselines.photomaker_v2.tiny as tiny
     from mmbench.baselines.faces import StandInFaces
-    from mmbench.baselines.lora import locate_processor, merge
-    from mmbench.baselines.photomaker_v2 import ADAPTER_REPO, BASE_REPO, NEGATIVE, PhotoMakerV2, merge_step
-    from mmbench.baselines.tiny import make_tiny
+    from mmbench.baselines.loading.lora import locate_processor, merge
+    from mmbench.baselines.loading.tiny import make_tiny
+    from mmbench.baselines.photomaker_v2.model import ADAPTER_REPO, BASE_REPO, NEGATIVE, PhotoMakerV2, merge_step
 
     width = 128  # upstream's perceiver has width // 128 heads
     monkeypatch.setattr(tiny, "TEXT_WIDTH", width // 2)
@@ -194,7 +194,7 @@ def test_consisids_face_features(monkeypatch: pytest.MonkeyPatch, note: Note) ->
     from facexlib.detection.retinaface import RetinaFace
     from facexlib.parsing.bisenet import BiSeNet
 
-    from mmbench.baselines.consisid_faces import TowerReader
+    from mmbench.baselines.consisid.faces import TowerReader
     from mmbench.baselines.faces import Face
 
     torch.manual_seed(0)

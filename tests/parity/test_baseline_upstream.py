@@ -51,9 +51,9 @@ def worst(a: torch.Tensor, b: torch.Tensor) -> float:
 def test_dynamicrafter_unet(learn_scale: bool, monkeypatch: pytest.MonkeyPatch, note: Note) -> None:
     monkeypatch.syspath_prepend(checkout("DynamiCrafter"))
     upstream = importlib.import_module("lvdm.modules.networks.openaimodel3d")
-    from mmbench.baselines.dynamicrafter_layout import Layout
-    from mmbench.baselines.dynamicrafter_unet import build_unet
-    from mmbench.baselines.dynamicrafter_weights import unet_key
+    from mmbench.baselines.dynamicrafter.layout import Layout
+    from mmbench.baselines.dynamicrafter.unet import build_unet
+    from mmbench.baselines.dynamicrafter.weights import unet_key
     from mmbench.weights import load_strict, rename_keys
 
     torch.manual_seed(0)
@@ -90,7 +90,7 @@ def test_dynamicrafter_sampler(
     monkeypatch.syspath_prepend(checkout("DynamiCrafter"))
     ddim = importlib.import_module("lvdm.models.samplers.ddim")
     tables = importlib.import_module("lvdm.models.utils_diffusion")
-    from mmbench.baselines.dynamicrafter_sampler import ddim_step, guide, make_schedule
+    from mmbench.baselines.dynamicrafter.sampler import ddim_step, guide, make_schedule
 
     def normal(seed: int) -> torch.Tensor:
         return torch.randn((1, 4, 2, 4, 4), generator=torch.Generator().manual_seed(seed))
@@ -142,8 +142,8 @@ def test_dynamicrafter_autoencoder_and_resampler(monkeypatch: pytest.MonkeyPatch
     monkeypatch.syspath_prepend(checkout("DynamiCrafter"))
     networks = importlib.import_module("lvdm.modules.networks.ae_modules")
     resamplers = importlib.import_module("lvdm.modules.encoders.resampler")
-    from mmbench.baselines.dynamicrafter_layout import Layout
-    from mmbench.baselines.dynamicrafter_weights import read_resampler, read_vae
+    from mmbench.baselines.dynamicrafter.layout import Layout
+    from mmbench.baselines.dynamicrafter.weights import read_resampler, read_vae
 
     torch.manual_seed(0)
     layout = replace(
@@ -180,7 +180,7 @@ def test_dynamicrafter_autoencoder_and_resampler(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("size", [(576, 1024), (320, 512), (200, 300)])
 def test_dynamicrafters_view_is_kornias(size: tuple[int, int], note: Note) -> None:
     kornia = pytest.importorskip("kornia")
-    from mmbench.baselines.dynamicrafter import clip_view
+    from mmbench.baselines.dynamicrafter.model import clip_view
     from mmbench.baselines.pictures import CLIP_MEAN, CLIP_STD
 
     picture = torch.rand((1, 3, *size), generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -195,11 +195,11 @@ def test_id_animator_unet_and_face_tokens(tmp_path: Path, monkeypatch: pytest.Mo
     networks = importlib.import_module("animatediff.models.unet")
     processors = importlib.import_module("faceadapter.attention_processor")
     resamplers = importlib.import_module("faceadapter.resampler")
-    from mmbench.baselines.checkpoint import read_tensors, take, tensors_only
-    from mmbench.baselines.id_animator import REPO, IDAnimator
-    from mmbench.baselines.id_animator_weights import read_unet, unwrap
-    from mmbench.baselines.tiny import make_tiny
-    from mmbench.baselines.tiny.id_animator import BLOCKS, LORA_RANK, QUERIES, RESAMPLER_HEADS, WIDTH
+    from mmbench.baselines.id_animator.model import REPO, IDAnimator
+    from mmbench.baselines.id_animator.tiny import BLOCKS, LORA_RANK, QUERIES, RESAMPLER_HEADS, WIDTH
+    from mmbench.baselines.id_animator.weights import read_unet, unwrap
+    from mmbench.baselines.loading.checkpoint import read_tensors, take, tensors_only
+    from mmbench.baselines.loading.tiny import make_tiny
 
     folder = make_tiny(tmp_path, "id_animator") / REPO.replace("/", "--")
     ours = IDAnimator()
@@ -279,10 +279,10 @@ def test_easyanimate_v5_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     stand_in = types.ModuleType("pkg_resources")  # gone from setuptools 82
     stand_in.parse_version = packaging.parse  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pkg_resources", stand_in)
-    from mmbench.baselines.diffusers_folder import read_config
-    from mmbench.baselines.easyanimate import REPOS
-    from mmbench.baselines.easyanimate_v5 import WEIGHTS_FILE, read_transformer, read_vae
-    from mmbench.baselines.tiny import make_tiny
+    from mmbench.baselines.easyanimate.model import REPOS
+    from mmbench.baselines.easyanimate.v5 import WEIGHTS_FILE, read_transformer, read_vae
+    from mmbench.baselines.loading.diffusers_folder import read_config
+    from mmbench.baselines.loading.tiny import make_tiny
     from mmbench.weights import read_state
 
     folder = make_tiny(tmp_path, "easyanimate") / REPOS["v5"].replace("/", "--")

@@ -102,7 +102,7 @@ def generate(
 def create_model(settings: VideoSettings, python: Path | None = None) -> Baseline:
     """The unloaded model of `settings`, in this process or in the environment of the interpreter `python`."""
     from mmbench.baselines import registry
-    from mmbench.baselines.remote import Remote
+    from mmbench.baselines.remote.client import Remote
 
     if python is not None:
         return Remote(settings.model, python, settings.prompt_kind)

@@ -15,7 +15,7 @@ def prepare_weights(folder: Path | None, model: Model, variant: str) -> Path:
     """
     if variant not in model.tiny_variants:
         return folder or cache_dir()
-    from mmbench.baselines.tiny import MAKERS, make_tiny
+    from mmbench.baselines.loading.tiny import MAKERS, make_tiny
 
     root = folder or cache_dir() / "tiny"
     done = root / f".{model.name}.made"
@@ -32,7 +32,7 @@ def prepare_weights(folder: Path | None, model: Model, variant: str) -> Path:
 
 def require_weights(folder: Path, model: Model, variant: str) -> None:
     """Raise MissingWeights, naming every absent file, where `model` could not be loaded from `folder`."""
-    from mmbench.baselines.files import require
+    from mmbench.weights.folders import require
 
     if variant not in model.tiny_variants:
         require(folder, model.weights(variant))

@@ -98,7 +98,7 @@ class Work:
 
     def _restart(self, error: Exception, session: Session) -> None:
         """Load a model anew whose process may have died; one of this process is still there."""
-        from mmbench.baselines.remote import Remote
+        from mmbench.baselines.remote.client import Remote
 
         if isinstance(self.model, Remote) and isinstance(error, GenerationError):
             session.close()

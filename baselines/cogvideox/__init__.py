@@ -1,0 +1,1 @@
+"""CogVideoX-5B and CogVideoX-5B-I2V."""

@@ -1,0 +1,1 @@
+"""EasyAnimate-I2V."""

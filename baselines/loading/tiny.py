@@ -1,0 +1,52 @@
+"""Complete small weights folders with random numbers, in the published layout and key names of each model.
+
+The loaders, converters, merges and samplers that run on the real files run on these, on a CPU, in every test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Final, cast
+
+from mmbench.errors import RequestError
+
+MAKERS: Final[dict[str, str]] = {
+    "cogvideox": "mmbench.baselines.cogvideox.tiny:make_cogvideox",
+    "cogvideox_i2v": "mmbench.baselines.cogvideox.tiny:make_cogvideox_i2v",
+    "consisid": "mmbench.baselines.consisid.tiny:make_consisid",
+    "dynamicrafter": "mmbench.baselines.dynamicrafter.tiny:make_dynamicrafter",
+    "easyanimate": "mmbench.baselines.easyanimate.tiny:make_easyanimate",
+    "id_animator": "mmbench.baselines.id_animator.tiny:make_id_animator",
+    "photomaker_v2": "mmbench.baselines.photomaker_v2.tiny:make_photomaker",
+}
+
+SEED: Final = 20250107
+"""Seed of all tiny weights, so that two folders hold equal numbers."""
+
+
+def make_tiny(folder: Path, name: str) -> Path:
+    """Write the weights folder of model `name` below `folder`; return `folder`, to be given as `weights_dir`.
+
+    Load it with `variant="tiny"`. The frames are noise: this is for tests and for trying a run out. Raises
+    RequestError for a model without tiny weights.
+    """
+    if name not in MAKERS:
+        raise RequestError(f"There are no tiny weights for {name!r}.", f"Choose one of {', '.join(MAKERS)}.")
+    import torch
+
+    module, _, function = MAKERS[name].partition(":")
+    maker = cast("Callable[[Path], None]", getattr(import_module(module), function))
+    folder.mkdir(parents=True, exist_ok=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        maker(folder)
+    return folder
+
+
+def hub_folder(root: Path, repo: str) -> Path:
+    """Folder of a hub repository below `root`, made."""
+    folder = root / repo.replace("/", "--")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,1 @@
+"""Magic Mirror behind the interface of its rivals."""

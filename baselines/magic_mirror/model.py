@@ -1,0 +1,167 @@
+"""Magic Mirror itself, behind the interface of its rivals: `mmbench.model`'s pipeline.
+
+No weights of the authors exist. The full-size model needs an adapter that the user trained; nano and smoke are the same
+classes with small numbers and random weights, and say so in every video's settings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmbench.baselines.contract import TRIGGER, Kind, Native, PromptKind, Request, Size
+from mmbench.baselines.runtime import Plan, Sampled, TorchBaseline, is_cut, place, seeded, to_uint8
+from mmbench.errors import MissingWeights, RequestError
+from mmbench.weights.folders import registered, repo_folder, require_file
+
+if TYPE_CHECKING:
+    import torch
+
+    from mmbench.baselines.insightface import OnnxFaces
+    from mmbench.model.pipeline.faces import AnalysedFace
+    from mmbench.weights import WeightFile
+
+BASE_REPO = "THUDM/CogVideoX-5b"
+PHOTOMAKER_REPO = "TencentARC/PhotoMaker-V2"
+ADAPTER = Path("magic_mirror") / "magic_mirror.safetensors"
+"""Where a trained identity adapter is looked for below the weights folder."""
+DETECTOR_SIZE = 640
+
+
+class MagicMirror(TorchBaseline):
+    """Identity model; takes all references and the long prompt with its trigger."""
+
+    name: ClassVar[str] = "magic_mirror"
+    kind: ClassVar[Kind] = "identity"
+    needs_trigger: ClassVar[bool] = True
+    variants: ClassVar[tuple[str, ...]] = ("5b",)
+    tiny_variants: ClassVar[tuple[str, ...]] = ("nano", "smoke")
+    licence: ClassVar[str] = "CogVideoX licence for the base; insightface buffalo_l: non-commercial research only"
+    paper_parts: ClassVar[tuple[str, ...]] = ("transformer", "face_encoder", "text_encoder", "vae")
+
+    def __init__(self, prompt_kind: PromptKind | None = None, adapter: Path | None = None) -> None:
+        super().__init__(prompt_kind)
+        self.adapter = adapter
+        self.pipe: Any = None
+
+    def native(self, variant: str | None = None) -> Native:
+        variant = self.pick_variant(variant)
+        if variant == "5b":
+            return Native(size=(480, 720), frames=49, fps=8, steps=50, guidance=6.0)
+        side = {"nano": 64, "smoke": 32}[variant]
+        return Native(size=(side, side), frames=9, fps=8, steps=4, guidance=6.0)
+
+    def check(self, request: Request, variant: str | None = None) -> None:
+        super().check(request, variant)
+        text = self.prompt_for(request)
+        if len(re.findall(rf"\b{TRIGGER}\b", text)) != 1 and not request.class_word:
+            raise RequestError(
+                f"{self.name} needs to know the identity's word in {text!r}.",
+                f'Write the trigger after it ("a young woman {TRIGGER} smiles"), or fill `class_word`.',
+            )
+
+    def check_shape(self, size: Size, frames: int, variant: str) -> None:
+        native = self.native(variant)
+        if frames % 4 != 1 or frames > native.frames:
+            raise RequestError(f"{self.name} makes 4k+1 frames up to {native.frames}, not {frames}.", "Use fewer.")
+        super().check_shape(size, native.frames, variant)
+
+    def weights(self, variant: str | None = None) -> tuple[WeightFile, ...]:
+        from mmbench.baselines.insightface import BUFFALO_L
+
+        if self.pick_variant(variant) in self.tiny_variants:
+            return ()
+        return registered(BASE_REPO, PHOTOMAKER_REPO, names=(BUFFALO_L.detector, BUFFALO_L.recogniser))
+
+    def read(self, variant: str, weights_dir: Path) -> None:
+        if variant in self.tiny_variants:
+            from mmbench.model.small.nano import build_pipeline
+
+            self.pipe = build_pipeline(cast("Literal['nano', 'smoke']", variant))
+            self.pipe.to(self.device, self.dtype)
+        else:
+            self.pipe = self.open_full(weights_dir)
+            self.pipe.vae.enable_tiling()
+            self.pipe.vae.enable_slicing()
+        self.pipe.set_progress_bar_config(disable=True)
+        self.placement = place(self.pipe, self.device, 32 * 1024**3)
+
+    def open_full(self, weights_dir: Path) -> Any:
+        """The full-size pipeline with the user's adapter. Raises MissingWeights when there is none."""
+        from mmbench.baselines.insightface import BUFFALO_L, open_analyser
+        from mmbench.model.pipeline.magic_mirror import MagicMirrorPipeline
+
+        adapter = self.adapter or weights_dir / ADAPTER
+        if not adapter.is_file():
+            raise MissingWeights(
+                f"There is no identity adapter at {adapter}; the paper's authors published no weights.",
+                "Put one that you trained there, or use `--variant nano` to try the code out with random weights.",
+            )
+        files = self.weights("5b")
+        base = repo_folder(weights_dir, BASE_REPO, files)
+        photomaker = require_file(repo_folder(weights_dir, PHOTOMAKER_REPO, files) / "photomaker-v2.bin")
+        assert self.dtype is not None
+        pipe = MagicMirrorPipeline.from_base(base, adapter=adapter, photomaker=photomaker, torch_dtype=self.dtype)
+        pipe.face_analyser = CallableFaces(open_analyser(BUFFALO_L, weights_dir, self.device))
+        return pipe
+
+    def sample(self, plan: Plan) -> Sampled:
+        has_trigger = re.search(rf"\b{TRIGGER}\b", plan.prompt) is not None
+        result = self.pipe(
+            prompt=plan.prompt,
+            negative_prompt=plan.negative,
+            height=plan.size[0],
+            width=plan.size[1],
+            num_frames=plan.frames,
+            num_inference_steps=plan.steps,
+            guidance_scale=plan.guidance,
+            generator=seeded(plan.seed),
+            id_image=list(plan.references),
+            identity_word=None if has_trigger else plan.class_word or None,
+            output_type="np",
+        )
+        info = result.info
+        return Sampled(
+            frames=to_uint8(np.asarray(result.frames[0])),
+            truncated=is_cut(self.pipe.tokenizer, plan.prompt, self.pipe.transformer.config.max_text_seq_length),
+            settings={
+                "scheduler": info.scheduler,
+                "dynamic_guidance": str(info.dynamic_guidance),
+                "identity_guidance": None if info.identity_guidance is None else str(info.identity_guidance),
+                "identity_scale": info.identity_scale,
+                "identity_words": ", ".join(info.identity_words),
+                "references_used": len(plan.references),
+                "weights_note": info.weights_note,
+            },
+        )
+
+    def networks(self) -> Mapping[str, torch.nn.Module]:
+        if self.pipe is None:
+            return {}
+        return {name: getattr(self.pipe, name) for name in self.paper_parts}
+
+    def close(self) -> None:
+        self.pipe = self.variant = None
+
+
+class CallableFaces:
+    """Our face networks in the form that Magic Mirror's pipeline asks for."""
+
+    def __init__(self, faces: OnnxFaces) -> None:
+        self.faces = faces
+
+    def __call__(self, image: NDArray[np.uint8]) -> list[AnalysedFace]:
+        """All faces of an RGB picture (H, W, 3), with raw embeddings."""
+        from PIL import Image
+
+        from mmbench.model.pipeline.faces import AnalysedFace
+
+        return [
+            AnalysedFace(tuple(float(edge) for edge in face.box), face.embedding)  # type: ignore[arg-type]
+            for face in self.faces.find(Image.fromarray(image), DETECTOR_SIZE)
+        ]

@@ -1,0 +1,1 @@
+"""PhotoMaker-V2, which makes first frames."""

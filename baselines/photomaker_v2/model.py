@@ -1,0 +1,212 @@
+"""PhotoMaker-V2: pictures of a person from references, on stock SDXL. Makes the image-to-video models' first frames.
+
+Recipe of github.com/TencentARC/PhotoMaker `inference_scripts/inference_pmv2.py`: RealVisXL 4.0, Euler, 50 steps,
+guidance 5, LoRA folded in at scale 1, text alone for the first fifth of the steps (at most 30), then text fused with
+the identity. Only the fused text differs from plain SDXL, so the stock pipeline runs it: a callback swaps the text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from mmbench.baselines.checks import check_picture
+from mmbench.baselines.contract import FirstFrame, Parameters, Size, without_trigger
+from mmbench.baselines.faces import FaceAnalyser, StandInFaces, first_face_of_each, surest
+from mmbench.baselines.loading.checkpoint import read_tensors, tensors_only
+from mmbench.baselines.loading.diffusers_folder import open_folder, quiet_libraries
+from mmbench.baselines.loading.lora import locate_processor, merge
+from mmbench.baselines.photomaker_v2.trigger import trigger_ids
+from mmbench.baselines.pictures import clip_pixels, cover
+from mmbench.baselines.runtime import count_parameters, pick_dtype, place, seeded
+from mmbench.errors import RequestError, WeightsError
+from mmbench.weights.folders import registered, repo_folder, require_file
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+    from mmbench.baselines.photomaker_v2.id_encoder import IdentityEncoder
+    from mmbench.weights import WeightFile
+
+BASE_REPO = "SG161222/RealVisXL_V4.0"
+ADAPTER_REPO = "TencentARC/PhotoMaker-V2"
+NEGATIVE = "(asymmetry, worst quality, low quality, illustration, 3d, 2d, painting, cartoons, sketch), open mouth"
+STEPS, TINY_STEPS, GUIDANCE = 50, 3, 5.0
+DETECTOR_SIZES = (*range(640, 256, -64), 256)
+BUCKETS: tuple[Size, ...] = (
+    (1024, 1024), (896, 1152), (832, 1216), (768, 1280), (768, 1344), (640, 1536),
+    (1152, 896), (1216, 832), (1280, 768), (1344, 768), (1536, 640),
+)  # fmt: skip
+"""Sizes (height, width) that SDXL was trained at, near one megapixel."""
+
+
+class PhotoMakerV2(FirstFrame):
+    """The paper's maker of first frames: long prompt with the trigger, all references."""
+
+    name: ClassVar[str] = "photomaker_v2"
+    variants: ClassVar[tuple[str, ...]] = ("realvisxl4",)
+    tiny_variants: ClassVar[tuple[str, ...]] = ("tiny",)
+    licence: ClassVar[str] = "Apache-2.0; base openrail++; insightface buffalo_l: non-commercial research only"
+
+    def __init__(self, steps: int | None = None, guidance: float = GUIDANCE) -> None:
+        self.steps = steps
+        self.guidance = guidance
+        self.variant: str | None = None
+        self.pipe: Any = None
+        self.encoder: IdentityEncoder | None = None
+        self.faces: FaceAnalyser = StandInFaces()
+        self.merged = 0
+
+    def weights(self, variant: str | None = None) -> tuple[WeightFile, ...]:
+        from mmbench.baselines.insightface import BUFFALO_L
+
+        if self.pick_variant(variant) in self.tiny_variants:
+            return ()
+        return registered(BASE_REPO, ADAPTER_REPO, names=(BUFFALO_L.detector, BUFFALO_L.recogniser))
+
+    def load(self, device: str, dtype: str, variant: str, weights_dir: Path) -> None:
+        self.variant = None
+        variant = self.pick_variant(variant)
+        with quiet_libraries():
+            self.read(device, dtype, variant, weights_dir)
+        self.variant = variant
+
+    def read(self, device: str, dtype: str, variant: str, weights_dir: Path) -> None:
+        """Base pipeline, LoRA folded in, identity encoder, face networks."""
+        from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
+
+        from mmbench.baselines.insightface import BUFFALO_L, open_analyser
+        from mmbench.baselines.photomaker_v2.id_encoder import build_encoder
+
+        files = self.weights(variant)
+        number = pick_dtype(dtype, "bfloat16", device)
+        base = repo_folder(weights_dir, BASE_REPO, files)
+        path = require_file(repo_folder(weights_dir, ADAPTER_REPO, files) / "photomaker-v2.bin")
+        adapter: dict[str, Any] = read_tensors(path)
+        if set(adapter) != {"id_encoder", "lora_weights"}:
+            raise WeightsError(
+                f"{path} holds {sorted(adapter)}, not id_encoder and lora_weights.",
+                "Use photomaker-v2.bin of TencentARC/PhotoMaker-V2.",
+            )
+        self.pipe = open_folder(StableDiffusionXLPipeline, base, number)
+        self.merged = merge(self.pipe.unet, tensors_only(adapter["lora_weights"], path), locate_processor, str(path))
+        self.pipe.scheduler = EulerDiscreteScheduler.from_config(self.pipe.scheduler.config)
+        self.pipe.set_progress_bar_config(disable=True)
+        self.encoder = build_encoder(tensors_only(adapter["id_encoder"], path), path).to(device, number)
+        tiny = variant in self.tiny_variants
+        self.faces = StandInFaces() if tiny else open_analyser(BUFFALO_L, weights_dir, device)
+        place(self.pipe, device, 10 * 1024**3)
+
+    def make(
+        self, prompt: str, references: Sequence[Image], size: Size, seed: int, negative: str | None = None
+    ) -> Image:
+        import torch
+
+        if self.variant is None or self.encoder is None:
+            raise RequestError(f"{self.name} is not loaded.", "Call `load` first, or use a Session.")
+        for picture in references:
+            check_picture(picture, "reference")
+        found = first_face_of_each(self.faces, references, DETECTOR_SIZES, surest)
+        height, width = self.bucket(size)
+        steps = self.steps or (TINY_STEPS if self.variant in self.tiny_variants else STEPS)
+        with torch.inference_mode(), quiet_libraries():
+            plain, fused = self.embeddings(prompt, found, NEGATIVE if negative is None else negative)
+            picture = self.pipe(
+                **plain,
+                height=height,
+                width=width,
+                num_inference_steps=steps,
+                guidance_scale=self.guidance,
+                generator=seeded(seed),
+                callback_on_step_end=swap_text(plain, fused, merge_step(steps), self.guidance > 1),
+                callback_on_step_end_tensor_inputs=["latents", "prompt_embeds", "add_text_embeds"],
+                add_watermarker=False,
+            ).images[0]
+        return cover(picture.convert("RGB"), size)
+
+    def embeddings(
+        self, prompt: str, found: Sequence[tuple[Image, Any]], negative: str
+    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """The pipeline's text arguments without identity, and `prompt_embeds`, `pooled` with it."""
+        import numpy as np
+        import torch
+
+        assert self.encoder is not None
+        device = self.pipe._execution_device
+        names = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
+        plain = dict(
+            zip(
+                names,
+                self.pipe.encode_prompt(without_trigger(prompt), device=device, negative_prompt=negative),
+                strict=True,
+            )
+        )
+        rows, pooled, mask = [], None, None
+        copies = len(found) * self.encoder.tau_id.num_tokens
+        for tokenizer, text_encoder in (
+            (self.pipe.tokenizer, self.pipe.text_encoder),
+            (self.pipe.tokenizer_2, self.pipe.text_encoder_2),
+        ):
+            words = trigger_ids(tokenizer, prompt, copies)
+            out = text_encoder(torch.tensor([words.ids], device=device), output_hidden_states=True)
+            rows.append(out.hidden_states[-2])
+            pooled, mask = out[0], torch.tensor(words.mask, device=device)
+        dtype = self.pipe.text_encoder_2.dtype
+        parameter = next(self.encoder.parameters())
+        vectors = torch.from_numpy(np.stack([face.embedding for _, face in found]))
+        side = self.encoder.image_size
+        fused = self.encoder(
+            clip_pixels([picture for picture, _ in found], side).to(parameter.device, parameter.dtype),
+            vectors.to(parameter.device, parameter.dtype),
+            torch.cat(rows, dim=-1).to(device, dtype),
+            mask,
+        )
+        assert pooled is not None
+        return plain, {"prompt_embeds": fused, "pooled": pooled}
+
+    def bucket(self, size: Size) -> Size:
+        """SDXL's training size nearest in shape to `size`; for tiny weights, `size` itself in whole latent blocks."""
+        if self.variant in self.tiny_variants:
+            return (math.ceil(size[0] / 16) * 16, math.ceil(size[1] / 16) * 16)
+        return min(BUCKETS, key=lambda b: abs(math.log(b[1] / b[0]) - math.log(size[1] / size[0])))
+
+    def parameters(self) -> Parameters:
+        if self.pipe is None or self.encoder is None:
+            return Parameters({}, ())
+        parts = {
+            "unet": count_parameters(self.pipe.unet),
+            "text_encoder": count_parameters(self.pipe.text_encoder),
+            "text_encoder_2": count_parameters(self.pipe.text_encoder_2),
+            "vae": count_parameters(self.pipe.vae),
+            "id_encoder": count_parameters(self.encoder),
+        }
+        return Parameters(parts, tuple(parts))
+
+    def close(self) -> None:
+        self.pipe = self.encoder = self.variant = None
+
+
+def merge_step(steps: int) -> int:
+    """The last step that sees text alone: a fifth of the steps, at most 30 (upstream's style strength of 20 %)."""
+    return min(steps // 5, 30)
+
+
+def swap_text(plain: dict[str, torch.Tensor], fused: dict[str, torch.Tensor], at: int, guided: bool) -> Any:
+    """The step callback that puts the fused text in place of the plain one after step `at`."""
+    import torch
+
+    def join(negative: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
+        return torch.cat([negative, positive]) if guided else positive
+
+    def swap(pipe: object, step: int, timestep: object, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        if step != at:
+            return {}
+        return {
+            "prompt_embeds": join(plain["negative_prompt_embeds"], fused["prompt_embeds"]),
+            "add_text_embeds": join(plain["negative_pooled_prompt_embeds"], fused["pooled"]),
+        }
+
+    return swap
