@@ -13,7 +13,7 @@ from mmbench.errors import ManifestError
 from mmbench.testsets.types import GROUPS, PROMPTS_PER_IDENTITY, TRIGGER
 from mmbench.weights.http import Limits, Progress, download
 
-DATA = Path(__file__).parent / "pubfig50"
+DATA = Path(__file__).parent
 SourceName = Literal["human", "action"]
 PRONOUNS = {"he": r"\b(she|hers?|herself)\b", "she": r"\b(he|his|him|himself)\b", "they": r"\b(s?he|his|hers?|him)\b"}
 

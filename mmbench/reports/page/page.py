@@ -189,4 +189,4 @@ def _digest(text: str) -> str:
 
 
 def _template(name: str) -> str:
-    return (resources.files("mmbench.reports") / "templates" / name).read_text(encoding="utf-8")
+    return (resources.files("mmbench.reports.page") / "templates" / name).read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from mmbench.runs.generate.make import generate
 from mmbench.runs.generate.plan import VideoSettings
 from mmbench.video.read import probe
 
-DOCS = Path(__file__).resolve().parents[2] / "mmbench" / "runs" / "README.md"
+DOCS = Path(__file__).resolve().parents[3] / "mmbench" / "runs" / "README.md"
 
 
 def test_own_model_example(tmp_path: Path, monkeypatch):

@@ -142,7 +142,7 @@ def test_measurements_survive_the_record() -> None:
 
 def test_the_committed_page_is_what_its_record_says(tmp_path: Path) -> None:
     """Figures apart (fonts differ between machines): numbers and claims follow from the committed measurements."""
-    committed = Path(__file__).resolve().parents[2] / "reports" / "validity"
+    committed = Path(__file__).resolve().parents[3] / "reports" / "validity"
     data = tmp_path / "validity.json"
     data.write_bytes((committed / "validity.json").read_bytes())
     done = redraw(tmp_path)

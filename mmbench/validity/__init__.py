@@ -1,1 +1,0 @@
-"""Validity: every metric against the truth of rendered faces, one experiment a file (`mmbench validity`)."""
