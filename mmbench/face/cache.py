@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from mmbench.face.backend import FaceBackend
 from mmbench.face.face_pass import Frames
 from mmbench.face.track import FaceTrack
+from mmbench.face.types import FaceBackend
 from mmbench.score import Provenance
 from mmbench.video.clip import ClipInfo
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.face.backend import Face
 from mmbench.face.dlib_recogniser import DlibRecogniser, checked, import_dlib, rectangle
 from mmbench.face.geometry import enclosing_box, five_from_68
+from mmbench.face.types import Face
 from mmbench.score import Provenance
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from mmbench.weights.registry import find
 if TYPE_CHECKING:
     import types
 
-    from mmbench.face.backend import Face
+    from mmbench.face.types import Face
     from mmbench.video.clip import Frame
 
 CHIP_SIZE = 150

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.face.backend import BatchedBackend, Face, FaceBackend, TwoStageBackend
 from mmbench.face.select import Linker, Track, has_second_face, is_tiny
 from mmbench.face.track import SLOTS, FaceTrack
+from mmbench.face.types import BatchedBackend, Face, FaceBackend, TwoStageBackend
 from mmbench.video.clip import ClipInfo, Frame
 from mmbench.video.sample import half_slot, nearest_within, sample_indices
 

@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.face.arcface import ArcFace, aligned
-from mmbench.face.backend import chained
 from mmbench.face.dlib_recogniser import DlibRecogniser, checked
 from mmbench.face.onnx_session import check_provider, import_onnxruntime, open_session, provider_of
 from mmbench.face.scrfd import Scrfd
 from mmbench.face.tiny import tiny_arcface, tiny_scrfd
+from mmbench.face.types import chained
 from mmbench.score import Provenance
 
 if TYPE_CHECKING:
-    from mmbench.face.backend import Face
+    from mmbench.face.types import Face
     from mmbench.video.clip import Frame
 
 DETECTOR = "buffalo-l-det-10g"

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.errors import ReferenceFaceError
-from mmbench.face.backend import Face, FaceBackend
 from mmbench.face.geometry import largest
 from mmbench.face.track import ReferenceFaces
+from mmbench.face.types import Face, FaceBackend
 from mmbench.video.clip import Frame
 from mmbench.video.image import read_image
 

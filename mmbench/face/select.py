@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.face.backend import Face
 from mmbench.face.geometry import area, iou, width
+from mmbench.face.types import Face
 
 LINK_IOU = 0.3
 TINY_PIXELS = 32

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.face.backend import Face
+from mmbench.face.types import Face
 from mmbench.score import Provenance
 
 __all__ = ["SLOTS", "Face", "FaceTrack", "ReferenceFaces"]

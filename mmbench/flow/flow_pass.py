@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.flow import vbench_rule as rule
-from mmbench.flow.backend import FlowBackend
 from mmbench.flow.decision import PairQueue, decided_at
 from mmbench.flow.smoothness import SmoothnessTerm, smoothness_term
 from mmbench.flow.spool import Spool
 from mmbench.flow.store import FeatureStore
+from mmbench.flow.types import FlowBackend
 from mmbench.score import Provenance
 from mmbench.video.clip import ClipInfo, Frame
 from mmbench.video.sample import rate_stride

@@ -133,7 +133,7 @@ def foreign_embeddings(
     return Score.missing(
         metric,
         f"It is defined on the {size} numbers of {whose}'s embedding; these faces have {other}, made by {made[other]}.",
-        f"Give it faces and references embedded by {whose} (mmbench.face.backend.make_backend).",
+        f"Give it faces and references embedded by {whose} (mmbench.face.make.make_backend).",
     )
 
 

@@ -71,8 +71,8 @@ def plain(clip: Path) -> tuple[dict[str, float], dict[int, np.ndarray]]:
 
 def ours(clip: Path, which: str) -> tuple[dict[str, float], dict[int, np.ndarray]]:
     """Our pass over "all" or the "sampled" frames: seconds by step and the embeddings of the slots."""
-    from mmbench.face.backend import make_backend
     from mmbench.face.face_pass import FacePass
+    from mmbench.face.make import make_backend
     from mmbench.video.read import open_clip
 
     backend = make_backend("dlib")

@@ -25,8 +25,8 @@ def measure(n: int, mode: str) -> None:
     """In this process: one clip of `n` frames; print the peak."""
     import torch
 
-    from mmbench.flow.backend import make_flow
     from mmbench.flow.flow_pass import FlowPass
+    from mmbench.flow.make import make_flow
     from mmbench.video.clip import ClipInfo
 
     torch.set_num_threads(1)

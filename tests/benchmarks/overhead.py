@@ -26,10 +26,12 @@ import mmbench.testsets
 from mmbench.config import EvaluateSettings
 from mmbench.encode.inception.classes import InceptionPass, make_inception
 from mmbench.encode.viclip.alignment import ViClip, VideoTextPass, centre_cut, make_viclip
-from mmbench.face.backend import FaceBackend, make_backend
 from mmbench.face.face_pass import FacePass
-from mmbench.flow.backend import FlowBackend, make_flow
+from mmbench.face.make import make_backend
+from mmbench.face.types import FaceBackend
 from mmbench.flow.flow_pass import FlowPass
+from mmbench.flow.make import make_flow
+from mmbench.flow.types import FlowBackend
 from mmbench.items import Item
 from mmbench.metrics.base import Need
 from mmbench.metrics.registry import BUILT_IN

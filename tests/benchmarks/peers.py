@@ -135,8 +135,8 @@ def theirs_dynamic_degree(clip: Path, weights: Path) -> Callable[[], Any]:
 
 
 def ours_dynamic_degree(clip: Path, weights: Path) -> Callable[[], Any]:
-    from mmbench.flow.backend import make_flow
     from mmbench.flow.flow_pass import FlowPass
+    from mmbench.flow.make import make_flow
     from mmbench.metrics.dynamic_degree import motion
     from mmbench.video.read import open_clip
 

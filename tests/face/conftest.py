@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmbench.face.backend import Face, FaceBackend, make_backend
+from mmbench.face.make import make_backend
+from mmbench.face.types import Face, FaceBackend
 from mmbench.score import Provenance
 from mmbench.video.clip import ClipInfo, Frame
 

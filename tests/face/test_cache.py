@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from mmbench.face import cache
-from mmbench.face.backend import make_backend
 from mmbench.face.cache import DamagedTrack, FaceCache, read_track, write_track
 from mmbench.face.face_pass import FacePass
+from mmbench.face.make import make_backend
 from mmbench.score import Provenance
 
 

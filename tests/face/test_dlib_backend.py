@@ -11,11 +11,12 @@ import pytest
 
 from mmbench.errors import MissingWeights, MMBenchError, WeightsError
 from mmbench.face import dlib_recogniser
-from mmbench.face.backend import TwoStageBackend, make_backend
 from mmbench.face.dlib import DlibBackend, shrink
 from mmbench.face.dlib_recogniser import checked
 from mmbench.face.face_pass import FacePass
 from mmbench.face.geometry import five_from_68
+from mmbench.face.make import make_backend
+from mmbench.face.types import TwoStageBackend
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ import onnxruntime
 
 from mmbench.errors import MissingDependency, MissingWeights, MMBenchError
 from mmbench.face.arcface import TEMPLATE, aligned, similarity
-from mmbench.face.backend import make_backend
 from mmbench.face.dlib_recogniser import DlibRecogniser
 from mmbench.face.insightface import InsightFaceBackend
+from mmbench.face.make import make_backend
 from mmbench.face.onnx_session import PROVIDERS
 from mmbench.face.scrfd import decode, letterbox, suppress
 

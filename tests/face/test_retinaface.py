@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from mmbench.errors import MissingWeights, MMBenchError
-from mmbench.face.backend import BatchedBackend, make_backend
+from mmbench.face.make import make_backend
 from mmbench.face.retinaface.detect import decode, detect_faces, in_layout, normalise, prior_boxes
 from mmbench.face.retinaface.eyes import GPU_BATCH, GPU_BUDGET, GPU_BYTES_PER_PIXEL, RetinaFaceBackend, frames_in_budget
 from mmbench.face.retinaface.net import RetinaFace, TinyRetinaFace, large_retinaface
+from mmbench.face.types import BatchedBackend
 
 
 @pytest.fixture(scope="module")

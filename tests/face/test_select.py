@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmbench.face.backend import Face
 from mmbench.face.select import Linker, has_second_face, is_tiny
+from mmbench.face.types import Face
 
 
 def face(left, top, size, score=1.0):

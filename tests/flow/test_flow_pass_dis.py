@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmbench.flow.backend import make_flow
 from mmbench.flow.flow_pass import FlowPass
+from mmbench.flow.make import make_flow
 from mmbench.metrics.dynamic_degree import motion
 
 

@@ -8,8 +8,8 @@ import torch
 
 from mmbench.errors import MissingWeights, WeightsError
 from mmbench.flow import vbench_rule as rule
-from mmbench.flow.backend import make_flow
 from mmbench.flow.flow_pass import FlowPass
+from mmbench.flow.make import make_flow
 from mmbench.flow.raft.correlation import CorrelationLookup, coordinates, correlation_pyramid
 from mmbench.flow.raft.flow import RaftFlow
 from mmbench.flow.raft.update import SplitUpdate

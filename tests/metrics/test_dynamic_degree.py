@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmbench.flow.backend import make_flow
 from mmbench.flow.flow_pass import FlowPass
+from mmbench.flow.make import make_flow
 from mmbench.items import Item
 from mmbench.metrics.base import Evidence
 from mmbench.metrics.dynamic_degree import DynamicDegree, motion

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmbench.flow.backend import make_flow
 from mmbench.flow.flow_pass import FlowPass
+from mmbench.flow.make import make_flow
 from mmbench.flow.smoothness import SmoothnessTerm
 from mmbench.items import Item
 from mmbench.metrics.base import Evidence

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.face.backend import Face
+from mmbench.face.types import Face
 from mmbench.video.clip import Frame
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.device import torch_device
-from mmbench.face.backend import chained
 from mmbench.face.dlib_recogniser import DlibRecogniser
 from mmbench.face.retinaface.detect import detect_faces
+from mmbench.face.types import chained
 from mmbench.score import Provenance
 
 if TYPE_CHECKING:
-    from mmbench.face.backend import Face
+    from mmbench.face.types import Face
     from mmbench.video.clip import Frame
 
 REGISTERED = "retinaface-resnet50"

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmbench.flow.backend import FlowBackend, Precision
 from mmbench.flow.raft.correlation import CorrelationLookup, coordinates, correlation_pyramid
 from mmbench.flow.raft.update import SplitUpdate
+from mmbench.flow.types import FlowBackend, Precision
 from mmbench.flow.vbench_rule import pad_amounts
 from mmbench.score import Provenance
 from mmbench.video.clip import Frame

@@ -20,7 +20,7 @@ from torch import Tensor
 from mmbench.errors import ReferenceFaceError, RequestError
 
 if TYPE_CHECKING:
-    from mmbench.face.backend import FaceBackend
+    from mmbench.face.types import FaceBackend
 
 Picture = Image.Image | NDArray[np.uint8] | Tensor
 """PIL, uint8 RGB [H, W, 3], or float tensor [3, H, W] in [0, 1]."""

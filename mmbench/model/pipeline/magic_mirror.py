@@ -310,7 +310,7 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
                     f"No face analyser is set, and no known one gives vectors of {width} numbers.",
                     "Set pipe.face_analyser, for example to mmbench.model.pipeline.faces.CentreAnalyser() of a small model.",
                 )
-            from mmbench.face.backend import make_backend
+            from mmbench.face.make import make_backend
 
             device = self._execution_device  # onnxruntime has no other GPU than CUDA's
             name = str(device) if device.type == "cuda" else "cpu"

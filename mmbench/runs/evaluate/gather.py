@@ -17,8 +17,8 @@ from mmbench.runs.evaluate.features import write_features
 from mmbench.runs.evaluate.references import load, lookup, prepare
 
 if TYPE_CHECKING:
-    from mmbench.face.backend import FaceBackend
     from mmbench.face.track import ReferenceFaces
+    from mmbench.face.types import FaceBackend
     from mmbench.video.clip import FramePass
 
     MakePass = Callable[[], FramePass[Any]]
@@ -184,7 +184,7 @@ def cache_dir() -> Path:
 def face_backend(name: str, settings: EvaluateSettings) -> FaceBackend:
     """The face network of that name on the run's device; random weights where the settings say so (dlib's real ones
     come with it)."""
-    from mmbench.face.backend import make_backend
+    from mmbench.face.make import make_backend
 
     return make_backend(name, tiny=settings.random_weights, device=settings.device)
 
@@ -240,8 +240,8 @@ def _face_passes(settings: EvaluateSettings, needs: Collection[Need], networks: 
 
 
 def _flow_pass(settings: EvaluateSettings, smoothness: bool) -> MakePass:
-    from mmbench.flow.backend import make_flow
     from mmbench.flow.flow_pass import FlowPass
+    from mmbench.flow.make import make_flow
 
     flow = settings.flow
     tiny = settings.random_weights and flow.backend == "raft"

@@ -16,8 +16,8 @@ from mmbench.items import Item
 from mmbench.score import Provenance
 
 if TYPE_CHECKING:
-    from mmbench.face.backend import FaceBackend
     from mmbench.face.track import ReferenceFaces
+    from mmbench.face.types import FaceBackend
 
 ARRAYS = ("embeddings", "points", "box", "tight_box", "points68")
 

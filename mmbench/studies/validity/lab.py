@@ -16,11 +16,11 @@ from mmbench.studies.validity.shots import Shot
 from mmbench.studies.validity.takes import Take, TakeStore
 
 if TYPE_CHECKING:
-    from mmbench.face.backend import FaceBackend
     from mmbench.face.bank import ReferenceBank
     from mmbench.face.track import FaceTrack, ReferenceFaces
-    from mmbench.flow.backend import FlowBackend
+    from mmbench.face.types import FaceBackend
     from mmbench.flow.flow_pass import FlowResult
+    from mmbench.flow.types import FlowBackend
     from mmbench.video.clip import ClipInfo
 
 Frames = NDArray[np.uint8]
@@ -50,14 +50,14 @@ class Lab:
     @cached_property
     def faces(self) -> FaceBackend:
         """dlib: the paper's recogniser, and the only one whose weights come with a package."""
-        from mmbench.face.backend import make_backend
+        from mmbench.face.make import make_backend
 
         return make_backend("dlib")
 
     @cached_property
     def flows(self) -> FlowBackend:
         """DIS: needs no weights. What RAFT would say differs (see the page)."""
-        from mmbench.flow.backend import make_flow
+        from mmbench.flow.make import make_flow
 
         return make_flow("dis")
 

@@ -16,10 +16,10 @@ from mmbench.encode.viclip.alignment import ViClip
 from mmbench.errors import MissingWeights
 from mmbench.face import insightface as insightface_backend
 from mmbench.face.arcface import ArcFace
-from mmbench.face.backend import make_backend
 from mmbench.face.dlib import DlibBackend
 from mmbench.face.dlib_recogniser import DlibRecogniser
 from mmbench.face.face_pass import FacePass
+from mmbench.face.make import make_backend
 from mmbench.face.references import reference_faces
 from mmbench.face.scrfd import Scrfd
 from mmbench.face.track import SLOTS

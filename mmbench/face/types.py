@@ -9,13 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.errors import MMBenchError
-
 if TYPE_CHECKING:
     from mmbench.score import Provenance
     from mmbench.video.clip import Frame
-
-BACKENDS = ("dlib", "insightface", "insightface+dlib", "retinaface")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,38 +73,6 @@ class BatchedBackend(FaceBackend, Protocol):
 
     def frames_at_once(self, height: int, width: int) -> int:
         """Frames of that size that fit its memory budget; at least 1."""
-
-
-def make_backend(name: str, *, threads: int = 1, tiny: bool = False, device: str = "cpu") -> FaceBackend:
-    """The backend of that name, its weight files checked and loaded.
-
-    "dlib" (default of the suite): HOG, then a CNN, 68 points, 128-d embeddings. "insightface": SCRFD and
-    ArcFace. "insightface+dlib", "retinaface": SCRFD's or RetinaFace's faces with dlib's embeddings. `threads`
-    spreads dlib's HOG detector over cores without changing any result; the others ignore it. `tiny` takes small
-    random networks instead of the others' weights (for tests; dlib's are always the real ones). `device` ("cpu",
-    "cuda", "cuda:1") is where SCRFD, ArcFace and RetinaFace run; dlib runs where it was built for, its wheels on the
-    processor.
-
-    Raises MissingWeights or WeightsError when a weight file is absent or wrong, MissingDependency when a
-    package is not installed or cannot use the GPU asked for, MMBenchError for an unknown name or device.
-    """
-    if name == "dlib":
-        from mmbench.face.dlib import DlibBackend
-
-        return DlibBackend(threads=threads)
-    if name == "insightface":
-        from mmbench.face.insightface import InsightFaceBackend
-
-        return InsightFaceBackend(tiny=tiny, device=device)
-    if name == "insightface+dlib":
-        from mmbench.face.insightface import InsightFaceDlibBackend
-
-        return InsightFaceDlibBackend(tiny=tiny, device=device)
-    if name == "retinaface":
-        from mmbench.face.retinaface.eyes import RetinaFaceBackend
-
-        return RetinaFaceBackend(tiny=tiny, device=device)
-    raise MMBenchError(f"There is no face backend {name!r}.", f"Known backends: {', '.join(BACKENDS)}.")
 
 
 def chained(detector: Provenance, recogniser: Provenance) -> Provenance:
