@@ -1,0 +1,1 @@
+"""Training: what a record holds, the losses, the loop, and what is saved."""
