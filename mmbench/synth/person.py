@@ -12,7 +12,7 @@ from mmbench.errors import RequestError
 from mmbench.synth.algebra import noise, rotation, turn_partly
 from mmbench.synth.body import Body, body
 from mmbench.synth.expression import NEUTRAL, UNITS, Expression, unit_weights
-from mmbench.synth.faceframe import face_frame
+from mmbench.synth.faceframe import SIZE, face_frame
 from mmbench.synth.hair import axis_scale, hair_positions, strand_noise, tip_table
 from mmbench.synth.identity import Identity, blend
 from mmbench.synth.kit import BASES, EYE_L, EYE_R, SKIN, Kit
@@ -154,8 +154,11 @@ def shape_person(kit: Kit, identity: Identity) -> Shape:
     return Shape(neutral, units, (left, right), closing, face_scale, (crown - chin, (crown + chin) / 2))
 
 
-def build_person(kit: Kit, identity: Identity) -> Person:
-    """Shape, paint and pre-light an identity. Deterministic; about a second on one core."""
+def build_person(kit: Kit, identity: Identity, texture: int = SIZE) -> Person:
+    """Shape, paint and pre-light an identity. Deterministic; about a second on one core.
+
+    `texture` is the side of the skin texture in texels: 256 is enough for pictures of 64 pixels and four times faster.
+    """
     shape = shape_person(kit, identity)
     made = body(kit, identity.look.hair_style)
     normals = vertex_normals(shape.neutral, kit.tri[kit.part == SKIN])
@@ -170,7 +173,7 @@ def build_person(kit: Kit, identity: Identity) -> Person:
         units=shape.units,
         eyes=shape.eyes,
         closing=shape.closing,
-        texture=paint_skin(face_frame(kit), identity),
+        texture=paint_skin(face_frame(kit, texture), identity),
         occlusion=np.ones(made.n_vertices, np.float32),
         hair_scale=axis_scale(style.mesh, shape.neutral) if style is not None else np.ones(3, np.float32),
         strands=strand_noise(rng),

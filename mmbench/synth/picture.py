@@ -13,6 +13,7 @@ from mmbench.synth.raster import rasterise
 from mmbench.synth.scene import Scene, State, camera
 from mmbench.synth.shade import key_light, shade
 from mmbench.synth.stage import Staged, stage
+from mmbench.synth.truth import five_points
 
 F32 = NDArray[np.float32]
 Picture = NDArray[np.uint8]
@@ -40,6 +41,33 @@ def develop(staged: Staged, rng: np.random.Generator) -> Picture:
     if scene.grain:
         display += rng.standard_normal(display.shape, np.float32) * np.float32(scene.grain)
     return np.asarray(np.clip(display, 0, 1) * 255 + 0.5, np.uint8)
+
+
+def render_cutout(person: Person, scene: Scene, state: State | None = None) -> tuple[Picture, F32]:
+    """A person without the wall: uint8 RGBA (H, W, 4) with straight colour and coverage, and the five points.
+
+    The points (5, 2) float32 are pixels from the picture's corner: eye centres, nose tip, mouth corners, image left
+    first. A wall can be laid behind the picture afterwards, another one each time; the scene's backdrop and grain are
+    not used.
+    """
+    samples = scene.samples
+    staged = stage(person, scene, state or State(), samples)
+    seen, hit = surface(staged)
+    image = np.zeros((*hit.shape, 3), np.float32)
+    image[hit] = shade(scene.light, seen, key_light(staged, seen))
+    _lashes(image, staged)
+    cover = hit.astype(np.float32)
+    image[~hit] = 0
+    if samples > 1:
+        corners = [(j, i) for j in range(samples) for i in range(samples)]
+        image = np.add.reduce([image[j::samples, i::samples] for j, i in corners]) / np.float32(len(corners))
+        cover = np.add.reduce([cover[j::samples, i::samples] for j, i in corners]) / np.float32(len(corners))
+    image = image / np.maximum(cover, 1e-3)[..., None]
+    image = image / (1 + 0.12 * image) * np.float32(1.12)
+    display = np.clip(image, 0, 1) ** np.float32(1 / GAMMA)
+    points = staged.view.project(person.landmarks(staged.vertices[: person.body.n_body]))[0] / np.float32(samples)
+    rgba = np.concatenate([display, cover[..., None]], -1)
+    return np.asarray(rgba * 255 + 0.5, np.uint8), five_points(points)
 
 
 def _lashes(image: F32, staged: Staged) -> None:

@@ -54,7 +54,8 @@ class Scene:
     """Fixed for a clip. Sizes in pixels; `zoom` 1 shows head and shoulders, the head (chin to crown) 64 %
     of the height.
 
-    `grain` is the standard deviation of sensor noise (display units); `samples` the supersampling per axis.
+    `grain` is the standard deviation of sensor noise (display units); `samples` the supersampling per axis; `shadows`
+    the side of the shadow map in texels.
     """
 
     height: int = 256
@@ -65,6 +66,7 @@ class Scene:
     backdrop: Backdrop = field(default_factory=Backdrop)
     grain: float = 0.004
     samples: int = 2
+    shadows: int = 384
 
 
 @dataclass(frozen=True)

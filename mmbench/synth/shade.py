@@ -17,7 +17,6 @@ from mmbench.synth.stage import Staged
 
 F32 = NDArray[np.float32]
 
-_SHADOW_MAP = 384
 _SUBSURFACE = np.array([0.32, 0.14, 0.09], np.float32)  # how far red, green and blue light creep past the terminator
 
 
@@ -48,15 +47,16 @@ def key_light(staged: Staged, surface: Surface) -> F32:
     )
     centre = shift + np.array([0, -0.1, 0.2], np.float32)
     half = 2.1 * max(staged.person.face_scale, 0.6)
-    scale = np.float32(_SHADOW_MAP / 2 / half)
+    side = staged.scene.shadows
+    scale = np.float32(side / 2 / half)
 
     def flatten(points: F32) -> tuple[F32, F32, F32]:
         q = points - centre
-        return q @ right * scale + _SHADOW_MAP / 2, -(q @ above) * scale + _SHADOW_MAP / 2, 20 - q @ towards
+        return q @ right * scale + side / 2, -(q @ above) * scale + side / 2, 20 - q @ towards
 
     x, y, z = flatten(staged.vertices)
     casters = staged.person.body.tri[staged.person.body.caster]
-    nearest = rasterise(np.stack([x, y], 1), z, casters, _SHADOW_MAP, _SHADOW_MAP).depth
+    nearest = rasterise(np.stack([x, y], 1), z, casters, side, side).depth
     x, y, z = flatten(surface.position)
     slope = 1 - np.clip(surface.normal @ towards, 0, 1)
     return 0.10 + 0.90 * shadow_share(nearest, x, y, z, (0.045 + 0.05 * slope).astype(np.float32), 1.3)

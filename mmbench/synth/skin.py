@@ -1,6 +1,6 @@
 """Paints one identity's skin in the canonical face frame: tone, flush, lips, wrinkles, brows, beard, scalp hair.
 
-The result is one (SIZE, SIZE, 6) float32 texture: linear albedo (3), gloss (1), slope of the relief along u and v (2).
+The result is one (size, size, 6) float32 texture: linear albedo (3), gloss (1), slope of the relief along u and v (2).
 Lengths are decimetres of the canonical head. Amounts come from `identity.Appearance`.
 """
 
@@ -31,7 +31,9 @@ class Canvas:
     ax: F32  # |x|: the two halves of the face are painted alike
 
     def noise(self, blob_x: float, blob_y: float, octaves: int = 1) -> F32:
-        return noise(self.rng, SIZE, SIZE, blob_x, blob_y, octaves)
+        """Noise whose blobs are given in texels of the full-size frame; a smaller frame cannot show finer ones."""
+        share, side = self.frame.size / SIZE, self.frame.size
+        return noise(self.rng, side, side, max(blob_x * share, 1.2), max(blob_y * share, 1.2), octaves)
 
     def spot(self, x: float, y: float, width: float, height: float) -> F32:
         """A soft ellipse on both halves."""
@@ -51,11 +53,11 @@ class Canvas:
 
 
 def paint_skin(frame: FaceFrame, identity: Identity) -> F32:
-    """The skin texture of an identity, (SIZE, SIZE, 6) float32. The same identity paints the same texture."""
-    look = identity.look
+    """The skin texture of an identity, (size, size, 6) float32. The same identity paints the same texture."""
+    look, size = identity.look, frame.size
     rng = np.random.default_rng([identity.seed, len(identity.group), int(identity.years * 8), 77])
-    colour = np.ones((SIZE, SIZE, 3), np.float32) * np.array(look.skin, np.float32)
-    canvas = Canvas(frame, rng, colour, np.zeros((SIZE, SIZE), np.float32), np.abs(frame.x))
+    colour = np.ones((size, size, 3), np.float32) * np.array(look.skin, np.float32)
+    canvas = Canvas(frame, rng, colour, np.zeros((size, size), np.float32), np.abs(frame.x))
     _tone(canvas, look)
     _age(canvas, look)
     _marks(canvas, look)
@@ -72,8 +74,8 @@ def paint_skin(frame: FaceFrame, identity: Identity) -> F32:
     canvas.cover(brows, np.array(look.brow, np.float32) * (1 + 0.12 * canvas.noise(2, 2)[..., None]))
     canvas.relief += 0.0015 * brows
     gloss *= 1 - 0.8 * np.clip(beard + scalp + brows, 0, 1)
-    du = np.gradient(canvas.relief, axis=1) / (2 * TURN / SIZE * _METRES_PER_TURN)
-    dv = -np.gradient(canvas.relief, axis=0) / ((TOP - BOTTOM) / SIZE)
+    du = np.gradient(canvas.relief, axis=1) / (2 * TURN / size * _METRES_PER_TURN)
+    dv = -np.gradient(canvas.relief, axis=0) / ((TOP - BOTTOM) / size)
     stack = [linear(canvas.colour.clip(0.02, 1)), gloss[..., None], du[..., None], dv[..., None]]
     return np.ascontiguousarray(np.concatenate(stack, -1), np.float32)
 

@@ -14,27 +14,28 @@ _OVERSAMPLE = 3
 
 
 def _draw(frame: FaceFrame, points: F64, angles: F64, lengths: F64) -> F32:
-    """Coverage (SIZE, SIZE) of straight hairs from front-view points, angles in radians, lengths in dm."""
+    """Coverage (size, size) of straight hairs from front-view points, angles in radians, lengths in dm."""
     from PIL import Image, ImageDraw
 
-    image = Image.new("L", (SIZE * _OVERSAMPLE, SIZE * _OVERSAMPLE))
+    size = frame.size
+    image = Image.new("L", (size * _OVERSAMPLE, size * _OVERSAMPLE))
     pen = ImageDraw.Draw(image)
     columns, rows = frame.texel(points[:, 0], points[:, 1])
-    per_x, per_y = SIZE / (2 * TURN) / 1.15, SIZE / (TOP - BOTTOM)
+    per_x, per_y = size / (2 * TURN) / 1.15, size / (TOP - BOTTOM)
     for column, row, angle, length in zip(columns, rows, angles, lengths, strict=True):
         end = (column + np.cos(angle) * length * per_x, row - np.sin(angle) * length * per_y)
         line = [column * _OVERSAMPLE, row * _OVERSAMPLE, end[0] * _OVERSAMPLE, end[1] * _OVERSAMPLE]
         pen.line([float(v) for v in line], fill=255, width=2)
-    small = np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BOX), np.float32)
+    small = np.asarray(image.resize((size, size), Image.Resampling.BOX), np.float32)
     return small / np.float32(255)
 
 
 def brow_mask(frame: FaceFrame, look: Appearance, rng: np.random.Generator) -> F32:
-    """Opacity (SIZE, SIZE) of both brows: some 500 strokes a side, fanned from upright inside to flat outside."""
+    """Opacity (size, size) of both brows: some 500 strokes a side, fanned from upright inside to flat outside."""
     from PIL import Image, ImageFilter
 
     count = max(int(560 * look.brow_density), 40)
-    alpha = np.zeros((SIZE, SIZE), np.float32)
+    alpha = np.zeros((frame.size, frame.size), np.float32)
     for side in (1, -1):
         t = rng.random(count) ** 0.9
         x = look.brow_inner + (look.brow_outer - look.brow_inner) * t
@@ -54,7 +55,7 @@ def brow_mask(frame: FaceFrame, look: Appearance, rng: np.random.Generator) -> F
         alpha = np.maximum(
             alpha, _draw(frame, points, angle if side > 0 else np.pi - angle, rng.uniform(0.03, 0.055, count))
         )
-    soft = Image.fromarray((alpha * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(4))
+    soft = Image.fromarray((alpha * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(4 * frame.size / SIZE))
     blurred = np.asarray(soft, np.float32) / 255
     cover = np.clip(0.62 * alpha + 0.55 * blurred, 0, 1) * np.float32(min(0.30 + 0.6 * look.brow_density, 0.9))
     return np.asarray(cover, np.float32)

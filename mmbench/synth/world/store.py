@@ -1,0 +1,109 @@
+"""The nano world on disk: one npz file for every block of 35 people, rendered side by side and continued after a stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmbench.errors import RequestError
+from mmbench.synth.identity import GROUPS, parse_name
+from mmbench.synth.kit import load_kit
+from mmbench.synth.world.people import Split, blocks, people_of, render_person
+
+FIELDS = ("frames", "five", "actions", "shirts")
+
+
+@dataclass(frozen=True)
+class World:
+    """People of a split in memory; arrays as in `WorldPerson` with people first.
+
+    `frames` (P, 24, 64, 64, 4) uint8, `five` (P, 24, 5, 2) float32, `actions` (P, 2), `shirts` (P, 8), `groups` (P,)
+    into `GROUPS`.
+    """
+
+    names: tuple[str, ...]
+    frames: NDArray[np.uint8]
+    five: NDArray[np.float32]
+    actions: NDArray[np.uint8]
+    shirts: NDArray[np.uint8]
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        return np.array([GROUPS.index(parse_name(name)[0]) for name in self.names])
+
+
+def render_world(
+    out: Path,
+    split: Split,
+    count: int,
+    workers: int = 1,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> list[Path]:
+    """Render the first `count` people of a split into `out`; files that are there are kept. Returns the files.
+
+    Raises KitError without the face kit.
+    """
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+    from multiprocessing import get_context
+
+    load_kit()  # a missing kit is one clear error here, not one a worker
+    out.mkdir(parents=True, exist_ok=True)
+    todo = [(out / f"{split}_{number:04d}.npz", tuple(names)) for number, names in blocks(people_of(split, count))]
+    left = [(path, names) for path, names in todo if _names(path) != names]
+    total = sum(len(names) for _, names in todo)
+    done = total - sum(len(names) for _, names in left)
+    if workers <= 1:
+        for path, names in left:
+            done += _render_block(path, names)
+            if progress is not None:
+                progress(done, total, "people")
+    else:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            running = [pool.submit(_render_block, path, names) for path, names in left]
+            for future in as_completed(running):
+                done += future.result()
+                if progress is not None:
+                    progress(done, total, "people")
+    return [path for path, _ in todo]
+
+
+def _names(path: Path) -> tuple[str, ...] | None:
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as file:
+        return tuple(str(name) for name in file["names"])
+
+
+def _render_block(path: Path, names: Sequence[str]) -> int:
+    kit = load_kit()
+    people = [render_person(kit, name) for name in names]
+    arrays = {field: np.stack([getattr(person, field) for person in people]) for field in FIELDS}
+    part = path.with_name(f".{path.name}")
+    with part.open("wb") as stream:
+        np.savez_compressed(stream, allow_pickle=False, names=np.array(names), **arrays)
+    part.replace(path)
+    return len(names)
+
+
+def load_world(folder: Path, split: Split, limit: int | None = None) -> World:
+    """The rendered people of a split, all or the first `limit`. Raises RequestError when there are none."""
+    files = sorted(folder.glob(f"{split}_*.npz"))
+    names: list[str] = []
+    parts: dict[str, list[NDArray[np.generic]]] = {field: [] for field in FIELDS}
+    for path in files:
+        with np.load(path, allow_pickle=False) as file:
+            names += [str(name) for name in file["names"]]
+            for field in FIELDS:
+                parts[field].append(file[field])
+        if limit is not None and len(names) >= limit:
+            break
+    if not names:
+        raise RequestError(
+            f"{folder} holds no people of the split {split!r}.", f"Render them: mmbench synth world --out {folder}."
+        )
+    whole = {field: np.concatenate(arrays)[:limit] for field, arrays in parts.items()}
+    return World(tuple(names[:limit]), **whole)  # type: ignore[arg-type]
