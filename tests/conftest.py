@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+COLUMNS = 1000  # of the terminal that commands print to: no name of a file is cut, however deep the temporary folder
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Commands print plain, unwrapped text, in this process and in others; pytest's own lines keep their width."""
+    writer = config.get_terminal_writer()
+    writer.fullwidth = writer.fullwidth  # read once, before the variable below changes it
+    for name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TERMINAL_WIDTH"):  # each may colour or wrap the help
+        os.environ.pop(name, None)
+    os.environ.update(COLUMNS=str(COLUMNS), NO_COLOR="1", TERM="dumb")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,6 +36,25 @@ def development_data(variable: str, *default: str) -> Path:
     if not path.exists():
         pytest.skip(f"{path} is not here (set {variable})")
     return path
+
+
+@pytest.fixture(scope="session")
+def nearly() -> Callable[[object, object], bool]:
+    """Are two JSON values equal but for rounding? For numbers of networks or processes made anew.
+
+    Equal weights at other places in memory, other thread counts and other processors sum in other orders.
+    """
+
+    def compare(one: object, other: object) -> bool:
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            return one.keys() == other.keys() and all(compare(one[key], other[key]) for key in one)
+        if isinstance(one, list) and isinstance(other, list):
+            return len(one) == len(other) and all(map(compare, one, other))
+        if isinstance(one, float) and isinstance(other, float):
+            return one == pytest.approx(other, rel=1e-5, abs=1e-7, nan_ok=True)
+        return one == other
+
+    return compare
 
 
 @pytest.fixture(scope="session")

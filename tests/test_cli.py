@@ -79,7 +79,7 @@ def test_a_broken_clip_makes_the_exit_code_1(folder: Path, tmp_path: Path) -> No
 def test_user_errors_are_one_message_and_exit_code_2(arguments: tuple[str, ...], said: str) -> None:
     done = mmbench(*arguments)
     assert done.returncode == 2
-    assert said in " ".join(done.stderr.split())
+    assert said in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -148,7 +148,8 @@ def test_a_repaired_clip_is_measured_again(folder: Path, tmp_path: Path) -> None
     assert "1 of 1 clips measured (1 now)" in mmbench(*command).stdout
 
 
-def test_the_list_of_commands_fits_80_columns() -> None:
+def test_the_list_of_commands_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     commands = mmbench("--help").stdout.partition("Commands:")[2]
     assert "weights" in commands
     assert "..." not in commands

@@ -211,7 +211,8 @@ def test_cogvideox_is_the_plain_pipeline_with_the_published_arguments(
             output_type="np",
             **pictures,
         ).frames[0]
-    assert np.array_equal(model.generate(request).frames, (frames * 255).round().astype(np.uint8))
+    difference = model.generate(request).frames - (frames * 255).round()
+    assert np.abs(difference).max() <= 1  # of 255: weights loaded twice, so sums may round otherwise
 
 
 def test_first_frames_follow_seed_references_and_prompt(first_frames: FirstFrame, request_for: Make) -> None:

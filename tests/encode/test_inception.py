@@ -38,7 +38,7 @@ def test_log_probabilities_of_every_frame_whatever_the_batch(tiny):
         np.testing.assert_allclose(other.log_probs, results[0].log_probs, atol=1e-5)
     assert results[0].provenance.random_weights and results[0].provenance.backend == "inception"
     again = run(make_inception(tiny=True), frames, 3)
-    np.testing.assert_array_equal(again.log_probs, results[2].log_probs)
+    np.testing.assert_allclose(again.log_probs, results[2].log_probs, atol=1e-5)  # equal weights elsewhere in memory
 
 
 def test_the_real_network_has_the_published_keys_and_size():

@@ -138,7 +138,7 @@ def test_the_checkpoint_layouts_load(tmp_path, monkeypatch):
         assert encoder.provenance.weights.keys() == {name} and not encoder.provenance.random_weights
         features.append(encoder.video(frames))
         assert torch.equal(encoder.video_tower.conv1.weight, video.conv1.weight)
-    np.testing.assert_array_equal(*features)
+    np.testing.assert_allclose(*features, rtol=0, atol=1e-6)  # a file's weights lie elsewhere: sums round otherwise
     torch.save({"model": {**original, "extra": torch.zeros(1)}}, tmp_path / "c.pth")
     with pytest.raises(WeightsError, match="extra"):
         make_viclip(weights=tmp_path / "c.pth")

@@ -111,13 +111,16 @@ def test_dlibs_embeddings_of_scrfds_faces_are_dlibs(tiny):
     shared = InsightFaceBackend(detector=with_dlib.detector)
     frame = picture(300, 400)
     face = with_dlib.detect([frame])[0][0]
-    np.testing.assert_array_equal(face.points, tiny.detect([frame])[0][0].points)
+    np.testing.assert_allclose(face.points, tiny.detect([frame])[0][0].points, atol=1e-3)
     recogniser = DlibRecogniser()
-    np.testing.assert_array_equal(
-        with_dlib.embed(with_dlib.chip(frame, face)[None]), recogniser.embed(recogniser.chip(frame, face)[None])
+    # sessions and networks of their own: equal weights at other places in memory, so sums may round otherwise
+    np.testing.assert_allclose(
+        with_dlib.embed(with_dlib.chip(frame, face)[None]),
+        recogniser.embed(recogniser.chip(frame, face)[None]),
+        atol=1e-4,
     )
     chip = shared.chip(frame, face)[None]
-    np.testing.assert_array_equal(shared.embed(chip), tiny.embed(chip))
+    np.testing.assert_allclose(shared.embed(chip), tiny.embed(chip), atol=1e-4)
     assert shared.provenance == with_dlib.provenance == tiny.provenance
     assert shared.embedding_provenance == tiny.embedding_provenance
     assert tiny.embedding_provenance.backend == "insightface"

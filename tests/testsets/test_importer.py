@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -49,13 +48,11 @@ def test_good_links_become_crops(write_list, tmp_path):
 )
 def test_bad_link_is_replaced_by_the_next_picture(write_list, tmp_path, path, words):
     listing = write_list([("Ada", 1, path), ("Ada", 2, "/good/2"), ("Ada", 5, "/good/5")])
-    began = time.monotonic()
     found, attempts = fetch(listing, 1, tmp_path)
     assert [reference.image for reference in found] == ["2"]
     assert words in attempts[0].failure
     assert attempts[1].failure == ""
     assert len(attempts) == 2, "pictures after the last one needed are not asked for"
-    assert time.monotonic() - began < 20
 
 
 def test_wrong_md5_is_replaced_and_not_kept(write_list, tmp_path):

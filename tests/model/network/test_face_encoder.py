@@ -106,7 +106,9 @@ def test_save_load_and_missing_parameter(encoder, views, tmp_path):
 
     encoder.save_pretrained(tmp_path)
     again = MagicMirrorFaceEncoder.from_pretrained(str(tmp_path)).eval()
-    assert torch.equal(again(*views).tokens, encoder(*views).tokens)
+    assert all(torch.equal(tensor, again.state_dict()[key]) for key, tensor in encoder.state_dict().items())
+    # a file's weights lie elsewhere in memory, and sums may round otherwise
+    assert torch.allclose(again(*views).tokens, encoder(*views).tokens, atol=1e-5)
     file = tmp_path / "diffusion_pytorch_model.safetensors"
     save_file({k: v for k, v in load_file(file).items() if k != "tau_face.queries"}, file)
     with pytest.raises(WeightsError, match=r"tau_face\.queries"):

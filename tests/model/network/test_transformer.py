@@ -22,6 +22,11 @@ def run(model, batch, **kwargs):
         return model(**batch, **kwargs).sample
 
 
+def near(ours, theirs):
+    """Equal but for rounding: equal weights at other places in memory are summed in another order."""
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6 * float(theirs.abs().max()))
+
+
 @pytest.mark.parametrize("off", [{}, {"identity_scale": 0.0}])
 def test_identity_off_is_the_stock_model_bit_for_bit(make_model, stock, batch, face, off):
     given = {"face": face, **off} if off else {}
@@ -129,7 +134,8 @@ def test_every_ablation_is_one_set_of_config_fields(make_model, batch, face, nam
         assert any(part in n for n in names) is on
     model.save_pretrained(tmp_path)
     again = MagicMirrorTransformer3DModel.from_pretrained(str(tmp_path)).eval()
-    assert torch.equal(run(model, batch, face=face), run(again, batch, face=face))
+    assert all(torch.equal(tensor, again.state_dict()[key]) for key, tensor in model.state_dict().items())
+    near(run(again, batch, face=face), run(model, batch, face=face))
 
 
 def test_variants_have_the_papers_ticks():
@@ -155,7 +161,7 @@ def test_base_checkpoint_loads_with_new_parameters_initialised(stock, batch, tmp
     stock.save_pretrained(tmp_path)
     model = MagicMirrorTransformer3DModel.from_pretrained(str(tmp_path)).eval()
     assert not any(p.is_meta for p in model.parameters())
-    assert torch.equal(run(model, batch), run(stock, batch))
+    near(run(model, batch), run(stock, batch))
     adapter, attention = model.adapters["2"].kv, model.transformer_blocks[2].attn1
     assert torch.equal(adapter.to_k.weight, attention.to_k.weight)
     assert not adapter.to_v.weight.any()
@@ -190,7 +196,7 @@ def test_offloaded_weights_give_the_same_result(make_model, batch, face):
     want = run(model, batch, face=face)
     cpu_offload(model, torch.device("cpu"))
     assert model.proj_out.weight.is_meta
-    assert torch.equal(run(model, batch, face=face), want)
+    near(run(model, batch, face=face), want)
 
 
 def gradients(model, batch, face, **kwargs):

@@ -11,6 +11,8 @@ from mmbench.model.network.variants import VARIANTS
 from mmbench.model.pipeline.magic_mirror import MagicMirrorPipeline
 from mmbench.model.small.nano import build_pipeline
 
+ROUNDING = 1e-5  # of frames in 0..1: a file's weights lie elsewhere in memory, and sums round otherwise
+
 
 @pytest.fixture
 def own(tmp_path):
@@ -36,8 +38,8 @@ def test_save_unload_load(own, run, tmp_path):
         run(pipeline=own)
     base = run(pipeline=own, id_image=None).frames
     own.load_identity_adapter(tmp_path)
-    assert np.array_equal(run(pipeline=own).frames, want)
-    assert np.array_equal(run(pipeline=own, id_image=None).frames, base)
+    assert np.abs(run(pipeline=own).frames - want).max() < ROUNDING
+    assert np.abs(run(pipeline=own, id_image=None).frames - base).max() < ROUNDING
 
 
 def test_from_base_with_an_adapter(own, run, tmp_path):
@@ -50,7 +52,7 @@ def test_from_base_with_an_adapter(own, run, tmp_path):
     made.set_progress_bar_config(disable=True)
     assert made.weights_note is None
     assert type(made.scheduler).__name__ == "CogVideoXDPMScheduler"
-    assert np.array_equal(run(pipeline=made).frames, want)
+    assert np.abs(run(pipeline=made).frames - want).max() < ROUNDING
 
 
 def test_other_adapter_replaces_the_tables(own, run, tmp_path):

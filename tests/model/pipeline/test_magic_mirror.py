@@ -84,7 +84,11 @@ def test_save_and_load_give_the_same_frames(pipe, run, default, tmp_path):
     with pytest.raises(RequestError, match="face_analyser"):
         run(pipeline=again)
     again.face_analyser = pipe.face_analyser
-    assert np.array_equal(run(pipeline=again).frames, default)
+    for name in ("transformer", "face_encoder", "text_encoder", "vae"):
+        held = getattr(pipe, name).state_dict()
+        assert all(torch.equal(tensor, held[key]) for key, tensor in getattr(again, name).state_dict().items()), name
+    # a file's weights lie elsewhere in memory, and sums round otherwise: 2.4e-7 has been seen
+    assert np.abs(run(pipeline=again).frames - default).max() < 1e-5
 
 
 def test_the_default_analyser_is_sought_on_the_pipelines_device(tmp_path, monkeypatch):

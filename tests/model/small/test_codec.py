@@ -55,4 +55,7 @@ def test_save_and_load(codec, tmp_path):
     codec.save_pretrained(tmp_path)
     again = PatchPCACodec.from_pretrained(str(tmp_path))
     z = torch.randn(1, 64, 1, 8, 8)
-    assert torch.equal(again.decode(z).sample, codec.decode(z).sample)
+    for name, tensor in codec.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor), name
+    # a file's weights lie elsewhere in memory, and sums may round otherwise
+    torch.testing.assert_close(again.decode(z).sample, codec.decode(z).sample, rtol=0, atol=1e-5)

@@ -162,7 +162,8 @@ def test_arcface_alone_has_the_same_numbers(
         score = result.rows[0].score("id_similarity_arcface")
         assert score is not None
         values.append(score.value)
-    assert values[0] == values[1] is not None
+    # each run makes its networks anew: equal weights elsewhere in memory, so sums may round otherwise
+    assert values[0] == pytest.approx(values[1], abs=1e-6)
 
 
 def test_a_lacking_recogniser_takes_its_own_column_alone(

@@ -16,6 +16,7 @@ from mmbench.runs.evaluate.items import read_manifest
 from mmbench.video.read import open_clip
 
 VIDEOS = 200
+HANG = 3600.0  # seconds: a guard against waiting for ever, beyond what any machine needs
 DRIVER = """
 import sys
 from pathlib import Path
@@ -101,19 +102,19 @@ def places(tmp_path: Path) -> tuple[Path, Path]:
 def test_killed_five_times_equals_uninterrupted(places, tmp_path):
     code, testset = places
     out, whole = tmp_path / "killed", tmp_path / "whole"
-    assert start(code, testset, whole).wait(120) == 0
+    assert start(code, testset, whole).wait(HANG) == 0
     dice = random.Random(5)
     for kill in range(1, 6):
         process = start(code, testset, out)
-        target = min(kill * 33 + dice.randrange(-8, 8), VIDEOS - 10)
-        deadline = time.monotonic() + 120
+        target = kill * 25 + dice.randrange(-8, 8)  # far from the end: the kill must come before it
+        deadline = time.monotonic() + HANG
         while finished(out) < target and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.002)
         time.sleep(dice.random() * 0.02)
         process.send_signal(signal.SIGKILL)
-        assert process.wait(30) == -signal.SIGKILL, "the run ended before it was killed"
+        assert process.wait(HANG) == -signal.SIGKILL, "the run ended before it was killed"
         assert finished(out) < VIDEOS
-    assert start(code, testset, out).wait(120) == 0
+    assert start(code, testset, out).wait(HANG) == 0
 
     def contents(folder: Path) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in sorted((folder / "videos").iterdir()) if path.suffix == ".mp4"}
@@ -132,11 +133,11 @@ def test_killed_five_times_equals_uninterrupted(places, tmp_path):
 def test_processes_in_one_folder_share_the_work(places, tmp_path):
     code, testset = places
     crew = [start(code, testset, tmp_path / "shared") for _ in range(3)]
-    assert [process.wait(120) for process in crew] == [0, 0, 0]
+    assert [process.wait(HANG) for process in crew] == [0, 0, 0]
     made = (code / "log").read_text().split()
     assert len(made) == len(set(made)) == VIDEOS, "no video was made twice"
     assert finished(tmp_path / "shared") == VIDEOS
-    assert start(code, testset, tmp_path / "shared").wait(120) == 0
+    assert start(code, testset, tmp_path / "shared").wait(HANG) == 0
     assert len((code / "log").read_text().split()) == VIDEOS
     assert len(read_manifest(tmp_path / "shared" / "manifest.csv")) == VIDEOS
 
@@ -144,16 +145,16 @@ def test_processes_in_one_folder_share_the_work(places, tmp_path):
 def test_killed_among_first_frames_makes_the_same_pictures(places, tmp_path):
     code, testset = places
     out, whole = tmp_path / "killed", tmp_path / "whole"
-    assert start(code, testset, whole, "I2V").wait(120) == 0
+    assert start(code, testset, whole, "I2V").wait(HANG) == 0
     for target in (20, 90):
         process = start(code, testset, out, "I2V")
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + HANG
         while len(pictures(out)) < target and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
-        assert process.wait(30) == -signal.SIGKILL
+        assert process.wait(HANG) == -signal.SIGKILL
         assert finished(out) == 0, "no video is made before all first frames are"
-    assert start(code, testset, out, "I2V").wait(120) == 0
+    assert start(code, testset, out, "I2V").wait(HANG) == 0
     assert pictures(out) == pictures(whole)
     assert len(pictures(out)) == finished(out) == VIDEOS
     assert {path.suffix for path in (out / "first_frames").iterdir() if path.is_file()} == {".png", ".json"}

@@ -11,7 +11,7 @@ from mmbench.studies.validity.catalogue import EXPERIMENTS
 from mmbench.studies.validity.runner import Validity, run_validity
 from mmbench.synth.control import Cast
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = pytest.mark.slow
 
 # What two people and the quick run's few levels are enough to decide (its three angles of yaw cannot give a rank
 # correlation above 0.9); the committed page decides the rest with seven people and all levels.
