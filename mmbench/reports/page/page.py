@@ -51,7 +51,7 @@ def page_html(content: PageContent) -> str:
     style = "\n".join(_template(name) for name in STYLES)
     script = "\n".join(_template(name) for name in SCRIPTS)
     environment = Environment(
-        loader=PackageLoader("mmbench.reports", "templates"),
+        loader=PackageLoader("mmbench.reports.page", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
