@@ -61,7 +61,8 @@ def test_data_is_inside_and_the_kit_is_not(wheel: Path) -> None:
 def test_the_main_job_starts_outside_the_checkout(installed: Path, tmp_path: Path) -> None:
     """Plan of the bundled run, from another folder: every clip and reference is found inside the installed package."""
     code = (
-        "import mmbench, mmbench.studies.whole_run as j; from mmbench.config import RunSettings; p = j.default_settings();"
+        "import mmbench, mmbench.studies.whole_run as j; from mmbench.config import RunSettings;"
+        "p = j.default_settings();"
         "items = j.given_items(RunSettings.from_yaml(p), p.parent);"
         "assert all(i.video.is_file() and all(r.is_file() for r in i.references) for i in items);"
         "print(mmbench.__file__, len(items))"

@@ -151,7 +151,7 @@ def _cells(row: TableRow, table: Table) -> list[str]:
     """Markup of the cells: value with its mark, interval, coverage, one below the other."""
     from rich.markup import escape
 
-    from mmbench.reports.table.cells import cell_text
+    from mmbench.reports.table.text import cell_text
 
     styles = {"best": "bold green", "second": "underline", "": "default"}
     signs = {"best": " *", "second": " +", "": ""}
@@ -173,7 +173,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 
     from mmbench.reports.numbers.comparison import sentences
     from mmbench.reports.numbers.verdicts import format_p
-    from mmbench.reports.table.cells import interval_text, number
+    from mmbench.reports.table.text import interval_text, number
     from mmbench.reports.table.tables import Column
 
     grid = Grid(title=escape(f"{comparison.name_a} against {comparison.name_b}"), title_justify="left")

@@ -12,14 +12,14 @@ from typing import Any
 from mmbench.errors import ManifestError
 from mmbench.metrics.base import MetricFacts
 from mmbench.reports.numbers.comparison import Comparison, compare_all
-from mmbench.reports.numbers.samples import gather
+from mmbench.reports.numbers.samples import Samples, take_samples
 from mmbench.reports.page.clips import clip_views
 from mmbench.reports.page.media import MediaShelf
 from mmbench.reports.page.page import PageContent, page_html
+from mmbench.reports.plain_paths import PathShortener
 from mmbench.reports.table.data import table_csv, table_json
 from mmbench.reports.table.latex import table_latex
 from mmbench.reports.table.markdown import comparison_markdown, table_markdown
-from mmbench.reports.table.plain_paths import PathShortener
 from mmbench.reports.table.published import DEFAULT, published_tables, with_published
 from mmbench.reports.table.tables import Table, TableOptions, build_table
 from mmbench.runs.evaluate.rows import ItemRow, SetRow
@@ -62,8 +62,8 @@ def build_report(run: Path, out: Path | None = None, options: ReportOptions | No
     if not rows:
         raise ManifestError(f"{run}: the run has no rows yet.", "Let `mmbench evaluate` finish at least one clip.")
     manifest = run / "manifest.json"
-    facts = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
-    return write_report(rows, set_rows, facts_by_name(), out or run / "report", options, manifest=facts, run=run)
+    record = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
+    return write_report(rows, set_rows, facts_by_name(), out or run / "report", options, record=record, run=run)
 
 
 def write_report(
@@ -73,7 +73,7 @@ def write_report(
     out: Path,
     options: ReportOptions | None = None,
     *,
-    manifest: Mapping[str, Any] | None = None,
+    record: Mapping[str, Any] | None = None,
     run: Path | None = None,
 ) -> ReportPaths:
     """Write leaderboard.{md,csv,tex,json}, comparisons.md, index.html and media/ to `out`.
@@ -83,41 +83,22 @@ def write_report(
     """
     options = options or ReportOptions()
     shortener = PathShortener(rows, run)
-    rows, set_rows = shortener.rows(rows), shortener.set_rows(set_rows)
-    measured = build_table(rows, set_rows, facts, options.table)
-    table = with_published(measured, options.published)
-    everything = build_table(rows, set_rows, facts, replace(options.table, companions=True, metrics=None))
-    compared = {column.facts.name: column.facts for column in table.columns if column.facts.scope == "clip"}
-    few = 2 <= len(table.rows) <= MAX_COMPARED
-    rank_random = options.table.random_weights == "rank"
-    seed = options.table.seed
-    comparisons = compare_all(rows, compared, random_weights=rank_random, seed=seed) if few else ()
+    samples = take_samples(shortener.rows(rows), shortener.set_rows(set_rows))
     shelf = MediaShelf(out, keep=options.clips)
-    clips, scenes = clip_views(rows, facts, shelf)
-    content = PageContent(
-        table=table,
-        everything=everything,
-        comparisons=comparisons,
-        clips=clips,
-        scenes=scenes,
-        samples=gather(rows, set_rows),
-        published=tuple(published_tables().values()),
-        run=shortener.facts(manifest or {}),
-        downloads=("leaderboard.md", "leaderboard.csv", "leaderboard.tex", "leaderboard.json"),
-    )
+    content = _content(samples, facts, options, shelf, shortener.record(record or {}))
     texts = {
-        "leaderboard.md": table_markdown(table),
-        "leaderboard.csv": table_csv(table),
-        "leaderboard.tex": table_latex(table),
-        "leaderboard.json": table_json(table, comparisons),
+        "leaderboard.md": table_markdown(content.table),
+        "leaderboard.csv": table_csv(content.table),
+        "leaderboard.tex": table_latex(content.table),
+        "leaderboard.json": table_json(content.table, content.comparisons),
         "index.html": page_html(content),
     }
-    if comparisons:
-        texts["comparisons.md"] = comparison_markdown(comparisons)
+    if content.comparisons:
+        texts["comparisons.md"] = comparison_markdown(content.comparisons)
     out.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         _write(out / name, text)
-    if not comparisons:
+    if not content.comparisons:
         (out / "comparisons.md").unlink(missing_ok=True)
     shelf.sweep()
     return ReportPaths(
@@ -126,8 +107,36 @@ def write_report(
         csv=out / "leaderboard.csv",
         latex=out / "leaderboard.tex",
         json=out / "leaderboard.json",
+        table=content.table,
+        comparisons=content.comparisons,
+    )
+
+
+def _content(
+    samples: Samples,
+    facts: Mapping[str, MetricFacts],
+    options: ReportOptions,
+    shelf: MediaShelf,
+    run: Mapping[str, Any],
+) -> PageContent:
+    """Tables, comparisons and clips of the samples; `run` says how they came about. Places the clips on `shelf`."""
+    table = with_published(build_table(samples, facts, options.table), options.published)
+    everything = build_table(samples, facts, replace(options.table, companions=True, metrics=None))
+    compared = {column.facts.name: column.facts for column in table.columns if column.facts.scope == "clip"}
+    few = 2 <= len(table.rows) <= MAX_COMPARED
+    rank_random = options.table.random_weights == "rank"
+    seed = options.table.seed
+    clips, scenes = clip_views(samples, facts, shelf)
+    return PageContent(
         table=table,
-        comparisons=comparisons,
+        everything=everything,
+        comparisons=compare_all(samples, compared, random_weights=rank_random, seed=seed) if few else (),
+        clips=clips,
+        scenes=scenes,
+        samples=samples,
+        published=tuple(published_tables().values()),
+        run=run,
+        downloads=("leaderboard.md", "leaderboard.csv", "leaderboard.tex", "leaderboard.json"),
     )
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from mmbench.items import Item
 from mmbench.metrics.base import MetricFacts
-from mmbench.runs.evaluate.rows import ClipFacts, ItemRow, RowError
+from mmbench.runs.evaluate.rows import ItemRow, MeasuredFile, RowError
 from mmbench.score import Provenance, Score
 
 
@@ -59,7 +59,7 @@ def make_row() -> MakeRow:
         video: Path = Path("clip.mp4"),
         references: tuple[Path, ...] = (),
         prompt: str | None = "A person smiles",
-        clip: ClipFacts | None = None,
+        clip: MeasuredFile | None = None,
         extra: dict[str, str] | None = None,
         **scores: float | Score,
     ) -> ItemRow:
@@ -75,7 +75,7 @@ def make_row() -> MakeRow:
             seed=seed,
             extra=extra or {},
         )
-        default = ClipFacts(49, 720, 480, 8.0, "container", "f" * 64)
+        default = MeasuredFile(49, 720, 480, 8.0, "container", "f" * 64)
         return ItemRow(
             item=item,
             scores=tuple(

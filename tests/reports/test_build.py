@@ -16,7 +16,7 @@ from mmbench.reports.build import ReportOptions, ReportPaths, build_report, writ
 from mmbench.reports.page.curves import curves_of
 from mmbench.reports.page.media import MediaShelf
 from mmbench.reports.page.plots import colours, distribution_svg
-from mmbench.reports.table.plain_paths import PathShortener
+from mmbench.reports.plain_paths import PathShortener
 from mmbench.reports.table.tables import TableOptions
 from mmbench.runs.evaluate.rows import RowError
 from mmbench.score import Score
@@ -40,10 +40,10 @@ def contents(paths: ReportPaths) -> dict[str, bytes]:
 
 
 def test_equal_rows_in_any_order_give_equal_files(rows: list[Any], facts: Any, tmp_path: Path) -> None:
-    first = write_report(rows, [], facts, tmp_path / "one", manifest={"x": 1})
+    first = write_report(rows, [], facts, tmp_path / "one", record={"x": 1})
     shuffled = random.Random(1).sample(rows, len(rows))
-    second = write_report(shuffled, [], facts, tmp_path / "two", manifest={"x": 1})
-    again = write_report(rows, [], facts, tmp_path / "one", manifest={"x": 1})
+    second = write_report(shuffled, [], facts, tmp_path / "two", record={"x": 1})
+    again = write_report(rows, [], facts, tmp_path / "one", record={"x": 1})
     assert contents(first) == contents(second) == contents(again)
     assert {"index.html", "leaderboard.md", "leaderboard.csv", "leaderboard.tex", "leaderboard.json"} <= set(
         contents(first)
@@ -65,7 +65,7 @@ def test_page_needs_no_network_and_no_file_outside(rows: list[Any], facts: Any, 
 
 def test_no_path_of_this_machine_is_told(rows: list[Any], facts: Any, tmp_path: Path, tiny_clip: Path) -> None:
     manifest = {"attempts": [{"command": ["mmbench", str(tiny_clip)]}], "items": [1, 2, 3]}
-    paths = write_report(rows, [], facts, tmp_path / "report", manifest=manifest)
+    paths = write_report(rows, [], facts, tmp_path / "report", record=manifest)
     for name, content in contents(paths).items():
         assert str(tiny_clip.parent).encode() not in content, name
         assert str(tmp_path).encode() not in content, name
@@ -175,6 +175,26 @@ def test_paths_are_cut_only_where_they_are_paths(make_row: Any) -> None:
     row = make_row("a", "b", video=Path("/data/set/clips/x.mp4"), references=(Path("/data/set/faces/r.png"),))
     shortener = PathShortener([row])
     assert shortener.text("/data/set/clips/x.mp4: empty") == "clips/x.mp4: empty"
-    assert shortener.facts({"a": ["/opt/tool/bin", 3], "items": [1, 2]}) == {"a": ["bin", 3], "items": 2}
+    assert shortener.record({"a": ["/opt/tool/bin", 3], "items": [1, 2]}) == {"a": ["bin", 3], "items": 2}
     lonely = PathShortener([make_row("a", "b", video=Path("/x.mp4"))])
     assert lonely.text("1/2 of /x.mp4") == "1/2 of /x.mp4"
+
+
+def test_samples_are_taken_once_and_rows_are_read_in_one_pass(
+    facts: Any, make_row: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For any number of models: tables, every pair's comparison and the page share the same samples."""
+    from mmbench.reports.numbers import samples
+
+    taken: list[str] = []
+    whole = samples._clip_sample
+
+    def counted(model: str, metric: str, rows: Any) -> Any:
+        taken.append(f"{model} {metric}")
+        return whole(model, metric, rows)
+
+    monkeypatch.setattr(samples, "_clip_sample", counted)
+    rows = [make_row(m, f"id{n}", id_similarity=0.9 - 0.01 * n, fm_ref=0.1 * n) for m in "abcde" for n in range(3)]
+    report = write_report(rows, [], facts, tmp_path, ReportOptions(clips=False))
+    assert len(report.comparisons) == 10
+    assert sorted(taken) == sorted(f"{m} {metric}" for m in "abcde" for metric in ("id_similarity", "fm_ref"))

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from mmbench.metrics.base import MetricFacts
 from mmbench.reports.numbers.samples import Samples, models_of
-from mmbench.runs.evaluate.rows import ClipFacts, ItemRow
+from mmbench.runs.evaluate.rows import ItemRow, MeasuredFile
 
 SHOWN = 4
 
 
 def column_is_mixed(samples: Samples, metric: str) -> bool:
     """Whether the models' values of a metric were made by different backends or weights: then nothing is ranked."""
-    parts = [sample for (_, name), sample in samples.items() if name == metric and sample.values]
+    parts = [sample for sample in samples.of_metric(metric) if sample.values]
     return (
         len({part.labels for part in parts}) > 1
         or len({part.weights for part in parts}) > 1
@@ -22,8 +22,9 @@ def column_is_mixed(samples: Samples, metric: str) -> bool:
     )
 
 
-def cautions(rows: Sequence[ItemRow], samples: Samples, facts: Mapping[str, MetricFacts]) -> tuple[str, ...]:
+def cautions(samples: Samples, facts: Mapping[str, MetricFacts]) -> tuple[str, ...]:
     """One sentence for each mixture or loss that a reader of the table has to know."""
+    rows = samples.rows
     return (
         *_backend_mixtures(samples, facts),
         *_geometry(rows, "frame size", lambda clip: f"{clip.width}x{clip.height}"),
@@ -41,9 +42,9 @@ def _backend_mixtures(samples: Samples, facts: Mapping[str, MetricFacts]) -> lis
     for metric, fact in facts.items():
         if column_is_mixed(samples, metric):
             used = {
-                model: " + ".join(sample.labels) or "an unnamed backend"
-                for (model, name), sample in sorted(samples.items())
-                if name == metric and sample.values
+                sample.model: " + ".join(sample.labels) or "an unnamed backend"
+                for sample in sorted(samples.of_metric(metric), key=lambda sample: sample.model)
+                if sample.values
             }
             if len(set(used.values())) == 1 and " + " not in next(iter(used.values())):
                 found.append(f"{fact.title}: measured with different weight files; not ranked.")
@@ -53,7 +54,7 @@ def _backend_mixtures(samples: Samples, facts: Mapping[str, MetricFacts]) -> lis
     return found
 
 
-def _geometry(rows: Sequence[ItemRow], what: str, describe: Callable[[ClipFacts], str]) -> list[str]:
+def _geometry(rows: Sequence[ItemRow], what: str, describe: Callable[[MeasuredFile], str]) -> list[str]:
     """Differences within a model or between models, most frequent value first."""
     by_model: dict[str, Counter[str]] = {model: Counter() for model in models_of(rows)}
     for row in rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 from typing import Literal
 
@@ -11,7 +12,7 @@ from mmbench.errors import ManifestError
 from mmbench.items import Item
 from mmbench.metrics.base import MetricFacts
 from mmbench.reports.numbers.power import why_undecidable
-from mmbench.reports.numbers.samples import Sample, gather, models_of, sorted_rows
+from mmbench.reports.numbers.samples import Sample, Samples, models_of, sorted_rows, take_samples
 from mmbench.reports.numbers.stats import Estimate, holm, paired_test
 from mmbench.reports.numbers.verdicts import Verdict, judge, summarise
 from mmbench.runs.evaluate.rows import ItemRow
@@ -71,6 +72,22 @@ class _How:
     seed: int
 
 
+@dataclass(frozen=True)
+class _Side:
+    """One model of a comparison, among the samples that may hold others too."""
+
+    model: str
+    samples: Samples
+
+    @cached_property
+    def rows(self) -> list[ItemRow]:
+        return self.samples.rows_of(self.model)
+
+    def sample(self, metric: str) -> Sample | None:
+        found = self.samples.get(self.model, metric)
+        return found if found is not None and found.tried else None
+
+
 def compare(
     rows_a: Sequence[ItemRow],
     rows_b: Sequence[ItemRow],
@@ -93,17 +110,23 @@ def compare(
         model = _only_model(rows_a, "first")
         summary = "both sides are the same rows, so there is nothing to compare."
         return Comparison(name_a or model, name_b or model, "clip", (), 0, summary, (SAME_ROWS,))
-    return _finish([_raw(rows_a, rows_b, facts, name_a, name_b, how)])[0]
+    a, b = (
+        _Side(_only_model(rows, side), take_samples(rows)) for rows, side in ((rows_a, "first"), (rows_b, "second"))
+    )
+    compared = replace(_raw(a, b, facts, how), name_a=name_a or a.model, name_b=name_b or b.model)
+    return _finish([compared])[0]
 
 
 def compare_all(
-    rows: Sequence[ItemRow], facts: Mapping[str, MetricFacts], *, random_weights: bool = False, seed: int = 0
+    samples: Samples, facts: Mapping[str, MetricFacts], *, random_weights: bool = False, seed: int = 0
 ) -> tuple[Comparison, ...]:
-    """Every pair of models of one run; Holm's correction spans all tests of all pairs."""
-    by_model = {model: [row for row in rows if row.item.model == model] for model in models_of(rows)}
-    pairs = combinations(by_model, 2)
+    """Every pair of models of one run; Holm's correction spans all tests of all pairs.
+
+    `facts` are of clip metrics: a set statistic has no pairs.
+    """
     how = _How(random_weights, seed)
-    return tuple(_finish([_raw(by_model[a], by_model[b], facts, a, b, how) for a, b in pairs]))
+    sides = [_Side(model, samples) for model in models_of(samples.rows)]
+    return tuple(_finish([_raw(a, b, facts, how) for a, b in combinations(sides, 2)]))
 
 
 def sentences(comparison: Comparison) -> list[str]:
@@ -112,23 +135,14 @@ def sentences(comparison: Comparison) -> list[str]:
     return [row.sentence for row in comparison.differences if row.verdict != left_out]
 
 
-def _raw(
-    rows_a: Sequence[ItemRow],
-    rows_b: Sequence[ItemRow],
-    facts: Mapping[str, MetricFacts],
-    name_a: str | None,
-    name_b: str | None,
-    how: _How,
-) -> Comparison:
-    model_a, model_b = _only_model(rows_a, "first"), _only_model(rows_b, "second")
-    pairing = _pairing(rows_a, rows_b)
-    samples_a, samples_b = gather(rows_a), gather(rows_b)
+def _raw(side_a: _Side, side_b: _Side, facts: Mapping[str, MetricFacts], how: _How) -> Comparison:
+    pairing = _pairing(side_a.rows, side_b.rows)
     differences = []
     for name, fact in facts.items():
-        a, b = samples_a.get((model_a, name)), samples_b.get((model_b, name))
+        a, b = side_a.sample(name), side_b.sample(name)
         if pairing != "none" and a is not None and b is not None and (a.values or b.values):
             differences.append(_difference(a, b, fact, pairing, how))
-    return Comparison(name_a or model_a, name_b or model_b, pairing, tuple(differences), 0, "", _notes(pairing))
+    return Comparison(side_a.model, side_b.model, pairing, tuple(differences), 0, "", _notes(pairing))
 
 
 def _difference(a: Sample, b: Sample, facts: MetricFacts, pairing: Pairing, how: _How) -> Difference:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from mmbench.items import Item
 from mmbench.runs.evaluate.rows import ItemRow, SetRow
@@ -50,9 +50,39 @@ class Sample:
         """Identity of each value: the unit of every interval and test."""
         return tuple(item.identity for item in self.items)
 
+    @property
+    def tried(self) -> bool:
+        """Whether the run tried to measure this on some clip that could be read."""
+        return bool(self.values) or any(gap.reason != NOT_ASKED and not gap.unusable for gap in self.gaps)
 
-Samples = dict[tuple[str, str], Sample]
-"""By (model, metric)."""
+
+@dataclass(frozen=True)
+class Samples:
+    """All that rows say, taken once and handed to tables, comparisons and the page.
+
+    `models` are in alphabetical order, `rows` in the order of `sorted_rows`. `by_key` has a sample for every
+    (model, metric) of which any row or set row speaks.
+    """
+
+    models: tuple[str, ...]
+    rows: tuple[ItemRow, ...]
+    by_key: dict[tuple[str, str], Sample]
+
+    def get(self, model: str, metric: str) -> Sample | None:
+        """The sample of one model for one metric; None where no row speaks of it."""
+        return self.by_key.get((model, metric))
+
+    def of_metric(self, metric: str) -> list[Sample]:
+        """The models' samples of one metric, in the order of `models`."""
+        return [sample for model in self.models if (sample := self.get(model, metric)) is not None]
+
+    def rows_of(self, model: str) -> list[ItemRow]:
+        """The rows of one model."""
+        return [row for row in self.rows if row.item.model == model]
+
+    def only(self, keep: Callable[[Sample], bool]) -> Samples:
+        """The same rows, with those samples that `keep` accepts."""
+        return replace(self, by_key={key: sample for key, sample in self.by_key.items() if keep(sample)})
 
 
 def sorted_rows(rows: Iterable[ItemRow]) -> list[ItemRow]:
@@ -65,8 +95,8 @@ def models_of(rows: Sequence[ItemRow], set_rows: Sequence[SetRow] = ()) -> list[
     return sorted({row.item.model for row in rows} | {row.model for row in set_rows}, key=lambda m: (m.casefold(), m))
 
 
-def gather(rows: Sequence[ItemRow], set_rows: Sequence[SetRow] = ()) -> Samples:
-    """A sample for every model and every metric that any row mentions."""
+def take_samples(rows: Sequence[ItemRow], set_rows: Sequence[SetRow] = ()) -> Samples:
+    """Everything that a report reads of its rows, in one pass over them."""
     ordered = sorted_rows(rows)
     by_model: dict[str, list[ItemRow]] = {model: [] for model in models_of(rows)}
     for row in ordered:
@@ -81,7 +111,7 @@ def gather(rows: Sequence[ItemRow], set_rows: Sequence[SetRow] = ()) -> Samples:
         clips = by_model.get(set_row.model, [])
         for score in set_row.scores:
             samples[set_row.model, score.metric] = _set_sample(set_row, score, clips)
-    return samples
+    return Samples(tuple(models_of(rows, set_rows)), tuple(ordered), samples)
 
 
 def generator_is_random(item: Item) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mmbench.metrics.base import MetricFacts
-from mmbench.reports.numbers.samples import generator_is_random, sorted_rows
+from mmbench.reports.numbers.samples import Samples, generator_is_random
 from mmbench.reports.page.curves import Curve, curves_of
 from mmbench.reports.page.media import Media, MediaShelf
 from mmbench.runs.evaluate.rows import ItemRow
@@ -71,10 +71,10 @@ class Scene:
 
 
 def clip_views(
-    rows: Sequence[ItemRow], facts: Mapping[str, MetricFacts], shelf: MediaShelf
+    samples: Samples, facts: Mapping[str, MetricFacts], shelf: MediaShelf
 ) -> tuple[tuple[ClipView, ...], tuple[Scene, ...]]:
-    """Views of all rows in a fixed order, and the scenes they make. Places the media on `shelf`."""
-    ordered = sorted_rows(rows)
+    """Views of all rows in their order, and the scenes they make. Places the media on `shelf`."""
+    ordered = samples.rows
     measured = measured_metrics(ordered)
     views = tuple(_view(row, facts, measured, shelf) for row in ordered)
     grouped: dict[tuple[str, int, str], list[int]] = {}

@@ -18,11 +18,10 @@ from mmbench.reports.numbers.standings import standings
 from mmbench.reports.numbers.verdicts import format_p
 from mmbench.reports.page.clips import ClipView, Scene
 from mmbench.reports.page.plots import colours, distribution_svg
-from mmbench.reports.table import code_spans
-from mmbench.reports.table.cells import cell_text, interval_text, number
+from mmbench.reports.page.record import grouped, record_lines
 from mmbench.reports.table.published import PublishedTable
-from mmbench.reports.table.run_facts import grouped, run_facts
 from mmbench.reports.table.tables import Cell, Column, Table, TableRow
+from mmbench.reports.table.text import cell_text, html, interval_text, number
 
 SCRIPTS = ("dom.js", "sorting.js", "clips.js", "charts.js", "scenes.js", "start.js")
 STYLES = ("page.css",)
@@ -30,7 +29,7 @@ STYLES = ("page.css",)
 
 @dataclass(frozen=True)
 class PageContent:
-    """Everything on the page. `everything` is the table with companions; `run` any nested facts of the run."""
+    """Everything on the page. `everything` is the table with companions; `run` its nested record."""
 
     table: Table
     everything: Table
@@ -57,7 +56,7 @@ def page_html(content: PageContent) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["prose"] = code_spans.html
+    environment.filters["prose"] = html
     palette = colours([row.model for row in content.table.rows])
     plots = [
         (column, Markup(distribution_svg(values, column.facts, palette)))
@@ -77,7 +76,7 @@ def page_html(content: PageContent) -> str:
         data=Markup(_data(content, palette)),
         without_clips=_without_clips(content),
         standings=standings(content.comparisons),
-        run=grouped(run_facts(content.run)),
+        run=grouped(record_lines(content.run)),
         undecidable=why_all_undecidable(content.comparisons),
         text_of=cell_text,
         bar_of=_bars(content.everything),
@@ -130,7 +129,7 @@ def _clip_values(column: Column, table: Table, samples: Samples) -> dict[str, tu
     index = table.columns.index(column)
 
     def values(row: TableRow) -> tuple[float, ...]:
-        sample = samples.get((row.model, column.facts.name))
+        sample = samples.get(row.model, column.facts.name)
         shown = sample is not None and not sample.set_size and row.cells[index].state == "value"
         return sample.values if sample is not None and shown else ()
 

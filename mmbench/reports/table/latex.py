@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 import textwrap
 
-from mmbench.reports.table.cells import CellText, cell_text
-from mmbench.reports.table.code_spans import rendered
 from mmbench.reports.table.tables import BRACKETS, Cell, Column, Table, TableRow
+from mmbench.reports.table.text import CellText, cell_text, rendered
 
 MAX_COLUMNS = 6
 """More metrics than this do not fit the text width of a two-column paper at a readable size."""

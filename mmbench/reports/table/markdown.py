@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from mmbench.reports.numbers.comparison import Comparison, sentences
 from mmbench.reports.numbers.power import why_all_undecidable
 from mmbench.reports.numbers.verdicts import format_p
-from mmbench.reports.table.cells import CellText, cell_text, interval_text, number
-from mmbench.reports.table.code_spans import rendered
 from mmbench.reports.table.tables import Cell, Column, Table, TableRow
+from mmbench.reports.table.text import CellText, cell_text, interval_text, number, rendered
 
 
 def table_markdown(table: Table) -> str:

@@ -9,9 +9,8 @@ from typing import Literal
 from mmbench.metrics.base import MetricFacts
 from mmbench.metrics.registry import no_such_metric
 from mmbench.reports.numbers.cautions import cautions, column_is_mixed
-from mmbench.reports.numbers.samples import NOT_ASKED, Gap, Sample, Samples, gather, models_of
+from mmbench.reports.numbers.samples import NOT_ASKED, Gap, Sample, Samples
 from mmbench.reports.numbers.stats import cluster_mean
-from mmbench.runs.evaluate.rows import ItemRow, SetRow
 
 Mark = Literal["", "best", "second"]
 RandomWeights = Literal["hide", "show", "rank"]
@@ -139,12 +138,7 @@ class TableOptions:
     seed: int = 0
 
 
-def build_table(
-    rows: Sequence[ItemRow],
-    set_rows: Sequence[SetRow],
-    facts: Mapping[str, MetricFacts],
-    options: TableOptions | None = None,
-) -> Table:
+def build_table(samples: Samples, facts: Mapping[str, MetricFacts], options: TableOptions | None = None) -> Table:
     """The table of a run. `facts` are in column order (`mmbench.metrics.registry.facts_by_name`).
 
     Metrics that nobody asked for are left out and named in a note. Best and second best are marked by each
@@ -152,20 +146,18 @@ def build_table(
     name in `options.metrics`.
     """
     options = options or TableOptions()
-    samples = gather(rows, set_rows)
-    models = models_of(rows, set_rows)
     columns, unmeasured = _choose(samples, facts, options)
-    shown = {key: sample for key, sample in samples.items() if not _hidden(sample, options)}
+    shown = samples.only(lambda sample: not _hidden(sample, options))
     headings: list[Column] = []
     by_column: list[list[Cell]] = []
     for fact in columns:
-        cells = [_cell(samples.get((model, fact.name)), fact, options) for model in models]
+        cells = [_cell(samples.get(model, fact.name), fact, options) for model in samples.models]
         ranked = not column_is_mixed(shown, fact.name)
         headings.append(Column(fact, tuple(sorted({cell.label for cell in cells if cell.label}))))
         by_column.append(_mark(cells, fact, options.random_weights) if ranked else cells)
     table_rows = []
-    for index, model in enumerate(models):
-        own = [row for row in rows if row.item.model == model]
+    for index, model in enumerate(samples.models):
+        own = samples.rows_of(model)
         of_model = tuple(cells[index] for cells in by_column)
         table_rows.append(
             TableRow(
@@ -181,8 +173,8 @@ def build_table(
         title=options.title,
         columns=tuple(headings),
         rows=tuple(table_rows),
-        warnings=cautions(rows, shown, {fact.name: fact for fact in columns}),
-        notes=_notes(table_rows, unmeasured, sorted({metric for _, metric in samples} - set(facts))),
+        warnings=cautions(shown, {fact.name: fact for fact in columns}),
+        notes=_notes(table_rows, unmeasured, sorted({metric for _, metric in samples.by_key} - set(facts))),
     )
 
 
@@ -198,7 +190,7 @@ def _choose(
     wanted = [fact for fact in facts.values() if options.companions or fact.column]
     tried = {
         metric
-        for (_, metric), sample in samples.items()
+        for (_, metric), sample in samples.by_key.items()
         if sample.values or any(gap.reason != NOT_ASKED for gap in sample.gaps)
     }
     return [fact for fact in wanted if fact.name in tried], [

@@ -15,7 +15,7 @@ from mmbench.items import Item
 from mmbench.metrics.base import ClipMetric, DerivedMetric, Evidence, Metric, Need, SetMetric
 from mmbench.metrics.registry import metric_class, metric_names, producer
 from mmbench.runs.evaluate.gather import Gatherer, Unmet
-from mmbench.runs.evaluate.rows import ClipFacts, ItemRow, RowError
+from mmbench.runs.evaluate.rows import MeasuredFile, ItemRow, RowError
 from mmbench.score import Score
 
 
@@ -59,7 +59,7 @@ def measure_item(item: Item, metrics: Sequence[Metric], gatherer: Gatherer) -> I
         elif isinstance(metric, SetMetric):
             gatherer.keep_features(item, evidence)
     clip = evidence.clip
-    facts = ClipFacts(
+    facts = MeasuredFile(
         clip.n_frames, clip.width, clip.height, clip.fps, clip.fps_source, clip.sha256, tuple(clip.warnings)
     )
     return ItemRow(item, tuple(scores), facts, seconds=_since(start))

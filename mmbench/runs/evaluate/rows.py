@@ -13,7 +13,7 @@ SCHEMA = 1
 
 
 @dataclass(frozen=True)
-class ClipFacts:
+class MeasuredFile:
     """Geometry and identity of the file that was measured; `sha256` is of the file's bytes."""
 
     n_frames: int
@@ -44,7 +44,7 @@ class ItemRow:
 
     item: Item
     scores: tuple[Score, ...] = ()
-    clip: ClipFacts | None = None
+    clip: MeasuredFile | None = None
     error: RowError | None = None
     seconds: float = 0.0
 
@@ -71,7 +71,7 @@ class ItemRow:
         return cls(
             item=Item(**item),
             scores=tuple(Score.from_json(score) for score in row["scores"]),
-            clip=ClipFacts(**{**clip, "warnings": tuple(clip["warnings"])}) if clip else None,
+            clip=MeasuredFile(**{**clip, "warnings": tuple(clip["warnings"])}) if clip else None,
             error=RowError(**row["error"]) if row["error"] else None,
             seconds=row["seconds"],
         )

@@ -12,6 +12,7 @@ from scipy import stats as scipy_stats
 from mmbench.errors import ManifestError
 from mmbench.reports.numbers.comparison import Comparison, compare, compare_all, sentences
 from mmbench.reports.numbers.power import enough_identities, why_all_undecidable
+from mmbench.reports.numbers.samples import take_samples
 from mmbench.reports.numbers.standings import standings
 from mmbench.reports.numbers.stats import smallest_p
 from mmbench.score import Score
@@ -150,7 +151,7 @@ def test_holm_spans_all_metrics_by_hand(make_row: Any, facts: Any) -> None:
 def test_all_pairs_are_corrected_together(make_row: Any, facts: Any) -> None:
     rng = np.random.default_rng(1)
     rows = [make_row(m, f"id{n}", id_similarity=float(rng.normal())) for m in "abc" for n in range(8)]
-    pairs = compare_all(rows, facts)
+    pairs = compare_all(take_samples(rows), facts)
     assert [(pair.name_a, pair.name_b) for pair in pairs] == [("a", "b"), ("a", "c"), ("b", "c")]
     assert {pair.tests for pair in pairs} == {3}
     smallest = min((pair.differences[0] for pair in pairs), key=lambda row: row.p)
@@ -237,7 +238,7 @@ def test_standings_count_decided_comparisons(make_row: Any, facts: Any) -> None:
         for model, value in values.items()
         for n in range(14)
     ]
-    found = standings(compare_all(rows, facts))
+    found = standings(compare_all(take_samples(rows), facts))
     counts = {
         model: (cell.wins, cell.losses, cell.undecided)
         for model, (cell,) in zip(found.models, found.cells, strict=True)

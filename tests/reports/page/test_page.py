@@ -60,7 +60,7 @@ def report(tmp_path: Path, facts: Any, make_row: Any, tiny_clip: Path) -> Report
     rows.append(make_row("plain", "emil", video=inputs / "gone.mp4", error=broken))
     sets = [SetRow("plain", 4, (Score.ok("inception_score", 1.5),))]
     manifest = {"settings": {"backend": ATTACK}, "weights": {"a.dat": "00ff"}, "items": [1, 2]}
-    return write_report(rows, sets, facts, tmp_path / "report", manifest=manifest)
+    return write_report(rows, sets, facts, tmp_path / "report", record=manifest)
 
 
 def test_page_in_a_browser(report: ReportPaths, browser: Any, tmp_path: Path) -> None:

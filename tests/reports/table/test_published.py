@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mmbench.errors import ManifestError
+from mmbench.reports.numbers.samples import take_samples
 from mmbench.reports.table.published import PublishedTable, published_tables, with_published
 from mmbench.reports.table.tables import build_table
 
@@ -69,7 +70,7 @@ def test_published_rows_stand_apart_and_unmarked(make_row: Any, facts: Any) -> N
         for m, v in (("a", 0.4), ("b", 0.3))
         for n in range(3)
     ]
-    measured = build_table(rows, [], facts)
+    measured = build_table(take_samples(rows), facts)
     table = with_published(measured, ("table1_v1", "table1_v2"))
     assert table.rows == measured.rows  # worse than every published figure, and still marked best among its own
     assert table.rows[0].cells[1].mark == "best"
@@ -83,18 +84,18 @@ def test_percent_become_shares_and_unknown_columns_are_absent(make_row: Any, fac
 
     rate = MetricFacts("success_face", "Face", True, "share", (0.0, 1.0), "d", "s", column=True)
     rows = [make_row("a", "anna", success_face=1.0, id_similarity=0.9)]
-    table = with_published(build_table(rows, [], {"success_face": rate, **facts}), ("table5_v2",))
+    table = with_published(build_table(take_samples(rows), {"success_face": rate, **facts}), ("table5_v2",))
     assert table.published[0].cells[0].mean == pytest.approx(0.935)
     assert table.published[0].cells[1].state == "absent"
 
 
 def test_tables_without_a_shared_column_add_nothing(make_row: Any, facts: Any) -> None:
-    table = build_table([make_row("a", "anna", id_similarity=0.9)], [], facts)
+    table = build_table(take_samples([make_row("a", "anna", id_similarity=0.9)]), facts)
     assert with_published(table, ("table6_v2",)) == table
 
 
 def test_unknown_ids_and_ragged_rows_are_refused(make_row: Any, facts: Any) -> None:
-    table = build_table([make_row("a", "anna", id_similarity=0.9)], [], facts)
+    table = build_table(take_samples([make_row("a", "anna", id_similarity=0.9)]), facts)
     with pytest.raises(ManifestError, match="no published table 'table9'"):
         with_published(table, ("table9",))
     good = published_tables()["table3_v1"].model_dump()

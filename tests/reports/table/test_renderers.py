@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from mmbench.reports.numbers.comparison import compare_all
-from mmbench.reports.table import code_spans
-from mmbench.reports.table.cells import number
+from mmbench.reports.numbers.samples import take_samples
+from mmbench.reports.page.record import record_lines
 from mmbench.reports.table.data import table_csv, table_json
 from mmbench.reports.table.latex import escape as latex_escape
 from mmbench.reports.table.latex import prose as latex_prose
@@ -24,8 +24,8 @@ from mmbench.reports.table.latex import table_latex
 from mmbench.reports.table.markdown import comparison_markdown, table_markdown
 from mmbench.reports.table.markdown import prose as markdown_prose
 from mmbench.reports.table.published import with_published
-from mmbench.reports.table.run_facts import run_facts
 from mmbench.reports.table.tables import Table, build_table
+from mmbench.reports.table.text import html, number
 from mmbench.score import Score
 
 HOSTILE = "a|b_$x$ <script>100% & #1 [link](http://x) \\evil\nline"
@@ -43,7 +43,7 @@ def rows(make_row: Any) -> list[Any]:
 
 @pytest.fixture
 def table(rows: list[Any], facts: Any) -> Table:
-    return with_published(build_table(rows, [], facts))
+    return with_published(build_table(take_samples(rows), facts))
 
 
 def test_markdown_is_one_rectangular_table(table: Table) -> None:
@@ -90,7 +90,7 @@ def test_latex_splits_many_columns_and_keeps_each_tables_notes(make_row: Any, fa
     many = {name: replace(facts["id_similarity"], name=name, title=f"Metric {name}") for name in names}
     gone = Score.missing("m7", "nothing there.", "Run `mmbench evaluate --retry`.")
     rows = [make_row(model, f"id{n}", **dict.fromkeys(names[:7], 0.1 * n), m7=gone) for model in "ab" for n in range(3)]
-    first, second = table_latex(build_table(rows, [], many)).split(r"\end{table*}")[:2]
+    first, second = table_latex(build_table(take_samples(rows), many)).split(r"\end{table*}")[:2]
     assert "Needs \\usepackage{booktabs} and no other" in first
     assert [part.count(r"\begin{tabular}{lrrrr}") for part in (first, second)] == [1, 1]
     assert r"\label{tab:leaderboard}" in first and r"\label{tab:leaderboard-2}" in second
@@ -135,37 +135,37 @@ def test_csv_has_a_record_a_number_with_full_precision(table: Table) -> None:
 
 
 def test_csv_cannot_smuggle_a_formula(make_row: Any, facts: Any) -> None:
-    table = build_table([make_row("=cmd()", "a", id_similarity=0.5)], [], facts)
+    table = build_table(take_samples([make_row("=cmd()", "a", id_similarity=0.5)]), facts)
     records = list(csv.DictReader(io.StringIO(table_csv(table))))
     assert records[0]["model"] == "'=cmd()"
 
 
 def test_json_reads_back_and_holds_everything(table: Table, rows: list[Any], facts: Any) -> None:
-    content = json.loads(table_json(table, compare_all(rows, facts)))
+    content = json.loads(table_json(table, compare_all(take_samples(rows), facts)))
     assert [row["model"] for row in content["table"]["rows"]] == [HOSTILE, "plain"]
     assert content["comparisons"][0]["differences"][0]["difference"]["n"] == 3
     assert content["table"]["warnings"] == list(table.warnings)
 
 
 def test_comparisons_in_markdown(rows: list[Any], facts: Any) -> None:
-    text = comparison_markdown(compare_all(rows, facts))
+    text = comparison_markdown(compare_all(take_samples(rows), facts))
     assert "<script>" not in text
     assert "| ID similarity ↑ |" in text
     assert text.count("too few to reach p = 0.05") == 1  # said once, not for every metric
     third = [replace(row, item=replace(row.item, model="third", id=f"third/{row.item.identity}")) for row in rows[3:]]
-    pairs = compare_all([*rows, *third], facts)
+    pairs = compare_all(take_samples([*rows, *third]), facts)
     assert len(pairs) == 3
     assert comparison_markdown(pairs).count("too few to reach p = 0.05") == 1  # nor for every pair
 
 
 def test_commands_between_backticks_are_code_and_stay_text() -> None:
-    assert code_spans.html("Run `a <b> & c`, not <i>.") == "Run <code>a &lt;b&gt; &amp; c</code>, not &lt;i&gt;."
-    assert code_spans.html("one ` alone <x>") == "one ` alone &lt;x&gt;"
+    assert html("Run `a <b> & c`, not <i>.") == "Run <code>a &lt;b&gt; &amp; c</code>, not &lt;i&gt;."
+    assert html("one ` alone <x>") == "one ` alone &lt;x&gt;"
     assert markdown_prose("Run `a_b <x>` & <i>_") == "Run `a_b <x>` &amp; &lt;i&gt;\\_"
     assert latex_prose("Run `a_b --all` & go") == r"Run \texttt{a\_b -{}-all} \& go"
 
 
-def test_run_facts_are_words_without_empty_values() -> None:
+def test_the_lines_of_a_record_are_words_without_empty_values() -> None:
     manifest = {
         "mmbench_version": "1",
         "settings": {"metrics": None, "face": {"backend": "dlib", "frames": ""}, "random_weights": False},
@@ -173,7 +173,7 @@ def test_run_facts_are_words_without_empty_values() -> None:
         "attempts": [{"command": ["mmbench", "run"], "versions": {"numpy": "2"}}],
         "items": 4,
     }
-    found = [(fact.group, fact.name, fact.value) for fact in run_facts(manifest)]
+    found = [(line.group, line.name, line.value) for line in record_lines(manifest)]
     assert found == [
         ("", "mmbench", "1"),
         ("", "Clips", "4"),

@@ -27,6 +27,7 @@ from mmbench.flow.raft.flow import RaftFlow
 from mmbench.items import Item
 from mmbench.metrics.id_similarity import id_similarity
 from mmbench.metrics.registry import facts_by_name
+from mmbench.reports.numbers.samples import take_samples
 from mmbench.reports.table.tables import TableOptions, build_table
 from mmbench.runs.evaluate.evaluate import EvaluateResult, evaluate
 from mmbench.runs.evaluate.items import read_manifest
@@ -195,8 +196,8 @@ def test_random_numbers_are_marked_and_kept_out_of_tables(counted: tuple[Evaluat
             assert made.random_weights, name
         for name in FACE_METRICS:
             assert not row.score(name).provenance.random_weights  # type: ignore[union-attr]
-    hidden = build_table(result.rows, result.sets, facts_by_name())
-    shown = build_table(result.rows, result.sets, facts_by_name(), TableOptions(random_weights="show"))
+    hidden = build_table(take_samples(result.rows, result.sets), facts_by_name())
+    shown = build_table(take_samples(result.rows, result.sets), facts_by_name(), TableOptions(random_weights="show"))
     column = [c.facts.name for c in hidden.columns].index("dynamic_degree")
     assert hidden.rows[0].cells[column].state == "missing"
     assert shown.rows[0].cells[column].state == "value"

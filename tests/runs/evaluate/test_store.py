@@ -8,7 +8,7 @@ import pytest
 
 from mmbench.errors import ManifestError
 from mmbench.items import Item
-from mmbench.runs.evaluate.rows import ClipFacts, ItemRow, RowError, SetRow
+from mmbench.runs.evaluate.rows import MeasuredFile, ItemRow, RowError, SetRow
 from mmbench.runs.evaluate.store import RowWriter, next_attempt, read_rows
 from mmbench.score import Provenance, Score
 
@@ -19,7 +19,7 @@ ITEM = Item("m/a_0", "m", "a", Path("/v/a_0.mp4"), (Path("/r/a.png"),), prompt=P
 def row(item: Item = ITEM, value: float = 0.5) -> ItemRow:
     provenance = Provenance("dlib", {"model.dat": "ab" * 32}, {"dlib-bin": "20"})
     scores = (Score.ok("id_similarity", value, provenance, curve=[0.1, None]), Score.missing("fm_ref", "no face"))
-    return ItemRow(item, scores, ClipFacts(49, 720, 480, 8.0, "container", "cd" * 32, ("cadence",)), seconds=1.5)
+    return ItemRow(item, scores, MeasuredFile(49, 720, 480, 8.0, "container", "cd" * 32, ("cadence",)), seconds=1.5)
 
 
 def test_rows_come_back_as_they_were(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What made a run's numbers, as a reader's table: the manifest's keys in words, without what was left unset."""
+"""What made a run's numbers, as a reader's table: its record's keys in words, without what was left unset."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ WEIGHTS = "Weights (SHA-256)"
 
 
 @dataclass(frozen=True)
-class RunFact:
-    """One line: `name` in words within its `group` ("" for facts of the whole run); `code` for hashes and commands."""
+class RecordLine:
+    """One line: `name` in words within its `group` ("" for the whole run); `code` for hashes and commands."""
 
     group: str
     name: str
@@ -35,37 +35,37 @@ class RunFact:
     code: bool = False
 
 
-def run_facts(manifest: Mapping[str, Any]) -> tuple[RunFact, ...]:
-    """The lines of a manifest, those of the whole run first; values that are None or empty are left out."""
-    found: list[RunFact] = []
-    for key, value in manifest.items():
+def record_lines(record: Mapping[str, Any]) -> tuple[RecordLine, ...]:
+    """The lines of a run's record, those of the whole run first; values that are None or empty are left out."""
+    found: list[RecordLine] = []
+    for key, value in record.items():
         if key == "attempts" and isinstance(value, list | tuple):
             for index, attempt in enumerate(value, 1):
                 found += _nested(attempt, "Run" if len(value) == 1 else f"Run, attempt {index}")
         elif key == "weights" and isinstance(value, Mapping):
-            found += [RunFact(WEIGHTS, str(name), str(digest), code=True) for name, digest in value.items()]
+            found += [RecordLine(WEIGHTS, str(name), str(digest), code=True) for name, digest in value.items()]
         elif isinstance(value, Mapping):
             found += _nested(value, _capital(_words(key)))
         else:
             found += _line("", key, value)
-    return tuple(sorted(found, key=lambda fact: fact.group != ""))
+    return tuple(sorted(found, key=lambda line: line.group != ""))
 
 
-def grouped(facts: Sequence[RunFact]) -> list[tuple[str, list[RunFact]]]:
-    """Facts by group, groups in the order of their first fact."""
-    groups: dict[str, list[RunFact]] = {}
-    for fact in facts:
-        groups.setdefault(fact.group, []).append(fact)
+def grouped(lines: Sequence[RecordLine]) -> list[tuple[str, list[RecordLine]]]:
+    """Lines by group, groups in the order of their first fact."""
+    groups: dict[str, list[RecordLine]] = {}
+    for line in lines:
+        groups.setdefault(line.group, []).append(line)
     return list(groups.items())
 
 
-def _nested(facts: Any, group: str, prefix: str = "") -> list[RunFact]:
+def _nested(facts: Any, group: str, prefix: str = "") -> list[RecordLine]:
     if not isinstance(facts, Mapping):
         return _line(group, prefix or group, facts)
-    found: list[RunFact] = []
+    found: list[RecordLine] = []
     for key, value in facts.items():
         if isinstance(value, Mapping) and key == "versions":
-            found += [RunFact(f"{group}: packages", str(name), str(version)) for name, version in value.items()]
+            found += [RecordLine(f"{group}: packages", str(name), str(version)) for name, version in value.items()]
         elif isinstance(value, Mapping):
             found += _nested(value, group, f"{prefix}{key}: ")
         else:
@@ -73,12 +73,12 @@ def _nested(facts: Any, group: str, prefix: str = "") -> list[RunFact]:
     return found
 
 
-def _line(group: str, key: str, value: Any, prefix: str = "") -> list[RunFact]:
+def _line(group: str, key: str, value: Any, prefix: str = "") -> list[RecordLine]:
     text = _text(value)
     if not text:
         return []
     name = prefix + NAMES.get(key, _words(key))
-    return [RunFact(group, name if name == "mmbench" else _capital(name), text, _is_code(key))]
+    return [RecordLine(group, name if name == "mmbench" else _capital(name), text, _is_code(key))]
 
 
 def _text(value: Any) -> str:

@@ -1,12 +1,22 @@
-"""How numbers are printed: the same digits, brackets and coverage in every format."""
+"""How numbers and texts are printed: the same digits, brackets and coverage in every format, and commands as code.
+
+Texts of this project set commands between backticks, as Markdown does; every format has its own way to show them.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mmbench.reports.table.tables import Cell, Column, Table
 
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
 ABSENT = "–"
+SPAN = re.compile(r"`([^`\n]+)`")
 
 
 @dataclass(frozen=True)
@@ -45,3 +55,22 @@ def interval_text(low: float | None, high: float | None, decimals: int) -> str:
     if low is None or high is None:
         return ""
     return f"[{number(low, decimals)}, {number(high, decimals)}]"
+
+
+def pieces(text: str) -> Iterator[tuple[str, bool]]:
+    """(piece, whether it is code) in order, without the backticks; a backtick without a partner stays text."""
+    for index, piece in enumerate(SPAN.split(text)):
+        if piece:
+            yield piece, index % 2 == 1
+
+
+def rendered(text: str, plain: Callable[[str], str], code: Callable[[str], str]) -> str:
+    """`text` with every piece put through `plain` or `code`, which do their format's escaping."""
+    return "".join(code(piece) if is_code else plain(piece) for piece, is_code in pieces(text))
+
+
+def html(text: str) -> Markup:
+    """HTML with `<code>` elements; everything of the text is escaped."""
+    from markupsafe import Markup, escape
+
+    return Markup(rendered(text, lambda piece: str(escape(piece)), lambda piece: f"<code>{escape(piece)}</code>"))

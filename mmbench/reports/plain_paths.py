@@ -38,15 +38,15 @@ class PathShortener:
         """As `rows`, for set rows."""
         return [replace(row, scores=tuple(self._score(score) for score in row.scores)) for row in rows]
 
-    def facts(self, value: Any) -> Any:
-        """A manifest with short paths: `items` becomes their number, any other absolute path its name."""
+    def record(self, value: Any) -> Any:
+        """A run's record with short paths: `items` becomes their number, any other absolute path its name."""
         if isinstance(value, Mapping):
             return {
-                str(key): len(inner) if key == "items" and isinstance(inner, list) else self.facts(inner)
+                str(key): len(inner) if key == "items" and isinstance(inner, list) else self.record(inner)
                 for key, inner in value.items()
             }
         if isinstance(value, list | tuple):
-            return [self.facts(inner) for inner in value]
+            return [self.record(inner) for inner in value]
         if isinstance(value, str):
             short = self.text(value)
             return Path(short).name if short.startswith(os.sep) else short
