@@ -12,7 +12,7 @@ from mmbench.testsets.pubfig50.references import HasFace
 
 def dlib_has_face() -> HasFace:
     """A function that says whether dlib finds a face; it may be called from several threads, one at a time works."""
-    from mmbench.face.dlib import DlibBackend
+    from mmbench.face.dlib.eyes import DlibBackend
 
     backend = DlibBackend()
     turn = threading.Lock()

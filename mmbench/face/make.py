@@ -26,15 +26,15 @@ def make_backend(name: str, *, threads: int = 1, tiny: bool = False, device: str
     package is not installed or cannot use the GPU asked for, MMBenchError for an unknown name or device.
     """
     if name == "dlib":
-        from mmbench.face.dlib import DlibBackend
+        from mmbench.face.dlib.eyes import DlibBackend
 
         return DlibBackend(threads=threads)
     if name == "insightface":
-        from mmbench.face.insightface import InsightFaceBackend
+        from mmbench.face.insightface.eyes import InsightFaceBackend
 
         return InsightFaceBackend(tiny=tiny, device=device)
     if name == "insightface+dlib":
-        from mmbench.face.insightface import InsightFaceDlibBackend
+        from mmbench.face.insightface.eyes import InsightFaceDlibBackend
 
         return InsightFaceDlibBackend(tiny=tiny, device=device)
     if name == "retinaface":

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.face.arcface import EMBEDDING_SIZE as ARCFACE_SIZE
+from mmbench.face.insightface.arcface import EMBEDDING_SIZE as ARCFACE_SIZE
 from mmbench.face.bank import ReferenceBank, centroid, unit
 from mmbench.face.track import FaceTrack, ReferenceFaces
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need

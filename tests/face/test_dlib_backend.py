@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from mmbench.errors import MissingWeights, MMBenchError, WeightsError
-from mmbench.face import dlib_recogniser
-from mmbench.face.dlib import DlibBackend, shrink
-from mmbench.face.dlib_recogniser import checked
+from mmbench.face.dlib import recogniser as dlib_recogniser
+from mmbench.face.dlib.eyes import DlibBackend, shrink
+from mmbench.face.dlib.recogniser import checked
 from mmbench.face.face_pass import FacePass
 from mmbench.face.geometry import five_from_68
 from mmbench.face.make import make_backend
@@ -108,7 +108,7 @@ def test_the_cnn_sees_what_hog_misses(dlib_backend, leaning_clip, run):
 def test_large_frames_are_shrunk_for_the_cnn_and_boxes_come_back(dlib_backend, portrait, monkeypatch):
     (native,) = dlib_backend.detect_slow([portrait])[0]
     large = np.ascontiguousarray(portrait.repeat(3, 0).repeat(3, 1))
-    monkeypatch.setattr("mmbench.face.dlib.CNN_PIXELS", portrait.shape[0] * portrait.shape[1])
+    monkeypatch.setattr("mmbench.face.dlib.eyes.CNN_PIXELS", portrait.shape[0] * portrait.shape[1])
     (found,) = dlib_backend.detect_slow([large])[0]
     assert found.box == pytest.approx(3 * native.box, abs=6)
     small, scale = shrink(large, portrait.shape[0] * portrait.shape[1])
@@ -119,7 +119,7 @@ def test_large_frames_are_shrunk_for_the_cnn_and_boxes_come_back(dlib_backend, p
 def test_large_frames_are_not_enlarged_for_hog(dlib_backend, portrait, monkeypatch):
     small = np.ascontiguousarray(portrait[::2, ::2])  # the face is 50 px wide: HOG needs the enlargement
     assert len(dlib_backend.detect_fast([small])[0]) == 1
-    monkeypatch.setattr("mmbench.face.dlib.UPSAMPLE_PIXELS", 1000)
+    monkeypatch.setattr("mmbench.face.dlib.eyes.UPSAMPLE_PIXELS", 1000)
     assert dlib_backend.detect_fast([small]) == [[]]
 
 

@@ -11,12 +11,12 @@ pytest.importorskip("onnx")
 import onnxruntime
 
 from mmbench.errors import MissingDependency, MissingWeights, MMBenchError
-from mmbench.face.arcface import TEMPLATE, aligned, similarity
-from mmbench.face.dlib_recogniser import DlibRecogniser
-from mmbench.face.insightface import InsightFaceBackend
+from mmbench.face.dlib.recogniser import DlibRecogniser
+from mmbench.face.insightface.arcface import TEMPLATE, aligned, similarity
+from mmbench.face.insightface.eyes import InsightFaceBackend
+from mmbench.face.insightface.scrfd import decode, letterbox, suppress
+from mmbench.face.insightface.session import PROVIDERS
 from mmbench.face.make import make_backend
-from mmbench.face.onnx_session import PROVIDERS
-from mmbench.face.scrfd import decode, letterbox, suppress
 
 
 @pytest.fixture(scope="module")

@@ -130,7 +130,7 @@ def test_predictions_equal_the_packages_up_to_its_truncation(networks, note):
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    from mmbench.face.tiny import tiny_arcface, tiny_scrfd
+    from mmbench.face.insightface.tiny import tiny_arcface, tiny_scrfd
 
     folder = tmp_path_factory.mktemp("onnx")
     (folder / "det.onnx").write_bytes(tiny_scrfd())
@@ -143,7 +143,7 @@ def models(tmp_path_factory):
 def test_scrfd_equals_insightface(models, size, note):
     from insightface.model_zoo.scrfd import SCRFD
 
-    from mmbench.face.insightface import InsightFaceBackend
+    from mmbench.face.insightface.eyes import InsightFaceBackend
 
     theirs = SCRFD(str(models / "det.onnx"))
     theirs.prepare(-1, input_size=(640, 640), det_thresh=0.5)
@@ -162,8 +162,8 @@ def test_arcface_alignment_and_embedding_equal_insightface(models, note):
     from insightface.model_zoo.arcface_onnx import ArcFaceONNX
     from insightface.utils.face_align import estimate_norm, norm_crop
 
-    from mmbench.face.arcface import TEMPLATE, aligned, similarity
-    from mmbench.face.insightface import InsightFaceBackend
+    from mmbench.face.insightface.arcface import TEMPLATE, aligned, similarity
+    from mmbench.face.insightface.eyes import InsightFaceBackend
 
     theirs, backend = ArcFaceONNX(str(models / "rec.onnx")), InsightFaceBackend(tiny=True)
     frame = picture(300, 400, 6)

@@ -10,7 +10,7 @@ import torch
 from mmbench.config import EvaluateSettings
 from mmbench.encode.viclip.alignment import REGISTERED, make_viclip
 from mmbench.errors import MissingWeights
-from mmbench.face.dlib_recogniser import checked
+from mmbench.face.dlib.recogniser import checked
 from mmbench.flow.raft.weights import load_raft, random_raft
 from mmbench.runs.doctor import examine
 from mmbench.weights.cache import set_user_path, sha256_of

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.device import torch_device
-from mmbench.face.dlib_recogniser import DlibRecogniser
+from mmbench.face.dlib.recogniser import DlibRecogniser
 from mmbench.face.retinaface.detect import detect_faces
 from mmbench.face.types import chained
 from mmbench.score import Provenance

@@ -214,7 +214,7 @@ def face_networks(settings: EvaluateSettings, needs: Collection[Need]) -> FaceNe
 
 def _arcface(settings: EvaluateSettings, faces: FaceBackend | None) -> tuple[FaceBackend, bool]:
     """ArcFace's backend, and whether it shares the detector of `faces`."""
-    from mmbench.face.insightface import InsightFaceBackend, InsightFaceDlibBackend
+    from mmbench.face.insightface.eyes import InsightFaceBackend, InsightFaceDlibBackend
 
     if isinstance(faces, InsightFaceDlibBackend):
         return InsightFaceBackend(detector=faces.detector), True

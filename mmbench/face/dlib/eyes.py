@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.face.dlib_recogniser import DlibRecogniser, checked, import_dlib, rectangle
+from mmbench.face.dlib.recogniser import DlibRecogniser, checked, import_dlib, rectangle
 from mmbench.face.geometry import enclosing_box, five_from_68
 from mmbench.face.types import Face
 from mmbench.score import Provenance

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.face.arcface import ArcFace, aligned
-from mmbench.face.dlib_recogniser import DlibRecogniser, checked
-from mmbench.face.onnx_session import check_provider, import_onnxruntime, open_session, provider_of
-from mmbench.face.scrfd import Scrfd
-from mmbench.face.tiny import tiny_arcface, tiny_scrfd
+from mmbench.face.dlib.recogniser import DlibRecogniser, checked
+from mmbench.face.insightface.arcface import ArcFace, aligned
+from mmbench.face.insightface.scrfd import Scrfd
+from mmbench.face.insightface.session import check_provider, import_onnxruntime, open_session, provider_of
+from mmbench.face.insightface.tiny import tiny_arcface, tiny_scrfd
 from mmbench.face.types import chained
 from mmbench.score import Provenance
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from mmbench.errors import MissingDependency
-from mmbench.face.arcface import EMBEDDING_SIZE, SIDE, TEMPLATE
-from mmbench.face.scrfd import ANCHORS, INPUT_SIDE, STRIDES
+from mmbench.face.insightface.arcface import EMBEDDING_SIZE, SIDE, TEMPLATE
+from mmbench.face.insightface.scrfd import ANCHORS, INPUT_SIDE, STRIDES
 
 OPSET = 17
 SEED = 0

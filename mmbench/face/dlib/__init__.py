@@ -1,0 +1,1 @@
+"""dlib's detectors, landmarks and recogniser: the default face backend."""

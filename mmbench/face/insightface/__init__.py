@@ -1,0 +1,1 @@
+"""SCRFD and ArcFace as insightface runs them, on onnxruntime."""
