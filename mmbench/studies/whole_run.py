@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Journey:
+class WholeRun:
     """What a whole run leaves behind."""
 
     evaluation: EvaluateResult
@@ -46,7 +46,7 @@ def run_all(
     *,
     workers: int = 1,
     progress: Progress | None = None,
-) -> Journey:
+) -> WholeRun:
     """Generate, evaluate and report into `out`; paths in `settings` are relative to `base`.
 
     Raises ManifestError when the settings name neither models nor videos; errors of the steps pass through.
@@ -66,7 +66,7 @@ def run_all(
     table = TableOptions(
         wanted.title, metrics=wanted.metrics or None, random_weights=wanted.random_weights, seed=wanted.seed
     )
-    return Journey(done, build_report(done.run, report or out / "report", ReportOptions(table)), generated)
+    return WholeRun(done, build_report(done.run, report or out / "report", ReportOptions(table)), generated)
 
 
 def given_items(settings: RunSettings, base: Path) -> list[Item]:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from mmbench.config import RunSettings
 from mmbench.errors import ManifestError
-from mmbench.studies.whole_run import Journey, run_all
+from mmbench.studies.whole_run import WholeRun, run_all
 
 MODELS = """
 import numpy as np
@@ -76,7 +76,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_generate_evaluate_report_and_again(settings: Path, tmp_path: Path) -> None:
-    def go() -> Journey:
+    def go() -> WholeRun:
         return run_all(RunSettings.from_yaml(settings), settings.parent, tmp_path / "out")
 
     done = go()

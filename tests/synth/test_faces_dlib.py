@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mmbench.studies.synthetic50 import dlib_faces
-from mmbench.studies.synthetic50.build import members
 from mmbench.studies.synthetic50.measure import equal_error, look_at, table
+from mmbench.studies.synthetic50.members import members
 from mmbench.studies.synthetic50.screen import face_centre
 from mmbench.synth.kit import Kit
 from mmbench.synth.person import blend_people, build_person, wear_style

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mmbench.studies.synthetic50.build import FRAMES, SIZE, members
+from mmbench.studies.synthetic50.members import FRAMES, SIZE, members
 from mmbench.studies.synthetic50.wording import prompts
 from mmbench.synth.control import SYSTEMS
 from mmbench.synth.identity import GROUPS, parse_name

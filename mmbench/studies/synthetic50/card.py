@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from mmbench.studies.synthetic50.build import CRF, FPS, FRAMES, SIZE, Member, Progress
 from mmbench.studies.synthetic50.measure import Row, View, look_at, table
+from mmbench.studies.synthetic50.members import CRF, FPS, FRAMES, SIZE, Member, Progress
 from mmbench.studies.synthetic50.screen import NEAR_OTHER, NEAR_SAME, WANTED, YAWS
 from mmbench.synth.identity import GROUPS, Group
 from mmbench.synth.raster import default_backend

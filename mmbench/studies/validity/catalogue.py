@@ -26,11 +26,11 @@ from mmbench.studies.validity.levels import Levels
 
 @dataclass(frozen=True)
 class Experiment:
-    """`measure` gives the rows of one person, `find` what the rows of all of them say."""
+    """`observe` gives the rows of one person, `conclude` what the rows of all of them say."""
 
     name: str
-    measure: Callable[[Lab, str, Levels], Iterator[Row]]
-    find: Callable[[Sequence[Row], Levels], Finding]
+    observe: Callable[[Lab, str, Levels], Iterator[Row]]
+    conclude: Callable[[Sequence[Row], Levels], Finding]
 
 
 _MODULES: dict[str, ModuleType] = {
@@ -46,4 +46,4 @@ _MODULES: dict[str, ModuleType] = {
     "landmarks": landmarks,
     "detected": detected,
 }
-EXPERIMENTS = {name: Experiment(name, module.measure, module.find) for name, module in _MODULES.items()}
+EXPERIMENTS = {name: Experiment(name, module.observe, module.conclude) for name, module in _MODULES.items()}

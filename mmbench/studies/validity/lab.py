@@ -136,7 +136,7 @@ class Lab:
     @cached_property
     def _all_references(self) -> dict[str, ReferenceFaces]:
         from mmbench.runs.evaluate.references import load, lookup, prepare
-        from mmbench.studies.synthetic50.build import members, reference_paths
+        from mmbench.studies.synthetic50.members import members, reference_paths
         from mmbench.testsets.synthetic50 import root
 
         stills = {m.name: tuple(root() / path for path in reference_paths(m)) for m in members(root())}

@@ -60,7 +60,7 @@ def run_validity(
         raise RequestError(f"There is no experiment {unknown[0]!r}.", f"Known: {', '.join(EXPERIMENTS)}.")
     levels = QUICK if quick else FULL
     work = work or work_folder()
-    rows = measure(names, levels, work, workers, progress or (lambda done, of, what: None))
+    rows = observe(names, levels, work, workers, progress or (lambda done, of, what: None))
     return publish(out, rows, levels, work)
 
 
@@ -68,7 +68,7 @@ def publish(out: Path, rows: Mapping[str, Sequence[Row]], levels: Levels, work: 
     """Write record, figures and page of measurements. Findings are made of the rounded measurements that are kept."""
     lab = Lab(work)
     packed = {name: pack(each) for name, each in rows.items()}
-    findings = [EXPERIMENTS[name].find(unpack(each), levels) for name, each in packed.items()]
+    findings = [EXPERIMENTS[name].conclude(unpack(each), levels) for name, each in packed.items()]
     backends = {"faces": lab.faces.provenance, "flow": lab.flows.provenance}
     write_record(out / "validity.json", findings, packed, levels, lab.renderer, backends)
     return redraw(out)
@@ -85,12 +85,12 @@ def redraw(out: Path) -> Validity:
     levels, packed = read_record(data)
     if unknown := [name for name in packed if name not in EXPERIMENTS]:
         raise RequestError(f"{data} holds an unknown experiment {unknown[0]!r}.", "Run `mmbench validity` again.")
-    findings = tuple(EXPERIMENTS[name].find(unpack(each), levels) for name, each in packed.items())
+    findings = tuple(EXPERIMENTS[name].conclude(unpack(each), levels) for name, each in packed.items())
     page, figures = write_page(out, findings, levels)
     return Validity(findings, page, data, figures)
 
 
-def measure(names: Sequence[str], levels: Levels, work: Path, workers: int, progress: Progress) -> dict[str, list[Row]]:
+def observe(names: Sequence[str], levels: Levels, work: Path, workers: int, progress: Progress) -> dict[str, list[Row]]:
     """Rows of each experiment, people in the order of `levels` whatever the number of `workers`."""
     from mmbench.synth.kit import load_kit
 
@@ -102,7 +102,7 @@ def measure(names: Sequence[str], levels: Levels, work: Path, workers: int, prog
     if workers <= 1:
         lab = Lab(work)
         for name, person in tasks:
-            done[name, person] = list(EXPERIMENTS[name].measure(lab, person, levels))
+            done[name, person] = list(EXPERIMENTS[name].observe(lab, person, levels))
             progress(len(done), len(tasks), "validity")
     else:
         context = multiprocessing.get_context("spawn")
@@ -121,4 +121,4 @@ def _person(names: Sequence[str], person: str, levels: Levels, work: Path) -> di
 
     torch.set_num_threads(1)
     lab = Lab(work)
-    return {name: list(EXPERIMENTS[name].measure(lab, person, levels)) for name in names}
+    return {name: list(EXPERIMENTS[name].observe(lab, person, levels)) for name in names}

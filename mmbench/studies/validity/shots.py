@@ -118,7 +118,7 @@ def _lead(cast: Cast, shot: Shot) -> Person:
 
 def _between(cast: Cast, shot: Shot, fraction: float) -> Person:
     """The person on the way to the group mate whom synthetic50's drift ends in, wearing the person's hair."""
-    from mmbench.studies.synthetic50.build import members
+    from mmbench.studies.synthetic50.members import members
     from mmbench.synth.identity import parse_name
     from mmbench.synth.person import blend_people, wear_style
     from mmbench.synth.sampling import sample_identity

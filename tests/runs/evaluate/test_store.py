@@ -8,7 +8,7 @@ import pytest
 
 from mmbench.errors import ManifestError
 from mmbench.items import Item
-from mmbench.runs.evaluate.rows import MeasuredFile, ItemRow, RowError, SetRow
+from mmbench.runs.evaluate.rows import ItemRow, MeasuredFile, RowError, SetRow
 from mmbench.runs.evaluate.store import RowWriter, next_attempt, read_rows
 from mmbench.score import Provenance, Score
 

@@ -40,7 +40,7 @@ def expected(indices: Sequence[int]) -> float:
     return float(np.mean(np.divide(change, length, out=np.zeros(len(change)), where=length > 0)))
 
 
-def measure(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
+def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
     """Rendered clips with frames replaced by their predecessors."""
     from mmbench.metrics.motion_smoothness import smoothness
 
@@ -61,7 +61,32 @@ def measure(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
         yield Row(person, f"{kind} true", 0.0, "motion_smoothness", float(np.mean(take.ratios)))
 
 
-def find(rows: Sequence[Row], levels: Levels) -> Finding:
+HOW = (
+    "Frames of a rendered clip are replaced by the one before, as careless encoders do. For an even pan the right "
+    "value follows from the definition (dashed). Flow by DIS."
+)
+
+
+def _panels(pan: tuple[Row, ...], natural: tuple[Row, ...], closed: tuple[Row, ...]) -> tuple[Panel, ...]:
+    """What is drawn."""
+    return (
+        Panel(
+            "Column of the paper (lower is smoother)",
+            "share of transitions without motion",
+            "motion_smoothness",
+            (
+                *(
+                    Curve(NAMES[kind], each, k)
+                    for k, (kind, each) in enumerate(zip(SHOTS, (pan, natural), strict=True))
+                ),
+                Curve("closed form, constant velocity", closed, 0, truth=True),
+            ),
+            levels=(Level("warning for a broken cadence", 0.8, left=True),),
+        ),
+    )
+
+
+def conclude(rows: Sequence[Row], levels: Levels) -> Finding:
     """Order, and the distance from the closed form."""
     pan, natural = (pick(rows, "motion_smoothness", kind) for kind in SHOTS)
     closed = pick(rows, "motion_smoothness", "constant velocity")
@@ -78,24 +103,8 @@ def find(rows: Sequence[Row], levels: Levels) -> Finding:
     return Finding(
         name="cadence",
         title="Motion smoothness: a known share of held frames",
-        how="Frames of a rendered clip are replaced by the one before, as careless encoders do. For an even "
-        "pan the right "
-        "value follows from the definition (dashed). Flow by DIS.",
-        panels=(
-            Panel(
-                "Column of the paper (lower is smoother)",
-                "share of transitions without motion",
-                "motion_smoothness",
-                (
-                    *(
-                        Curve(NAMES[kind], each, k)
-                        for k, (kind, each) in enumerate(zip(SHOTS, (pan, natural), strict=True))
-                    ),
-                    Curve("closed form, constant velocity", closed, 0, truth=True),
-                ),
-                levels=(Level("warning for a broken cadence", 0.8, left=True),),
-            ),
-        ),
+        how=HOW,
+        panels=_panels(pan, natural, closed),
         numbers=(
             rho,
             rho_natural,

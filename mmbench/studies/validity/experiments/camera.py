@@ -17,7 +17,7 @@ NAMES = {
 METRICS = ("fm_inter", "fm_inter_rate", "fm_inter_local")
 
 
-def measure(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
+def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
     """A rigid face under a panning and under a zooming camera; the moving person for comparison."""
     yield from moving_rows(lab, person, "mixed", levels, levels.amplitudes)
     for kind, amplitudes in (("camera-pan", levels.pans), ("camera-zoom", levels.zooms)):
@@ -42,7 +42,7 @@ def _share(rows: Sequence[Row], metric: str, kind: str) -> float:
     return (mean_at(seen, max(row.level for row in seen)) - start) / (mean_at(person, lively) - start)
 
 
-def find(rows: Sequence[Row], levels: Levels) -> Finding:
+def conclude(rows: Sequence[Row], levels: Levels) -> Finding:
     """How much of a lively person's motion a camera fakes in each column."""
     shares = {(m, k): _share(rows, m, k) for m in METRICS for k in ("camera-pan", "camera-zoom")}
     worst = {m: max(shares[m, "camera-pan"], shares[m, "camera-zoom"]) for m in METRICS}

@@ -25,7 +25,7 @@ from mmbench.studies.validity.levels import Levels
 from mmbench.studies.validity.shots import Shot
 
 
-def measure(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
+def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
     """Clips of the person swaying while the face drifts evenly to another one, and the similarity of every slot."""
     from mmbench.metrics.id_similarity import similarity_curve
 
@@ -42,7 +42,7 @@ def measure(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
                 yield Row(person, f"reach {reach:g}", time, "similarity", float(value))
 
 
-def find(rows: Sequence[Row], levels: Levels) -> Finding:
+def conclude(rows: Sequence[Row], levels: Levels) -> Finding:
     """Slope, order and the noise of a clip that does not drift."""
     decay = pick(rows, "similarity_decay")
     rho = spearman("Spearman rho, similarity_decay", decay)

@@ -16,7 +16,7 @@ from mmbench.studies.validity.shots import SIZE, Shot
 METRICS = ("fm_inter", "fm_inter_local", "fm_inter_rate", "fm_ref", "fm_ref_pose")
 
 
-def measure(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
+def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
     """Every clip: each metric both ways, the true value as x."""
     from mmbench.metrics.fm_ref import measure_against
 
@@ -50,7 +50,7 @@ def _scatter(metric: str, rows: Sequence[Row]) -> Number:
     return Number(f"Scatter of {metric} (standard deviation of the difference)", float(np.std(differences)))
 
 
-def find(rows: Sequence[Row], levels: Levels) -> Finding:
+def conclude(rows: Sequence[Row], levels: Levels) -> Finding:
     """Correlation, bias and scatter of each metric."""
     seen = {metric: pick(rows, metric) for metric in METRICS}
     rho = {metric: spearman(f"Spearman rho of {metric}, detected against true", seen[metric]) for metric in METRICS}

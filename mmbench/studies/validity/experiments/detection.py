@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -42,7 +42,7 @@ def near_frontal(lab: Lab, person: str, levels: Levels) -> Take:
     return lab.take(Shot(person, "morph", 0.0, levels.views))
 
 
-def measure(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
+def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
     """Turned, shrunk and blurred views."""
     for yaw in levels.yaws:
         yield from _rows(lab, person, "yaw", yaw, lab.take(Shot(person, "yaw", yaw, levels.views)).frames)
@@ -61,21 +61,20 @@ def _rows(lab: Lab, person: str, series: str, level: float, frames: Frames, x: f
             yield Row(person, series, level, metric, scores[metric], x)
 
 
-def find(rows: Sequence[Row], levels: Levels) -> Finding:
-    """Where faces get lost, and where identity gets wrong before they do."""
-    rate = {series: pick(rows, "face_rate", series) for series in ("yaw", "size", "blur")}
-    centred = {series: pick(rows, "id_centred", series) for series in ("yaw", "size", "blur")}
-    frontal = (mean_at(rate["yaw"], 0.0) + mean_at(rate["size"], 1.0)) / 2
-    at_45 = (mean_at(rate["yaw"], 45.0) + mean_at(rate["yaw"], -45.0)) / 2
-    centred_45 = (mean_at(centred["yaw"], 45.0) + mean_at(centred["yaw"], -45.0)) / 2
-    blurred_rate, blurred = (mean_at(each["blur"], max(levels.blurs)) for each in (rate, centred))
-    centred_0 = mean_at(centred["yaw"], 0.0)
+HOW = (
+    "Separate views; size by shrinking the picture within its frame, blur Gaussian. dlib as the suite runs it (HOG, "
+    "then the CNN). The face's width is that of its true landmarks. Below: what the faces that were found are worth "
+    "to the identity columns."
+)
+
+
+def _panels(rate: Mapping[str, tuple[Row, ...]], centred: Mapping[str, tuple[Row, ...]]) -> tuple[Panel, ...]:
+    """What is drawn."""
     xs = {
         "yaw": "yaw (degrees)",
         "size": f"face width (px, in {SIZE} px)",
         "blur": "blur (sigma, % of face width)",
     }
-    smallest = [row.x or 0.0 for row in rate["size"] if row.value == 1.0]
     titles = {"yaw": "Turn", "size": "Size", "blur": "Blur"}
     panels = [
         Panel(f"{titles[s]}: is the face found?", xs[s], "face_rate", (Curve("face_rate", rate[s]),)) for s in rate
@@ -89,15 +88,24 @@ def find(rows: Sequence[Row], levels: Levels) -> Finding:
         )
         for s in rate
     ]
+    return tuple(panels)
+
+
+def conclude(rows: Sequence[Row], levels: Levels) -> Finding:
+    """Where faces get lost, and where identity gets wrong before they do."""
+    rate = {series: pick(rows, "face_rate", series) for series in ("yaw", "size", "blur")}
+    centred = {series: pick(rows, "id_centred", series) for series in ("yaw", "size", "blur")}
+    frontal = (mean_at(rate["yaw"], 0.0) + mean_at(rate["size"], 1.0)) / 2
+    at_45 = (mean_at(rate["yaw"], 45.0) + mean_at(rate["yaw"], -45.0)) / 2
+    centred_45 = (mean_at(centred["yaw"], 45.0) + mean_at(centred["yaw"], -45.0)) / 2
+    blurred_rate, blurred = (mean_at(each["blur"], max(levels.blurs)) for each in (rate, centred))
+    centred_0 = mean_at(centred["yaw"], 0.0)
+    smallest = [row.x or 0.0 for row in rate["size"] if row.value == 1.0]
     return Finding(
         name="detection",
         title="Face rate: turned, small and blurred faces",
-        how="Separate views; size by shrinking the picture within its frame, blur Gaussian. dlib as the suite "
-        "runs it (HOG, "
-        "then the CNN). The face's width is that of its true landmarks. Below: what the faces that were found "
-        "are worth to "
-        "the identity columns.",
-        panels=tuple(panels),
+        how=HOW,
+        panels=_panels(rate, centred),
         numbers=(
             Number("Face rate of near-frontal, full-size views", frontal, decimals=2),
             Number("Face rate at 45 degrees of yaw", at_45, decimals=2),

@@ -37,7 +37,7 @@ def moving_shots(person: str, levels: Levels) -> Iterator[Shot]:
             yield Shot(person, kind, amplitude, levels.frames)
 
 
-def measure(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
+def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
     """Pair scores, verdict, strength and smoothness of DIS flow beside those of the true flow."""
     from mmbench.metrics.dynamic_degree import motion
 
@@ -68,7 +68,7 @@ def _agreement(rows: Sequence[Row]) -> Number:
     return over_people("Verdicts that agree with the true flow's", shares, (0.0, 1.0), 2)
 
 
-def find(rows: Sequence[Row], levels: Levels) -> Finding:
+def conclude(rows: Sequence[Row], levels: Levels) -> Finding:
     """Correlation, slope and bias of pair scores; agreement of verdicts; what a camera does."""
     pairs = pick(rows, "pair score")
     rho = spearman("Spearman rho of pair scores", pairs)

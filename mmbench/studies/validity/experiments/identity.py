@@ -25,7 +25,7 @@ from mmbench.studies.validity.shots import Shot
 METRICS = ("id_similarity", "id_margin", "id_centred", "id_rank1")
 
 
-def measure(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
+def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
     """Views of the person morphed step by step into a group mate, own hair kept, against the committed references."""
     for fraction in levels.fractions:
         scores = lab.scores(person, lab.take(Shot(person, "morph", fraction, levels.views)).frames)
@@ -51,7 +51,38 @@ def _turning_point(rows: Sequence[Row]) -> Number:
     return over_people("Fraction at which rank-1 is lost", lost, (0.0, 1.0), 2)
 
 
-def find(rows: Sequence[Row], levels: Levels) -> Finding:
+HOW = (
+    "Each person is morphed into a group mate (own hair kept), four views a step with their own light, clothes and "
+    "backdrop, and compared with the committed references of the person. Bank of margin, centred similarity and "
+    "rank-1: all fifty people."
+)
+
+
+def _panels(cosine: tuple[Row, ...], margin: tuple[Row, ...], centred: tuple[Row, ...]) -> tuple[Panel, ...]:
+    """What is drawn."""
+    return (
+        Panel(
+            "Column of the paper",
+            "share of the other person",
+            "id_similarity (cosine)",
+            (Curve("id_similarity", cosine),),
+        ),
+        Panel(
+            "Companion: margin",
+            "share of the other person",
+            "id_margin",
+            (Curve("id_margin", margin, 1),),
+        ),
+        Panel(
+            "Companion: centred",
+            "share of the other person",
+            "id_centred",
+            (Curve("id_centred", centred, 2),),
+        ),
+    )
+
+
+def conclude(rows: Sequence[Row], levels: Levels) -> Finding:
     """How far each column falls on the way to a stranger, and whether in order."""
     cosine, margin, centred = (pick(rows, metric) for metric in METRICS[:3])
     end = max(levels.fractions)
@@ -64,30 +95,8 @@ def find(rows: Sequence[Row], levels: Levels) -> Finding:
     return Finding(
         name="identity",
         title="Identity: a person turned into somebody else",
-        how="Each person is morphed into a group mate (own hair kept), four views a step with their own light, clothes "
-        "and backdrop, and compared with the committed references of the person. Bank of margin, centred "
-        "similarity and "
-        "rank-1: all fifty people.",
-        panels=(
-            Panel(
-                "Column of the paper",
-                "share of the other person",
-                "id_similarity (cosine)",
-                (Curve("id_similarity", cosine),),
-            ),
-            Panel(
-                "Companion: margin",
-                "share of the other person",
-                "id_margin",
-                (Curve("id_margin", margin, 1),),
-            ),
-            Panel(
-                "Companion: centred",
-                "share of the other person",
-                "id_centred",
-                (Curve("id_centred", centred, 2),),
-            ),
-        ),
+        how=HOW,
+        panels=_panels(cosine, margin, centred),
         numbers=(
             *rho,
             *(Number(f"{n.label}: from oneself to the other", n.value, n.low, n.high) for n in falls),

@@ -27,7 +27,7 @@ def frontal_eye_distance(take: Take) -> float:
     return float(np.linalg.norm(take.points[:, 0] - take.points[:, 1], axis=-1).mean())
 
 
-def measure(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
+def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
     """Error of every point by yaw and by expression, and the five points' bias and jitter."""
     unit = frontal_eye_distance(lab.take(Shot(person, "yaw", 0.0, levels.views)))
     for kind, values in (("yaw", levels.yaws), ("smile", levels.strengths), ("open", levels.strengths)):
@@ -68,7 +68,33 @@ def _jitter(lab: Lab, person: str, levels: Levels, unit: float) -> Iterator[Row]
             yield Row(person, name, 0.0, "bias down", float(100 * missed[k, 1] / unit))
 
 
-def find(rows: Sequence[Row], levels: Levels) -> Finding:
+HOW = (
+    "Distance of dlib's points from the true ones, in % of the person's frontal inter-ocular distance. Left and right "
+    "as seen in the image. The 17 points of the jaw have no fixed place on a cheek, so their error is large by "
+    "definition."
+)
+
+
+def _panels(rows: Sequence[Row]) -> tuple[Panel, ...]:
+    """What is drawn."""
+    parts = tuple(Curve(part, pick(rows, "error", f"yaw {part} of 68"), k) for k, part in enumerate(PARTS))
+    corners = tuple(
+        Curve(label, pick(rows, "error", f"{kind} left mouth corner"), k)
+        for k, (kind, label) in enumerate((("smile", "smile"), ("open", "open mouth")))
+    )
+    return (
+        Panel(
+            "The five points",
+            "yaw (degrees)",
+            "error (% of eye distance)",
+            tuple(Curve(name, pick(rows, "error", f"yaw {name}"), k) for k, name in enumerate(POINTS)),
+        ),
+        Panel("All 68, by part", "yaw (degrees)", "error (% of eye distance)", parts),
+        Panel("Left mouth corner, by expression", "strength", "error (% of eye distance)", corners),
+    )
+
+
+def conclude(rows: Sequence[Row], levels: Levels) -> Finding:
     """Mean errors by turn, the bias and the jitter."""
     five = pick(rows, "error", "yaw five points")
     near = over_people(
@@ -93,28 +119,11 @@ def find(rows: Sequence[Row], levels: Levels) -> Finding:
         for metric in ("bias across", "bias down"):
             values = {row.person: row.value for row in pick(rows, metric, name)}
             biases.append(over_people(f"{metric.capitalize()}, {name} (%)", values, decimals=1))
-    parts = tuple(Curve(part, pick(rows, "error", f"yaw {part} of 68"), k) for k, part in enumerate(PARTS))
-    corners = tuple(
-        Curve(label, pick(rows, "error", f"{kind} left mouth corner"), k)
-        for k, (kind, label) in enumerate((("smile", "smile"), ("open", "open mouth")))
-    )
     return Finding(
         name="landmarks",
         title="Landmarks: what the detector sees and what is there",
-        how="Distance of dlib's points from the true ones, in % of the person's frontal inter-ocular distance. "
-        "Left and right "
-        "as seen in the image. The 17 points of the jaw have no fixed place on a cheek, so their error is large by "
-        "definition.",
-        panels=(
-            Panel(
-                "The five points",
-                "yaw (degrees)",
-                "error (% of eye distance)",
-                tuple(Curve(name, pick(rows, "error", f"yaw {name}"), k) for k, name in enumerate(POINTS)),
-            ),
-            Panel("All 68, by part", "yaw (degrees)", "error (% of eye distance)", parts),
-            Panel("Left mouth corner, by expression", "strength", "error (% of eye distance)", corners),
-        ),
+        how=HOW,
+        panels=_panels(rows),
         numbers=(
             near,
             Number("Error of the five points at 45 degrees of yaw (%)", turned, decimals=1),

@@ -51,7 +51,7 @@ def moving_rows(lab: Lab, person: str, kind: Kind, levels: Levels, amplitudes: S
                 yield Row(person, series, amplitude, metric, value)
 
 
-def measure(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
+def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
     """The same natural motion (head, smile, blink, a few words) at growing amplitude."""
     yield from moving_rows(lab, person, "mixed", levels, levels.amplitudes)
 
@@ -69,7 +69,7 @@ def panel(rows: Sequence[Row], metric: str, title: str, colour: int) -> Panel:
     )
 
 
-def find(rows: Sequence[Row], levels: Levels) -> Finding:
+def conclude(rows: Sequence[Row], levels: Levels) -> Finding:
     """Order, slope, agreement with the truth, and what a motionless clip reads."""
     seen = {metric: pick(rows, metric, "mixed") for metric in METRICS}
     rho = {metric: spearman(f"Spearman rho, {metric}", seen[metric]) for metric in METRICS}

@@ -27,7 +27,7 @@ SERVED = 45.0
 """Degrees of yaw up to which the detector is asked to keep the order."""
 
 
-def measure(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
+def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
     """Views at a known yaw, smile or opening of the mouth against a frontal neutral photo, detected and true points."""
     from mmbench.metrics.fm_ref import measure_against
 
@@ -52,7 +52,58 @@ def _panel(rows: Sequence[Row], metric: str, kind: str, title: str, x: str) -> P
     return Panel(title, x, metric, (found, true))
 
 
-def find(rows: Sequence[Row], levels: Levels) -> Finding:
+HOW = (
+    "Separate views against a frontal, neutral photo of the same person. Dashed: the same metric computed from the "
+    "true landmarks. Yaw is that of the head; smile and mouth opening are the strength of the expression on a frontal "
+    "head. Nothing moves in any of these views."
+)
+
+
+def _panels(rows: Sequence[Row]) -> tuple[Panel, ...]:
+    """What is drawn."""
+    return (
+        _panel(rows, "fm_ref", "yaw", "Turn of the head", "yaw (degrees)"),
+        _panel(rows, "fm_ref", "smile", "Smile", "strength"),
+        _panel(rows, "fm_ref", "open", "Open mouth", "strength"),
+        _panel(rows, "fm_ref_pose", "yaw", "Box-free companion: turn", "yaw (degrees)"),
+        _panel(rows, "fm_ref_pose", "smile", "Box-free companion: smile", "strength"),
+        _panel(rows, "fm_ref_pose", "open", "Box-free companion: open mouth", "strength"),
+    )
+
+
+def _expressions(rows: Sequence[Row], smile: Sequence[Row], opened: Sequence[Row]) -> tuple[Number, ...]:
+    """Whether expressions are ordered rightly."""
+    return (
+        spearman("Spearman rho, fm_ref against the smile", smile),
+        spearman("Spearman rho, fm_ref against the opening of the mouth", opened),
+        spearman("Spearman rho, fm_ref_pose against the smile", pick(rows, "fm_ref_pose", "smile")),
+        spearman(
+            "Spearman rho, fm_ref_pose against the opening of the mouth",
+            pick(rows, "fm_ref_pose", "open"),
+        ),
+    )
+
+
+def _claims(rho_true: Number, rho_served: Number, beyond: Number, turn: Number, grin: Number) -> tuple[Claim, ...]:
+    """What the numbers decide."""
+    return (
+        Claim(
+            f"fm_ref from true landmarks rises with |yaw| up to {SERVED:g} degrees (rho above 0.9).",
+            rho_true.value > 0.9,
+        ),
+        Claim(
+            f"fm_ref as detected rises with |yaw| up to {SERVED:g} degrees (rho above 0.9).",
+            rho_served.value > 0.9,
+        ),
+        Claim(f"Beyond {SERVED:g} degrees fm_ref as detected goes on rising.", beyond.value > 0),
+        Claim(
+            "A turn of 45 degrees moves fm_ref at least three times as much as a full smile.",
+            turn.value > 3 * grin.value,
+        ),
+    )
+
+
+def conclude(rows: Sequence[Row], levels: Levels) -> Finding:
     """Order and slope for yaw and expression, what a rigid frontal face scores, and where detection gives out."""
     yaw, smile, opened = (pick(rows, "fm_ref", kind) for kind in VARIED)
     yaw_true = pick(rows, "fm_ref", "yaw true")
@@ -84,19 +135,8 @@ def find(rows: Sequence[Row], levels: Levels) -> Finding:
     return Finding(
         name="reference-motion",
         title="FMref: turning away from the reference photo",
-        how="Separate views against a frontal, neutral photo of the same person. Dashed: the same metric "
-        "computed from the "
-        "true landmarks. Yaw is that of the head; smile and mouth opening are the strength of the expression "
-        "on a frontal "
-        "head. Nothing moves in any of these views.",
-        panels=(
-            _panel(rows, "fm_ref", "yaw", "Turn of the head", "yaw (degrees)"),
-            _panel(rows, "fm_ref", "smile", "Smile", "strength"),
-            _panel(rows, "fm_ref", "open", "Open mouth", "strength"),
-            _panel(rows, "fm_ref_pose", "yaw", "Box-free companion: turn", "yaw (degrees)"),
-            _panel(rows, "fm_ref_pose", "smile", "Box-free companion: smile", "strength"),
-            _panel(rows, "fm_ref_pose", "open", "Box-free companion: open mouth", "strength"),
-        ),
+        how=HOW,
+        panels=_panels(rows),
         numbers=(
             rho_true,
             pose_true,
@@ -106,33 +146,13 @@ def find(rows: Sequence[Row], levels: Levels) -> Finding:
             turn,
             beyond,
             beyond_true,
-            spearman("Spearman rho, fm_ref against the smile", smile),
-            spearman("Spearman rho, fm_ref against the opening of the mouth", opened),
-            spearman("Spearman rho, fm_ref_pose against the smile", pick(rows, "fm_ref_pose", "smile")),
-            spearman(
-                "Spearman rho, fm_ref_pose against the opening of the mouth",
-                pick(rows, "fm_ref_pose", "open"),
-            ),
+            *_expressions(rows, smile, opened),
             grin,
             gap("fm_ref gained by a fully open mouth", opened, 0.0, 1.0),
             zero,
             zero_true,
         ),
-        claims=(
-            Claim(
-                f"fm_ref from true landmarks rises with |yaw| up to {SERVED:g} degrees (rho above 0.9).",
-                rho_true.value > 0.9,
-            ),
-            Claim(
-                f"fm_ref as detected rises with |yaw| up to {SERVED:g} degrees (rho above 0.9).",
-                rho_served.value > 0.9,
-            ),
-            Claim(f"Beyond {SERVED:g} degrees fm_ref as detected goes on rising.", beyond.value > 0),
-            Claim(
-                "A turn of 45 degrees moves fm_ref at least three times as much as a full smile.",
-                turn.value > 3 * grin.value,
-            ),
-        ),
+        claims=_claims(rho_true, rho_served, beyond, turn, grin),
         conclusion=f"FMref measures pose first: 45 degrees of yaw add {turn.value:.2f}, a full smile "
         f"{grin.value:.2f}, and two "
         f"frontal pictures of one neutral face already differ by {zero.value:.2f} through landmark noise. It "

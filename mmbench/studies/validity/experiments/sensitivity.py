@@ -56,7 +56,7 @@ def resize(frames: Frames, side: int) -> Frames:
     )
 
 
-def measure(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
+def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
     """One natural performance, lossless, and the same degraded in one way at a time; and each metric's useful range."""
     frames = lab.take(Shot(person, "long", 0.0, levels.long)).frames
     yield from _rows(lab, person, "lossless", 0.0, frames, DENSE)
@@ -140,7 +140,7 @@ def _largest(
     return Number(f"{metric}: largest change, by {what} (% of the useful range)", value, decimals=0)
 
 
-def find(rows: Sequence[Row], levels: Levels) -> Finding:
+def conclude(rows: Sequence[Row], levels: Levels) -> Finding:
     """A table of changes a way of degrading; the worst of each metric as its number."""
     columns: dict[str, tuple[float, ...]] = {
         "crf": levels.crfs,
