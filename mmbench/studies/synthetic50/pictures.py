@@ -16,6 +16,7 @@ from mmbench.synth.identity import GROUPS, Identity, parse_name
 from mmbench.synth.kit import load_kit
 from mmbench.synth.person import Gaze, Pose
 from mmbench.synth.picture import render
+from mmbench.synth.sampling import sample_identity
 from mmbench.synth.scene import State
 from mmbench.synth.views import random_scene
 from mmbench.video.write import write_video
