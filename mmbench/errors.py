@@ -48,3 +48,7 @@ class ReferenceFaceError(MMBenchError):
 
 class GenerationError(MMBenchError):
     """A generator failed on a request, crashed, or ran out of time."""
+
+
+class WorkerDied(MMBenchError):
+    """A worker process ended before its task was done: killed, out of memory, or its script cannot be imported."""

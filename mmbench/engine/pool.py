@@ -1,133 +1,296 @@
-"""Work through items: in this process, or in spawned ones that share nothing but the run's folder."""
+"""Tasks over this process, or over spawned ones that share nothing but what the caller gives them."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import queue
+import signal
+import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from multiprocessing.queues import Queue
-from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from mmbench.config import EvaluateSettings
-from mmbench.errors import MMBenchError
-from mmbench.items import Item
-from mmbench.runs.evaluate.clip import make_metrics, measure_item
-from mmbench.runs.evaluate.gather import Gatherer
-from mmbench.runs.evaluate.record import RunManifest
-from mmbench.runs.evaluate.rows import ItemRow
-from mmbench.runs.evaluate.store import RowWriter
+from mmbench.errors import WorkerDied
 
-OnRow = Callable[[ItemRow], None]
+T = TypeVar("T")
+R = TypeVar("R")
+
+Setup = Callable[[int], AbstractContextManager[Callable[[T], R]]]
+"""`setup(number)` makes what a worker needs and gives the function that does one task; entered once a process, at its
+first task, and left when nothing more is to do. `number` differs for every process of a call, restarted ones too."""
 
 THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+TRIES = 2
+"""How often a task is given to a worker: the second time in case the first one died of its neighbours' memory."""
+END_SECONDS = 10.0
+"""How long an ending worker may take to close its files before it is killed."""
+
+GUARD = (
+    "Worker processes import the calling script again: save it as a file and put its calls under "
+    '`if __name__ == "__main__":`, or use one worker.'
+)
 
 
-def work(
-    run: Path, items: Sequence[Item], settings: EvaluateSettings, *, workers: int, attempt: int, on_row: OnRow
-) -> None:
-    """Measure `items` and store a row for each; `on_row` sees every row when it is safely on disk.
+def run_tasks(
+    tasks: Sequence[T],
+    setup: Setup[T, R],
+    *,
+    workers: int = 1,
+    on_result: Callable[[T, R], None] | None = None,
+    name: Callable[[T], str] = str,
+    lost: Callable[[T, WorkerDied], R] | None = None,
+) -> list[R]:
+    """Do every task and return the results in the order of the tasks; `on_result` sees each as soon as it is there.
 
-    workers=1 stays in this process. Rows do not depend on the number of workers. KeyboardInterrupt passes through
-    with everything finished on disk.
+    workers=1 stays in this process; more are spawned, so `setup`, tasks and results must be picklable. A worker that
+    dies, however it dies, is replaced and its task given out once more; a task at which a second worker dies becomes
+    what `lost` makes of it. `name` says in errors which task it was.
+
+    Raises the first exception of a task or of `setup`; WorkerDied where a task is lost and there is no `lost`, where
+    workers cannot start, or die one after the other. Whatever ends the call, Ctrl-C included, ends the workers.
     """
-    if workers <= 1 or len(items) <= 1:
-        with RowWriter(run, f"{attempt:04d}-0") as writer:
-            for row in measured(run, iter(items), settings):
-                writer.add(row)
-                on_row(row)
-        return
-    _work_in_processes(run, items, settings, min(workers, len(items)), attempt, on_row)
+    if _importing_main():
+        raise WorkerDied("This call is made while a worker process imports its script.", GUARD)
+    if not tasks:
+        return []
+    tell = on_result or _ignore
+    if workers > 1 and len(tasks) > 1:
+        return _Pool(tasks, setup, tell, name, lost).run(min(workers, len(tasks)))
+    results = []
+    with setup(0) as do:
+        for task in tasks:
+            results.append(do(task))
+            tell(task, results[-1])
+    return results
 
 
-def measured(run: Path, items: Iterator[Item], settings: EvaluateSettings) -> Iterator[ItemRow]:
-    """Rows of items, networks loaded once. The reference bank is of all the run's items, not only of these."""
-    metrics = list(make_metrics(settings).values())
-    gatherer = Gatherer(settings, metrics, RunManifest.load(run).items, run)
-    for item in items:
-        yield measure_item(item, metrics, gatherer)
+class _Fault:
+    """An exception of a worker on its way to the parent, with the traceback as text."""
+
+    def __init__(self, cause: Exception) -> None:
+        cause.add_note(f"In a worker process:\n{''.join(traceback.format_exception(cause))}")
+        self.cause = cause
 
 
-def _work_in_processes(
-    run: Path, items: Sequence[Item], settings: EvaluateSettings, workers: int, attempt: int, on_row: OnRow
-) -> None:
-    context = multiprocessing.get_context("spawn")
-    tasks: Queue[Item | None] = context.Queue()
-    results: Queue[ItemRow | _Crash] = context.Queue()
-    for item in items:
-        tasks.put(item)
-    for _ in range(workers):
-        tasks.put(None)
-    with _one_thread_each():
-        processes = [
-            context.Process(
-                target=_worker, args=(run, settings, f"{attempt:04d}-{k}", tasks, results, os.getpid()), daemon=True
-            )
-            for k in range(workers)
-        ]
-        for process in processes:
-            process.start()
-    try:
-        _collect(len(items), processes, results, on_row)
-    finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.join()
+class _Started:
+    """What a worker says first: it could import all it was given."""
 
 
-def _collect(expected: int, processes: Sequence[BaseProcess], results: Queue[ItemRow | _Crash], on_row: OnRow) -> None:
-    seen = 0
-    while seen < expected:
+class _Worker(Generic[T, R]):
+    """The parent's side of one process: a pipe of its own, and the task it has."""
+
+    def __init__(self, setup: Setup[T, R], number: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe: Connection
+        self.pipe, other = context.Pipe()
+        self.process: BaseProcess = context.Process(
+            target=_serve, args=(other, setup, number), name=f"worker {number}", daemon=True
+        )
+        self.started = False
+        self.task: int | None = None
+        self.reached = False  # whether that task can have been begun
+        with _one_thread_each():
+            self.process.start()
+        other.close()  # only the worker holds its end: when it dies, this one reads the end of the stream
+
+    def give(self, index: int, task: T) -> None:
+        """Send a task; a worker that is already dead is found out when its answer is awaited."""
+        self.task = index
         try:
-            result = results.get(timeout=1.0)
-        except queue.Empty:
-            dead = [p for p in processes if p.exitcode not in (None, 0)]
-            if dead:
-                raise MMBenchError(
-                    f"A worker process died with exit code {dead[0].exitcode} (out of memory?).",
-                    "Run the same command again to continue; finished clips are kept. Fewer workers need less memory.",
-                ) from None
-            continue
-        if isinstance(result, _Crash):
-            raise MMBenchError(result.message, result.remedy)
-        on_row(result)
-        seen += 1
+            self.pipe.send(task)
+            self.reached = True
+        except OSError:
+            self.reached = False
+
+    def answer(self) -> Any:
+        """The next message. Raises EOFError when the process is dead and has said all it could."""
+        try:
+            if self.pipe.poll() or self.process.is_alive():
+                return self.pipe.recv()
+        except OSError:
+            pass
+        raise EOFError
+
+    def end(self) -> None:
+        """Ask it to end, for it has nothing to do."""
+        with suppress(OSError):
+            self.pipe.send(None)
 
 
-class _Crash:
-    """A worker could not even start measuring; carried to the parent as text."""
+class _Pool(Generic[T, R]):
+    def __init__(
+        self,
+        tasks: Sequence[T],
+        setup: Setup[T, R],
+        on_result: Callable[[T, R], None],
+        name: Callable[[T], str],
+        lost: Callable[[T, WorkerDied], R] | None,
+    ) -> None:
+        self._tasks, self._setup, self._on_result, self._name, self._lost = tasks, setup, on_result, name, lost
+        self._waiting = deque(range(len(tasks)))
+        self._tries = [0] * len(tasks)
+        self._results: dict[int, R] = {}
+        self._workers: list[_Worker[T, R]] = []
+        self._made = 0
+        self._deaths = 0  # since the last result
 
-    def __init__(self, message: str, remedy: str) -> None:
-        self.message, self.remedy = message, remedy
+    def run(self, workers: int) -> list[R]:
+        try:
+            for _ in range(workers):
+                self._start()
+            while len(self._results) < len(self._tasks):
+                self._step(workers)
+            for worker in self._workers:
+                worker.end()
+            self._join(END_SECONDS)
+        finally:
+            for worker in self._workers:
+                worker.process.terminate()
+            self._join(END_SECONDS)
+            for worker in self._workers:
+                worker.process.kill()
+                worker.process.join()
+                worker.pipe.close()
+        return [self._results[index] for index in range(len(self._tasks))]
+
+    def _start(self) -> None:
+        worker = _Worker(self._setup, self._made)
+        self._made += 1
+        self._workers.append(worker)
+
+    def _step(self, workers: int) -> None:
+        """Give tasks to whoever has none, wait for one message or death, and act on it."""
+        for worker in self._workers:
+            if worker.task is None and self._waiting:
+                index = self._waiting.popleft()
+                worker.give(index, self._tasks[index])
+        by_handle: dict[Any, _Worker[T, R]] = {worker.process.sentinel: worker for worker in self._workers}
+        by_handle |= {worker.pipe: worker for worker in self._workers}
+        for worker in {id(found): found for found in (by_handle[handle] for handle in wait(list(by_handle)))}.values():
+            try:
+                message = worker.answer()
+            except EOFError:
+                self._bury(worker, workers)
+                continue
+            if isinstance(message, _Fault):
+                raise message.cause
+            if isinstance(message, _Started):
+                worker.started = True
+            else:
+                self._finish(worker, message)
+
+    def _finish(self, worker: _Worker[T, R], result: R) -> None:
+        assert worker.task is not None
+        index, worker.task = worker.task, None
+        self._deaths = 0
+        self._done(index, result)
+
+    def _done(self, index: int, result: R) -> None:
+        self._results[index] = result
+        self._on_result(self._tasks[index], result)
+
+    def _bury(self, worker: _Worker[T, R], workers: int) -> None:
+        """A worker is dead: its task goes back into the queue or is lost, and another worker takes its place."""
+        worker.process.join(END_SECONDS)
+        worker.pipe.close()
+        self._workers.remove(worker)
+        code = _signed(worker.process.exitcode)
+        self._deaths += 1
+        died = WorkerDied(*_obituary(code, self._name(self._tasks[worker.task]) if worker.task is not None else None))
+        if not worker.started and code >= 0:
+            raise WorkerDied(f"A worker process ended with exit code {code} before it could begin.", GUARD)
+        if worker.task is not None and worker.started and worker.reached:
+            self._tries[worker.task] += 1
+        if self._deaths > 2 * workers + 2:  # nothing gets done any more
+            raise died
+        if worker.task is not None:
+            if self._tries[worker.task] < TRIES:
+                self._waiting.append(worker.task)
+            elif self._lost is None:
+                raise died
+            else:
+                self._done(worker.task, self._lost(self._tasks[worker.task], died))
+        idle = sum(other.task is None for other in self._workers)
+        if len(self._waiting) > idle:
+            self._start()
+
+    def _join(self, seconds: float) -> None:
+        wait_for = [worker.process for worker in self._workers if worker.process.is_alive()]
+        while wait_for and wait([process.sentinel for process in wait_for], seconds):
+            wait_for = [process for process in wait_for if process.is_alive()]
 
 
-def _worker(
-    run: Path,
-    settings: EvaluateSettings,
-    name: str,
-    tasks: Queue[Item | None],
-    results: Queue[Any],
-    parent: int,
-) -> None:
-    def waiting() -> Iterator[Item]:
-        while (item := tasks.get()) is not None:
-            if os.getppid() != parent:  # the parent was killed: stop instead of working on unseen
-                return
-            yield item
+def _signed(code: int | None) -> int:
+    """Exit code, negative where a signal ended the process; `_end` answers SIGTERM in an orderly way, as a shell."""
+    if code is None:
+        return -int(signal.SIGTERM)
+    return -int(signal.SIGTERM) if code == 128 + signal.SIGTERM else code
 
+
+def _obituary(code: int, task: str | None) -> tuple[str, str]:
+    """Message and remedy of a death: the signal or the exit code, the task, what to do."""
+    again = "Run the same command again to continue; finished work is kept."
+    at = f" at {task}" if task is not None else ""
+    if code >= 0:
+        return f"A worker process ended by itself with exit code {code}{at}.", f"What it printed may say why. {again}"
     try:
-        with RowWriter(run, name) as writer:
-            for row in measured(run, waiting(), settings):
-                writer.add(row)
-                results.put(row)
-    except MMBenchError as cause:
-        results.put(_Crash(cause.message, cause.remedy))
-    except KeyboardInterrupt:
-        pass
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    message = f"A worker process was ended by {name} (exit code {code}){at}."
+    if name == "SIGKILL":
+        return message, f"Most often the memory was full: fewer workers need less. {again}"
+    return message, again
+
+
+def _serve(pipe: Connection, setup: Setup[Any, Any], number: int) -> None:
+    """The worker's side: tasks until None, or until the parent is gone."""
+    signal.signal(signal.SIGINT, _leave_to_the_parent)
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        pipe.send(_Started())
+        with ExitStack() as stack:
+            do: Callable[[Any], Any] | None = None
+            while (task := pipe.recv()) is not None:
+                try:
+                    if do is None:
+                        do = stack.enter_context(setup(number))
+                    answer = do(task)
+                except Exception as cause:
+                    answer = _Fault(cause)
+                _send(pipe, answer)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass  # the parent was killed: stop instead of working on unseen
+
+
+def _send(pipe: Connection, answer: Any) -> None:
+    try:
+        pipe.send(answer)
+    except OSError:
+        raise
+    except Exception as cause:  # it cannot be pickled
+        told = answer.cause if isinstance(answer, _Fault) else cause
+        pipe.send(_Fault(RuntimeError(f"{type(told).__name__}: {told}")))
+
+
+def _leave_to_the_parent(number: int, frame: object) -> None:
+    """Ctrl-C reaches every process of a terminal; the parent alone decides. (An ignored signal would be inherited.)"""
+
+
+def _end(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)  # unlike the signal's own way this closes files and removes temporary ones
+
+
+def _importing_main() -> bool:
+    """Whether this is a spawned process that still imports its parent's script: no pool may be opened there."""
+    return bool(getattr(multiprocessing.current_process(), "_inheriting", False))
+
+
+def _ignore(task: object, result: object) -> None:
+    pass
 
 
 @contextmanager

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass, replace
-from functools import lru_cache
-from multiprocessing import get_context
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 
+from mmbench.engine.pool import run_tasks
 from mmbench.errors import RequestError
 from mmbench.synth.clip import Rendered, render_clip
 from mmbench.synth.identity import GROUPS, parse_name
@@ -137,20 +137,19 @@ def render_batch(todo: Iterable[Job], out: Path, workers: int = 1, progress: Pro
     listed = list(todo)
     out.mkdir(parents=True, exist_ok=True)
     load_kit()  # a missing kit is one clear error here, not one a worker
-    if workers <= 1:
-        for done, job in enumerate(listed, start=1):
-            run_job(job, out)
-            if progress is not None:
-                progress(done, len(listed), "clips")
-    else:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            running = [pool.submit(run_job, job, out) for job in listed]
-            try:
-                for done, future in enumerate(as_completed(running), start=1):
-                    future.result()
-                    if progress is not None:
-                        progress(done, len(listed), "clips")
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+    done = 0
+
+    def on_result(job: Job, name: str) -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, len(listed), "clips")
+
+    run_tasks(listed, partial(_rendering, out), workers=workers, on_result=on_result, name=lambda job: job.name)
     return [out / f"{job.name}.mp4" for job in listed]
+
+
+@contextmanager
+def _rendering(out: Path, worker: int) -> Iterator[Callable[[Job], str]]:
+    """What a worker does: people are made once a process (`_person`), frames and files for each job."""
+    yield partial(run_job, out=out)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.config import EvaluateSettings
-from mmbench.engine.pool import work
 from mmbench.errors import ManifestError, WeightsError
 from mmbench.items import Item
 from mmbench.metrics.base import SetMetric, StoredFeatures
@@ -19,6 +18,7 @@ from mmbench.runs.evaluate.gather import prepare_passes, prepare_references
 from mmbench.runs.evaluate.record import MANIFEST, RunManifest, attempt_facts
 from mmbench.runs.evaluate.rows import ItemRow, SetRow
 from mmbench.runs.evaluate.store import ROWS, RowWriter, next_attempt, read_rows
+from mmbench.runs.evaluate.work import work
 from mmbench.score import Score
 
 Progress = Callable[[int, int, str], None]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from mmbench.engine.pool import run_tasks
 from mmbench.errors import RequestError
 from mmbench.studies.validity.catalogue import EXPERIMENTS
 from mmbench.studies.validity.finding import Finding, Row
@@ -96,29 +97,30 @@ def observe(names: Sequence[str], levels: Levels, work: Path, workers: int, prog
 
     load_kit()  # a missing kit is one error here, not one in every process
     Lab(work).references(levels.people[0])  # found once, read by all
-    tasks = [(name, person) for person in levels.people for name in names]
-    done: dict[tuple[str, str], list[Row]] = {}
-    progress(0, len(tasks), "validity")
-    if workers <= 1:
-        lab = Lab(work)
-        for name, person in tasks:
-            done[name, person] = list(EXPERIMENTS[name].observe(lab, person, levels))
-            progress(len(done), len(tasks), "validity")
-    else:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            waiting = {pool.submit(_person, names, person, levels, work): person for person in levels.people}
-            for future in as_completed(waiting):
-                for name, found in future.result().items():
-                    done[name, waiting[future]] = found
-                progress(len(done), len(tasks), "validity")
-    return {name: [row for person in levels.people for row in done[name, person]] for name in names}
+    # One person's experiments share rendered takes, so a worker does them all; alone, progress is told for each.
+    groups = [tuple(names)] if workers > 1 else [(name,) for name in names]
+    tasks = [(person, group) for person in levels.people for group in groups]
+    found: dict[tuple[str, str], list[Row]] = {}
+    total = len(names) * len(levels.people)
+    progress(0, total, "validity")
+
+    def on_result(task: tuple[str, Sequence[str]], rows: Mapping[str, list[Row]]) -> None:
+        found.update({(name, task[0]): each for name, each in rows.items()})
+        progress(len(found), total, "validity")
+
+    run_tasks(tasks, partial(_observing, levels, work), workers=workers, on_result=on_result, name=lambda task: task[0])
+    return {name: [row for person in levels.people for row in found[name, person]] for name in names}
 
 
-def _person(names: Sequence[str], person: str, levels: Levels, work: Path) -> dict[str, list[Row]]:
-    """All experiments on one person: what a worker does."""
-    import torch
-
-    torch.set_num_threads(1)
+@contextmanager
+def _observing(
+    levels: Levels, work: Path, worker: int
+) -> Iterator[Callable[[tuple[str, Sequence[str]]], dict[str, list[Row]]]]:
+    """What a worker does: some experiments on one person, networks loaded once."""
     lab = Lab(work)
-    return {name: list(EXPERIMENTS[name].observe(lab, person, levels)) for name in names}
+
+    def observe_person(task: tuple[str, Sequence[str]]) -> dict[str, list[Row]]:
+        person, names = task
+        return {name: list(EXPERIMENTS[name].observe(lab, person, levels)) for name in names}
+
+    yield observe_person
