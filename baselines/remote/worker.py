@@ -1,8 +1,8 @@
 """The far end of `mmbench.baselines.remote.client`: one model behind JSON lines on stdin and stdout.
 
-Run as `python -m mmbench.baselines.remote.worker NAME` in the environment where the model's own libraries are. One object a
-line: `{"id", "op", "args"}` in; `{"id", "ok": true, "result"}` or `{"id", "ok": false, "error", "trace"}` out. Needs
-numpy and Pillow beside the model's own packages.
+Run as `python -m mmbench.baselines.remote.worker NAME` in the environment where the model's own libraries are. One
+object a line: `{"id", "op", "args"}` in; `{"id", "ok": true, "result"}` or `{"id", "ok": false, "error", "trace"}` out.
+Needs numpy and Pillow beside the model's own packages.
 """
 
 from __future__ import annotations

@@ -173,8 +173,8 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 
     from mmbench.reports.numbers.comparison import sentences
     from mmbench.reports.numbers.verdicts import format_p
-    from mmbench.reports.table.text import interval_text, number
     from mmbench.reports.table.tables import Column
+    from mmbench.reports.table.text import interval_text, number
 
     grid = Grid(title=escape(f"{comparison.name_a} against {comparison.name_b}"), title_justify="left")
     for title in ("Metric", comparison.name_a, comparison.name_b, "A - B", "95 % interval", "pairs", "p", "p (Holm)"):

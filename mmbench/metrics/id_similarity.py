@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.face.insightface.arcface import EMBEDDING_SIZE as ARCFACE_SIZE
 from mmbench.face.bank import ReferenceBank, centroid, unit
+from mmbench.face.insightface.arcface import EMBEDDING_SIZE as ARCFACE_SIZE
 from mmbench.face.track import FaceTrack, ReferenceFaces
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
 from mmbench.score import Score

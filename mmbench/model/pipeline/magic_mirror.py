@@ -308,7 +308,7 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
             if width != 512:
                 raise RequestError(
                     f"No face analyser is set, and no known one gives vectors of {width} numbers.",
-                    "Set pipe.face_analyser, for example to mmbench.model.pipeline.faces.CentreAnalyser() of a small model.",
+                    "Set pipe.face_analyser, for a small model to mmbench.model.pipeline.faces.CentreAnalyser().",
                 )
             from mmbench.face.make import make_backend
 

@@ -15,7 +15,7 @@ from mmbench.items import Item
 from mmbench.metrics.base import ClipMetric, DerivedMetric, Evidence, Metric, Need, SetMetric
 from mmbench.metrics.registry import metric_class, metric_names, producer
 from mmbench.runs.evaluate.gather import Gatherer, Unmet
-from mmbench.runs.evaluate.rows import MeasuredFile, ItemRow, RowError
+from mmbench.runs.evaluate.rows import ItemRow, MeasuredFile, RowError
 from mmbench.score import Score
 
 

@@ -52,7 +52,7 @@ _PATTERN = re.compile(
 
 @dataclass(frozen=True)
 class Caption:
-    """What a caption says. `group` of the person, `action` of `ACTIONS` or `POSING`, `shirt` and `wall` of `COLOURS`."""
+    """What a caption says. `group` of the person, `action` of `ACTIONS` or `POSING`; `shirt`, `wall` of `COLOURS`."""
 
     group: Group
     action: str

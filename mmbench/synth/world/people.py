@@ -46,7 +46,7 @@ _AMPLITUDE = {"turn": 0.7, "shake": 0.8, "sway": 0.7}  # keeps the whole head in
 class WorldPerson:
     """Everything rendered of one person: first the clips' frames, then the stills.
 
-    `frames` (24, 64, 64, 4) uint8 RGBA with straight colour; `five` (24, 5, 2) float32 pixels from the picture's corner;
+    `frames` (24, 64, 64, 4) uint8 RGBA with straight colour; `five` (24, 5, 2) float32 pixels from the corner;
     `actions` (2,) uint8 into the keys of `ACTIONS`, one a clip; `shirts` (8,) uint8 into `COLOURS`, one a clip, then
     one a still.
     """

@@ -1,4 +1,4 @@
-"""The nano world on disk: one npz file for every block of 35 people, rendered side by side and continued after a stop."""
+"""The nano world on disk: one npz file a block of 35 people, rendered side by side and continued after a stop."""
 
 from __future__ import annotations
 

@@ -14,14 +14,14 @@ from mmbench.config import EvaluateSettings, FaceSettings
 from mmbench.encode.inception.net import FidInception
 from mmbench.encode.viclip.alignment import ViClip
 from mmbench.errors import MissingWeights
-from mmbench.face.insightface import eyes as insightface_backend
-from mmbench.face.insightface.arcface import ArcFace
 from mmbench.face.dlib.eyes import DlibBackend
 from mmbench.face.dlib.recogniser import DlibRecogniser
 from mmbench.face.face_pass import FacePass
+from mmbench.face.insightface import eyes as insightface_backend
+from mmbench.face.insightface.arcface import ArcFace
+from mmbench.face.insightface.scrfd import Scrfd
 from mmbench.face.make import make_backend
 from mmbench.face.references import reference_faces
-from mmbench.face.insightface.scrfd import Scrfd
 from mmbench.face.track import SLOTS
 from mmbench.flow.raft.flow import RaftFlow
 from mmbench.items import Item
