@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mmbench.errors import MissingDependency, MissingWeights, WeightsError
-from mmbench.face.arcface import SIDE
+from mmbench.face.cut import SIDE
 
 EPSILON = 1e-5
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.errors import ReferenceFaceError
-from mmbench.face.geometry import largest
+from mmbench.face.geometry import Array, largest
 from mmbench.face.track import ReferenceFaces
 from mmbench.face.types import Face, FaceBackend
 from mmbench.video.clip import Frame
@@ -93,7 +93,7 @@ def _bring_to_size(picture: Frame) -> tuple[Frame, float]:
 def _move(face: Face, shift: float, scale: float) -> Face:
     """The face in other coordinates: (old + shift) * scale."""
 
-    def moved(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def moved(values: Array) -> NDArray[np.float32]:
         return ((values + np.float32(shift)) * np.float32(scale)).astype(np.float32)
 
     return Face(

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mmbench.face.geometry import area, iou, width
+from mmbench.face.geometry import Array, area, iou, width
 from mmbench.face.types import Face
 
 LINK_IOU = 0.3
@@ -84,7 +83,7 @@ class Linker:
         return owners
 
 
-def is_tiny(box: NDArray[np.float32], frame_width: int, frame_height: int) -> bool:
+def is_tiny(box: Array, frame_width: int, frame_height: int) -> bool:
     """A face narrower than 32 px or 4 % of the frame's short side: too small for landmarks and embeddings."""
     return bool(width(box) < max(TINY_PIXELS, TINY_SHARE * min(frame_width, frame_height)))
 

@@ -10,25 +10,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from mmbench.face.geometry import Array
     from mmbench.score import Provenance
     from mmbench.video.clip import Frame
 
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """One detected face, in pixels of its frame.
+    """One detected face, in pixels of its frame; float32 from every detector, a stand-in may give float64.
 
-    `box` is the detector's own, (4,) float32 (left, top, right, bottom). `points` are (5, 2) float32:
-    image-left eye, image-right eye, nose tip, image-left mouth corner, image-right mouth corner. `points68`
-    are the iBUG points, (68, 2) float32, where the backend has them. `tight_box` encloses the landmarks (68
-    where there are 68, else the detector's box): free of the quantisation of HOG boxes.
+    `box` is the detector's own, (4,) (left, top, right, bottom). `points` are (5, 2): image-left eye,
+    image-right eye, nose tip, image-left mouth corner, image-right mouth corner. `points68` are the iBUG points,
+    (68, 2), where the backend has them. `tight_box` encloses the landmarks (68 where there are 68, else the
+    detector's box): free of the quantisation of HOG boxes.
     """
 
-    box: NDArray[np.float32]
+    box: Array
     score: float
-    points: NDArray[np.float32]
+    points: Array
     points68: NDArray[np.float32] | None
-    tight_box: NDArray[np.float32]
+    tight_box: Array
+
+
+class Analyser(Protocol):
+    """What looks at reference pictures for a generator: a detector and a recogniser, one picture at a time.
+
+    Pictures are uint8 RGB, (H, W, 3).
+    """
+
+    def find(self, picture: Frame, side: int = 640) -> list[Face]:
+        """All faces, best first; empty without one. `side` is that of the square the picture is fitted into.
+
+        Detectors that know no such square ignore it.
+        """
+
+    def embed(self, picture: Frame, face: Face) -> NDArray[np.float32]:
+        """The raw recognition vector of one of the picture's faces, (D,) float32, not normalised."""
 
 
 class FaceBackend(Protocol):

@@ -11,8 +11,8 @@ pytest.importorskip("onnx")
 import onnxruntime
 
 from mmbench.errors import MissingDependency, MissingWeights, MMBenchError
+from mmbench.face.cut import TEMPLATE, aligned, similarity
 from mmbench.face.dlib.recogniser import DlibRecogniser
-from mmbench.face.insightface.arcface import TEMPLATE, aligned, similarity
 from mmbench.face.insightface.eyes import InsightFaceBackend
 from mmbench.face.insightface.scrfd import decode, letterbox, suppress
 from mmbench.face.insightface.session import PROVIDERS

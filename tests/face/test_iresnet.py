@@ -107,7 +107,7 @@ def test_published_depths_have_the_published_sizes() -> None:
 
 
 def test_other_networks_are_refused(tmp_path: Path) -> None:
-    from mmbench.face.tiny import tiny_arcface
+    from mmbench.face.insightface.tiny import tiny_arcface
 
     other = tmp_path / "other.onnx"
     other.write_bytes(tiny_arcface())

@@ -162,7 +162,7 @@ def test_arcface_alignment_and_embedding_equal_insightface(models, note):
     from insightface.model_zoo.arcface_onnx import ArcFaceONNX
     from insightface.utils.face_align import estimate_norm, norm_crop
 
-    from mmbench.face.insightface.arcface import TEMPLATE, aligned, similarity
+    from mmbench.face.cut import TEMPLATE, aligned, similarity
     from mmbench.face.insightface.eyes import InsightFaceBackend
 
     theirs, backend = ArcFaceONNX(str(models / "rec.onnx")), InsightFaceBackend(tiny=True)

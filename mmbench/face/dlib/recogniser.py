@@ -81,7 +81,7 @@ def dlib_version(dlib: types.ModuleType) -> str:
         return str(dlib.__version__)
 
 
-def rectangle(dlib: types.ModuleType, box: Sequence[float] | NDArray[np.float32]) -> Any:
+def rectangle(dlib: types.ModuleType, box: Sequence[float] | NDArray[np.floating[Any]]) -> Any:
     """A dlib rectangle (whole pixels, both corners inside) from (left, top, right, bottom)."""
     left, top, right, bottom = (round(float(side)) for side in box)
     return dlib.rectangle(left, top, right, bottom)

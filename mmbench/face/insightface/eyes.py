@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbench.face.cut import aligned
 from mmbench.face.dlib.recogniser import DlibRecogniser, checked
-from mmbench.face.insightface.arcface import ArcFace, aligned
+from mmbench.face.insightface.arcface import ArcFace
 from mmbench.face.insightface.scrfd import Scrfd
 from mmbench.face.insightface.session import check_provider, import_onnxruntime, open_session, provider_of
 from mmbench.face.insightface.tiny import tiny_arcface, tiny_scrfd

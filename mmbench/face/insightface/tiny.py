@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from mmbench.errors import MissingDependency
-from mmbench.face.insightface.arcface import EMBEDDING_SIZE, SIDE, TEMPLATE
+from mmbench.face.cut import SIDE, TEMPLATE
+from mmbench.face.insightface.arcface import EMBEDDING_SIZE
 from mmbench.face.insightface.scrfd import ANCHORS, INPUT_SIDE, STRIDES
 
 OPSET = 17

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmbench.face.arcface import SIDE, TEMPLATE, similarity
+from mmbench.face.cut import SIDE, TEMPLATE, similarity
 
 Decode = Callable[[Tensor], Tensor]
 """Unscaled latents [B, T', C, h, w] to frames [B, F, 3, H, W] in [-1, 1], with gradients."""
@@ -95,7 +95,7 @@ def crop_corner(points: Tensor, side: int, spatial: int, grid: tuple[int, int]) 
 def align(frames: Tensor, points: Tensor, side: int = SIDE) -> Tensor:
     """Faces turned and scaled so that five points lie nearest the template: [n, 3, H, W] -> [n, 3, side, side].
 
-    The same cut as `mmbench.face.arcface.aligned`, bilinear, black (-1) outside the picture, with gradients to
+    The same cut as `mmbench.face.cut.aligned`, bilinear, black (-1) outside the picture, with gradients to
     the frames. points [n, 5, 2] in pixels.
     """
     height, width = frames.shape[-2:]

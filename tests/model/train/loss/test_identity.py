@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmbench.face.arcface import TEMPLATE, aligned
+from mmbench.face.cut import TEMPLATE, aligned
 from mmbench.model.train.loss.identity import IdentityLoss, IdentityLossOptions, align, crop_corner
 
 
