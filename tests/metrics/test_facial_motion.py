@@ -37,7 +37,7 @@ def test_several_references_are_averaged() -> None:
     assert result.mean == pytest.approx(0.5)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.floats(0.2, 5), st.floats(-200, 200), st.floats(-200, 200))
 def test_fm_ref_ignores_where_and_how_large_the_face_is(zoom: float, dx: float, dy: float) -> None:
     points = turned(FACE, 0, zoom, (dx, dy))
@@ -61,7 +61,7 @@ def test_fm_inter_of_a_translation_is_five_times_its_length(shift: tuple[float, 
     assert result.local == pytest.approx(0, abs=1e-9)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.floats(-60, 60), st.floats(0.5, 2), st.floats(-50, 50), st.floats(-50, 50))
 def test_camera_free_form_ignores_pan_zoom_and_roll(degrees: float, zoom: float, dx: float, dy: float) -> None:
     track = np.stack([FACE, turned(FACE, degrees, zoom, (dx, dy)), FACE])

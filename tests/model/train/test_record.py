@@ -64,7 +64,7 @@ def same(one: TrainingRecord, other: TrainingRecord) -> None:
                 assert torch.equal(a, b) and a.dtype == b.dtype
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(frames=st.integers(1, 4), references=st.integers(1, 4))
 def test_a_record_is_what_it_was(frames: int, references: int) -> None:
     first = record("k", frames, references)

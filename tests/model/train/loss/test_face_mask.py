@@ -22,7 +22,7 @@ def test_mask_to_latent_of_a_hand_example() -> None:
 corner = st.integers(-20, 60)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(boxes=st.lists(st.tuples(corner, corner, corner, corner), min_size=5, max_size=5))
 def test_boxes_are_the_mask_of_their_pixels(boxes: list[tuple[int, int, int, int]]) -> None:
     pixels = torch.zeros(5, 32, 40, dtype=torch.bool)

@@ -74,7 +74,7 @@ def test_face_loss_of_a_hand_example() -> None:
     torch.testing.assert_close(loss, torch.tensor([5.0, whole, whole]))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 1000), scale=st.sampled_from([1, 3, 8]))
 def test_a_large_face_weighs_no_more_than_a_small_one(seed: int, scale: int) -> None:
     """The same error in every face cell gives the same loss however many there are."""
