@@ -79,7 +79,7 @@ def render(
 
     from mmbench.cli.progress import progress_bar
     from mmbench.errors import RequestError
-    from mmbench.synth.batch import Job, jobs, render_batch
+    from mmbench.synth.batch import ClipJob, jobs, render_batch
     from mmbench.synth.batch import people as new_people
     from mmbench.synth.motion import Motion
 
@@ -87,7 +87,7 @@ def render(
     if not names:
         raise RequestError("Nobody to render.", "Give --identity GROUP-SEED or --people N.")
     height, width = _size(size)
-    like = Job("man-00", "mixed", 0, frames, height, width, amplitude, fps=fps, truth=truth)
+    like = ClipJob("man-00", "mixed", 0, frames, height, width, amplitude, fps=fps, truth=truth)
     todo = jobs(names, [cast(Motion, m) for m in motion or ["mixed"]], clips, like, seed)
     with progress_bar() as progress:
         written = render_batch(todo, out, workers, progress)

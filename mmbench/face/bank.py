@@ -18,7 +18,7 @@ class ReferenceBank:
     """I identities in sorted order.
 
     `centroids` are (I, D) float64 unit vectors: the normalised mean of the unit embeddings of an identity's
-    references (metrics.md 5.1, c). `mean` is (D,) float64, the mean of the centroids over identities: what
+    references. `mean` is (D,) float64, the mean of the centroids over identities: what
     the centred similarity takes off both sides before comparing.
     """
 

@@ -1,6 +1,6 @@
 """Which of the detected faces is the clip's face: linking over time, the main track, tiny and second faces.
 
-The rules are metrics.md 5.0. They never look at identity: choosing the face most like the reference would
+The rules never look at identity: choosing the face most like the reference would
 inflate the identity column.
 """
 

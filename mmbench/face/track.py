@@ -15,7 +15,7 @@ from mmbench.score import Provenance
 __all__ = ["SLOTS", "Face", "FaceTrack", "ReferenceFaces"]
 
 SLOTS = 16
-"""Number of sampled frames every identity metric looks at (metrics.md 5, S_16)."""
+"""Number of sampled frames every identity metric looks at."""
 
 
 @dataclass(frozen=True, eq=False)

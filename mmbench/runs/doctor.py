@@ -15,7 +15,7 @@ from mmbench.runs.evaluate.gather import prepare_passes
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """One line of the doctor's: "missing" is mendable by the command in `text`, "broken" stops everything."""
 
     state: Literal["ok", "missing", "broken"]
@@ -44,22 +44,22 @@ PACKAGES = (
 ALTERNATIVES = {"onnxruntime": "onnxruntime-gpu"}
 
 
-def examine(settings: EvaluateSettings | None = None) -> list[Finding]:
+def examine(settings: EvaluateSettings | None = None) -> list[Diagnosis]:
     """Packages, weights and metrics of this installation, in that order. Loads the networks that are present."""
     settings = settings or EvaluateSettings()
     return [*_packages(), *_weights(), *_metrics(settings)]
 
 
-def _packages() -> list[Finding]:
-    found = [Finding("ok", "package", "python", platform.python_version())]
+def _packages() -> list[Diagnosis]:
+    found = [Diagnosis("ok", "package", "python", platform.python_version())]
     for name, purpose, extra in PACKAGES:
         installed = _installed(name) or _installed(ALTERNATIVES.get(name, name))
         if installed:
-            found.append(Finding("ok", "package", name, f"{installed} ({purpose})"))
+            found.append(Diagnosis("ok", "package", name, f"{installed} ({purpose})"))
         else:
             state: Literal["missing", "broken"] = "missing" if extra else "broken"
             wanted = f"mmbench[{extra}]" if extra else "mmbench"
-            found.append(Finding(state, "package", name, f"not installed ({purpose}): pip install '{wanted}'"))
+            found.append(Diagnosis(state, "package", name, f"not installed ({purpose}): pip install '{wanted}'"))
     return found
 
 
@@ -71,7 +71,7 @@ def _installed(name: str) -> str | None:
         return None
 
 
-def _weights() -> list[Finding]:
+def _weights() -> list[Diagnosis]:
     from mmbench.weights import locate, registry
     from mmbench.weights.registry import complete_group
 
@@ -82,28 +82,28 @@ def _weights() -> list[Finding]:
         try:
             path = locate(entry)
         except MMBenchError as fault:
-            found.append(Finding("missing", "weights", entry.name, str(fault)))
+            found.append(Diagnosis("missing", "weights", entry.name, str(fault)))
             continue
         if path is None:
-            found.append(Finding("missing", "weights", entry.name, f"mmbench weights get {complete_group(entry)}"))
+            found.append(Diagnosis("missing", "weights", entry.name, f"mmbench weights get {complete_group(entry)}"))
         else:
-            found.append(Finding("ok", "weights", entry.name, str(path)))
+            found.append(Diagnosis("ok", "weights", entry.name, str(path)))
     return found
 
 
-def _metrics(settings: EvaluateSettings) -> list[Finding]:
+def _metrics(settings: EvaluateSettings) -> list[Diagnosis]:
     metrics = make_metrics(settings)
     unmet = prepare_passes(settings, list(metrics.values()))[1]
-    found: list[Finding] = []
+    found: list[Diagnosis] = []
     for name, metric in metrics.items():
         lacking = [unmet[need] for need in sorted(metric.needs) if need in unmet]
         if lacking:
-            found.append(Finding("missing", "metric", name, f"{lacking[0].reason} {lacking[0].remedy}"))
+            found.append(Diagnosis("missing", "metric", name, f"{lacking[0].reason} {lacking[0].remedy}"))
         elif isinstance(metric, DerivedMetric):
             states = {f.name: f.state for f in found}
             absent = [r for r in metric.requires if states.get(r, "ok") != "ok"]
             text = f"needs {', '.join(absent)}" if absent else "ready"
-            found.append(Finding("missing" if absent else "ok", "metric", name, text))
+            found.append(Diagnosis("missing" if absent else "ok", "metric", name, text))
         else:
-            found.append(Finding("ok", "metric", name, "ready"))
+            found.append(Diagnosis("ok", "metric", name, "ready"))
     return found

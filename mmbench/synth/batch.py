@@ -26,7 +26,7 @@ Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
-class Job:
+class ClipJob:
     """One clip. `identity` is GROUP-SEED (`woman-03`); `seed` draws light, clothes, backdrop, phases and grain."""
 
     identity: str
@@ -55,12 +55,12 @@ def jobs(
     identities: Sequence[str],
     motions: Sequence[Motion],
     clips: int = 1,
-    like: Job | None = None,
+    like: ClipJob | None = None,
     seed: int = 0,
-) -> list[Job]:
+) -> list[ClipJob]:
     """`clips` jobs for each identity and motion; sizes and the rest as in `like`. Raises `RequestError` on
     bad names."""
-    pattern = like or Job("man-00", "mixed")
+    pattern = like or ClipJob("man-00", "mixed")
     for name in identities:
         parse_name(name)
     for motion in motions:
@@ -86,7 +86,7 @@ def _person(name: str) -> Person:
     return build_person(kit, sample_identity(kit, *parse_name(name)))
 
 
-def render_job(job: Job) -> list[Rendered]:
+def render_job(job: ClipJob) -> list[Rendered]:
     """The frames of a job, with truth where it asks for it. Equal jobs give equal frames on one back end."""
     rng = np.random.default_rng([job.seed, 31])
     scene = replace(random_scene(rng), height=job.height, width=job.width, zoom=job.zoom)
@@ -111,7 +111,7 @@ def truth_arrays(frames: Sequence[Truth]) -> dict[str, np.ndarray[tuple[int, ...
     return arrays
 
 
-def run_job(job: Job, out: Path) -> str:
+def run_job(job: ClipJob, out: Path) -> str:
     """Render a job to `out/NAME.mp4` (and `NAME.npz` with truth, `NAME.json` with the job), unless it is there."""
     from mmbench.video.write import write_video
 
@@ -131,7 +131,7 @@ def run_job(job: Job, out: Path) -> str:
     return job.name
 
 
-def render_batch(todo: Iterable[Job], out: Path, workers: int = 1, progress: Progress | None = None) -> list[Path]:
+def render_batch(todo: Iterable[ClipJob], out: Path, workers: int = 1, progress: Progress | None = None) -> list[Path]:
     """Render jobs into a folder; jobs whose files are complete are skipped. Returns the videos in the
     order of the jobs."""
     listed = list(todo)

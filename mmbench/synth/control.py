@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from mmbench.synth.algebra import smoothstep
 from mmbench.synth.clip import render_clip
-from mmbench.synth.identity import Identity
+from mmbench.synth.identity import SyntheticIdentity
 from mmbench.synth.kit import Kit
 from mmbench.synth.motion import Motion, perform, tremble
 from mmbench.synth.person import Person, Pose, blend_people, build_person, wear_style
@@ -52,9 +52,9 @@ class ClipPlan:
     """What one control clip shows. `other` plays the stranger, `becomes` is whom drift goes to; `photo` is the first
     reference, uint8 RGB."""
 
-    identity: Identity
-    other: Identity
-    becomes: Identity
+    identity: SyntheticIdentity
+    other: SyntheticIdentity
+    becomes: SyntheticIdentity
     photo: Picture
     scene: Scene
     prompt_index: int
@@ -70,7 +70,7 @@ class Cast:
         self._keep = keep
         self._built: list[Person] = []
 
-    def person(self, identity: Identity) -> Person:
+    def person(self, identity: SyntheticIdentity) -> Person:
         """The built person of an identity."""
         for person in self._built:
             if person.identity == identity:
@@ -118,7 +118,7 @@ def camera_states(plan: ClipPlan) -> list[State]:
     return states
 
 
-def _frames(cast: Cast, identity: Identity, plan: ClipPlan, states: list[State]) -> Iterator[Picture]:
+def _frames(cast: Cast, identity: SyntheticIdentity, plan: ClipPlan, states: list[State]) -> Iterator[Picture]:
     person = cast.person(identity)
     return (frame.image for frame in render_clip(person, plan.scene, states, plan.seed))
 

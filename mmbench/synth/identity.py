@@ -55,7 +55,7 @@ class Appearance:
 
 
 @dataclass(frozen=True)
-class Identity:
+class SyntheticIdentity:
     """`shape` are weights of the kit's shapes; `bases` how the three expression bases mix (sums to 1)."""
 
     group: Group
@@ -85,7 +85,7 @@ def parse_name(name: str) -> tuple[Group, int]:
     )
 
 
-def blend(first: Identity, second: Identity, fraction: float) -> Identity:
+def blend(first: SyntheticIdentity, second: SyntheticIdentity, fraction: float) -> SyntheticIdentity:
     """The identity `fraction` of the way from `first` (0) to `second` (1).
 
     Numbers mix linearly. What cannot mix (hair style, sex, moles, goatee) stays the first's, so that hair never jumps

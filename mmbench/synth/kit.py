@@ -20,7 +20,6 @@ F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
 
 SKIN, EYE_L, EYE_R, TEETH_UPPER, TEETH_LOWER, TONGUE = range(6)
-LASHES = (6, 7, 8, 9)
 HAIR = 10
 BASES = ("caucasian", "asian", "african")
 """The source's own names of its three shape bases. Identities mix them freely; nothing else reads them."""

@@ -14,7 +14,7 @@ from mmbench.synth.body import Body, body
 from mmbench.synth.expression import NEUTRAL, UNITS, Expression, unit_weights
 from mmbench.synth.faceframe import SIZE, face_frame
 from mmbench.synth.hair import axis_scale, hair_positions, strand_noise, tip_table
-from mmbench.synth.identity import Identity, blend
+from mmbench.synth.identity import SyntheticIdentity, blend
 from mmbench.synth.kit import BASES, EYE_L, EYE_R, SKIN, Kit
 from mmbench.synth.occlusion import ambient_occlusion
 from mmbench.synth.raster import vertex_normals
@@ -55,7 +55,7 @@ class Person:
     """
 
     kit: Kit
-    identity: Identity
+    identity: SyntheticIdentity
     body: Body
     neutral: F32
     units: F32
@@ -139,7 +139,7 @@ class Shape:
         return np.asarray(self.units[UNITS.index(name)])
 
 
-def shape_person(kit: Kit, identity: Identity) -> Shape:
+def shape_person(kit: Kit, identity: SyntheticIdentity) -> Shape:
     """The geometry of an identity, without paint or light: some tens of milliseconds."""
     verts = kit.morph(identity.shape)
     neutral = verts - kit.joint("head", verts)
@@ -154,7 +154,7 @@ def shape_person(kit: Kit, identity: Identity) -> Shape:
     return Shape(neutral, units, (left, right), closing, face_scale, (crown - chin, (crown + chin) / 2))
 
 
-def build_person(kit: Kit, identity: Identity, texture: int = SIZE) -> Person:
+def build_person(kit: Kit, identity: SyntheticIdentity, texture: int = SIZE) -> Person:
     """Shape, paint and pre-light an identity. Deterministic; about a second on one core.
 
     `texture` is the side of the skin texture in texels: 256 is enough for pictures of 64 pixels and four times faster.
@@ -222,7 +222,7 @@ def blend_people(first: Person, second: Person, fraction: float) -> Person:
     )
 
 
-def wear_style(identity: Identity, other: Identity) -> Identity:
+def wear_style(identity: SyntheticIdentity, other: SyntheticIdentity) -> SyntheticIdentity:
     """`identity` with the hair of `other`: the far end of a morph that keeps the hair."""
     look = replace(
         identity.look,

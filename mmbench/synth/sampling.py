@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmbench.synth.identity import GROUPS, Group, Identity
+from mmbench.synth.identity import GROUPS, Group, SyntheticIdentity
 from mmbench.synth.kit import BASES, Kit
 from mmbench.synth.looks import sample_look
 
@@ -106,7 +106,7 @@ TEMPLATE: dict[Group, dict[str, float]] = {
 }  # fmt: skip
 
 
-def sample_identity(kit: Kit, group: Group, seed: int, spread: float = 1.0) -> Identity:
+def sample_identity(kit: Kit, group: Group, seed: int, spread: float = 1.0) -> SyntheticIdentity:
     """The identity of a group and seed. `spread` scales how far details stray from the group's template."""
     rng = np.random.default_rng([seed, GROUPS.index(group)])
     male = group in ("man", "elderly man", "boy") or (group == "baby" and rng.random() < 0.5)
@@ -115,7 +115,7 @@ def sample_identity(kit: Kit, group: Group, seed: int, spread: float = 1.0) -> I
     shape = _macros(male, ages, years, bases, rng)
     for name, weight in _details(kit, group, rng, spread).items():
         shape[name] = shape.get(name, 0.0) + weight
-    return Identity(
+    return SyntheticIdentity(
         group=group,
         seed=seed,
         sex="male" if male else "female",

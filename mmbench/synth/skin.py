@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mmbench.synth.algebra import linear, noise, smoothstep
 from mmbench.synth.faceframe import BOTTOM, SIZE, TOP, TURN, FaceFrame
-from mmbench.synth.identity import Appearance, Identity
+from mmbench.synth.identity import Appearance, SyntheticIdentity
 from mmbench.synth.strokes import brow_mask
 
 F32 = NDArray[np.float32]
@@ -52,7 +52,7 @@ class Canvas:
         self.darken(np.float32(dark) * line.clip(0, 1), (0.75, 1.0, 1.0))
 
 
-def paint_skin(frame: FaceFrame, identity: Identity) -> F32:
+def paint_skin(frame: FaceFrame, identity: SyntheticIdentity) -> F32:
     """The skin texture of an identity, (size, size, 6) float32. The same identity paints the same texture."""
     look, size = identity.look, frame.size
     rng = np.random.default_rng([identity.seed, len(identity.group), int(identity.years * 8), 77])

@@ -1,5 +1,4 @@
-"""Does every frame bring something new? Duplicated frames upset every statistic of consecutive frames
-(metrics.md 5.6).
+"""Does every frame bring something new? Duplicated frames upset every statistic of consecutive frames.
 
 A clip converted to a higher rate, or written as a GIF with uneven delays, repeats frames at regular places:
 step, double step, duplicate. The check compares tiny grey thumbnails of neighbouring frames.

@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 
 from mmbench.cli.synth import app
 from mmbench.errors import RequestError
-from mmbench.synth.batch import Job, jobs, people, render_batch
+from mmbench.synth.batch import ClipJob, jobs, people, render_batch
 from mmbench.synth.kit import Kit
 from mmbench.video.read import open_clip
 
-TINY = Job("man-00", "nod", frames=3, height=64, width=64, truth=True)
+TINY = ClipJob("man-00", "nod", frames=3, height=64, width=64, truth=True)
 
 
 def test_a_batch_continues_where_it_stopped(kit: Kit, tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_jobs_are_numbered_apart() -> None:
     [("nobody-1", "nod", {}), ("man-00", "fly", {}), ("man-00", "nod", {"frames": 0})],
 )
 def test_bad_jobs_are_refused(identity: str, motion: str, change: dict[str, int]) -> None:
-    like = Job("man-00", "nod", frames=change.get("frames", 3))
+    like = ClipJob("man-00", "nod", frames=change.get("frames", 3))
     with pytest.raises(RequestError):
         jobs([identity], [motion], like=like)  # type: ignore[list-item]
 

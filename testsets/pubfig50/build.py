@@ -20,7 +20,7 @@ from mmbench.testsets.pubfig50.references import (
     Attempt,
     CropRule,
     HasFace,
-    Reference,
+    ReferenceLine,
     fetch_references,
     read_own,
     take_own,
@@ -56,7 +56,7 @@ class ListSource:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PubFigPlan:
     """`identities.yaml`."""
 
     name: str
@@ -86,7 +86,7 @@ class Coverage:
         return [name for name, count in self.found.items() if 0 < count < self.wanted[name]]
 
 
-def read_plan() -> Plan:
+def read_plan() -> PubFigPlan:
     """The identities and rules of PubFig-50."""
     import yaml
 
@@ -94,7 +94,7 @@ def read_plan() -> Plan:
     slots = (Slot(**{**row, "images": tuple(row.get("images", ()))}) for row in document["identities"])
     rule = CropRule(**document["rule"])
     lists = tuple(ListSource(**row) for row in document["lists"])
-    return Plan(document["name"], document["licence"], lists, rule, tuple(slots))
+    return PubFigPlan(document["name"], document["licence"], lists, rule, tuple(slots))
 
 
 def build_pubfig50(
@@ -127,13 +127,13 @@ def build_pubfig50(
 
     dead_hosts: set[str] = set()
 
-    def fill(slot: Slot) -> tuple[list[Reference], list[Attempt]]:
+    def fill(slot: Slot) -> tuple[list[ReferenceLine], list[Attempt]]:
         if slot.id in pictures:
             return take_own(slot.id, pictures[slot.id], slot.references, plan.rule, folder, has_face), []
         chosen = candidates(entries, slot.person, plan.rule.min_face, plan.rule.max_tries) if slot.person else []
         return fetch_references(slot.id, chosen, slot.references, plan.rule, folder, limits, has_face, dead_hosts)
 
-    references: list[Reference] = []
+    references: list[ReferenceLine] = []
     attempts: list[Attempt] = []
     found: dict[str, int] = {}
     with ThreadPoolExecutor(workers) as pool:
@@ -182,7 +182,7 @@ def _read_lists(lists: Sequence[Path], known: Sequence[ListSource]) -> tuple[lis
     return entries, notes
 
 
-def _write_report(folder: Path, coverage: Coverage, references: Sequence[Reference], lists: Sequence[Path]) -> None:
+def _write_report(folder: Path, coverage: Coverage, references: Sequence[ReferenceLine], lists: Sequence[Path]) -> None:
     write_json(
         folder / "coverage.json",
         {
@@ -197,7 +197,9 @@ def _write_report(folder: Path, coverage: Coverage, references: Sequence[Referen
     _write_csv(folder / "references.csv", COLUMNS, [asdict(reference) for reference in references])
 
 
-def _write_identities(folder: Path, plan: Plan, slots: Sequence[Slot], references: Sequence[Reference]) -> None:
+def _write_identities(
+    folder: Path, plan: PubFigPlan, slots: Sequence[Slot], references: Sequence[ReferenceLine]
+) -> None:
     rows = [
         {
             "id": slot.id,

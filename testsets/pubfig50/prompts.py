@@ -37,7 +37,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Source:
+class PromptSource:
     """One text file of VBench at the pinned commit."""
 
     url: str
@@ -86,12 +86,12 @@ def rules() -> tuple[Rule, ...]:
 
 
 @cache
-def sources() -> dict[tuple[str, str], Source]:
+def sources() -> dict[tuple[str, str], PromptSource]:
     """VBench's files by (file, "short" or "long")."""
     where = _document("prompts.yaml")["source"]
     base = f"https://raw.githubusercontent.com/{where['repository']}/{where['commit']}"
     return {
-        (file, length): Source(f"{base}/{facts['path']}", facts["sha256"], Path(facts["path"]).name)
+        (file, length): PromptSource(f"{base}/{facts['path']}", facts["sha256"], Path(facts["path"]).name)
         for file, pair in where["files"].items()
         for length, facts in pair.items()
     }

@@ -42,7 +42,7 @@ class CropRule:
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReferenceLine:
     """One line of `references.csv`: where a committed crop comes from."""
 
     identity: str
@@ -76,14 +76,14 @@ def fetch_references(
     limits: Limits = PICTURE,
     has_face: HasFace | None = None,
     dead_hosts: set[str] | None = None,
-) -> tuple[list[Reference], list[Attempt]]:
+) -> tuple[list[ReferenceLine], list[Attempt]]:
     """Up to `wanted` crops of one person in `folder/references`, trying `entries` in order until there are enough.
 
     A picture that is dead, slow, too large, changed (md5), no picture, or does not hold its face box is noted
     and the next one takes its place, so the choice depends only on which addresses live. Downloaded pictures
     stay in `folder/originals` by md5: a second build fetches only what is missing.
     """
-    found: list[Reference] = []
+    found: list[ReferenceLine] = []
     attempts: list[Attempt] = []
     for entry in entries:
         if len(found) == wanted:
@@ -102,8 +102,8 @@ def fetch_references(
     return found, attempts
 
 
-def _pubfig_reference(identity: str, name: str, entry: Entry, folder: Path) -> Reference:
-    return Reference(
+def _pubfig_reference(identity: str, name: str, entry: Entry, folder: Path) -> ReferenceLine:
+    return ReferenceLine(
         identity=identity,
         file=name,
         person=entry.person,
@@ -136,7 +136,7 @@ def _original(entry: Entry, folder: Path, limits: Limits, dead_hosts: set[str]) 
     return data
 
 
-def read_own(path: Path) -> dict[str, list[Reference]]:
+def read_own(path: Path) -> dict[str, list[ReferenceLine]]:
     """A user's manifest of own pictures by identity: CSV with `identity` and `file` (relative to the
     manifest), optionally `box` (left,top,right,bottom of the face), `source` and `licence`.
 
@@ -150,13 +150,13 @@ def read_own(path: Path) -> dict[str, list[Reference]]:
         raise ManifestError(f"{path}: needs the columns identity and file.", f"Known: {', '.join(COLUMNS)}.")
     if unknown := set(rows[0]) - set(COLUMNS):
         raise ManifestError(f"{path}: unknown columns {sorted(map(str, unknown))}.", f"Known: {', '.join(COLUMNS)}.")
-    own: dict[str, list[Reference]] = {}
+    own: dict[str, list[ReferenceLine]] = {}
     for number, row in enumerate(rows, start=2):
         cells = {key: (value or "").strip() for key, value in row.items()}
         if not cells["identity"] or not (path.parent / cells["file"]).is_file():
             raise ManifestError(f"{path}, line {number}: no identity, or no file {cells['file']!r}.", "Mend the line.")
         cells["file"] = str(path.parent / cells["file"])
-        own.setdefault(cells["identity"], []).append(Reference(**cells))
+        own.setdefault(cells["identity"], []).append(ReferenceLine(**cells))
     return own
 
 
@@ -168,12 +168,12 @@ def need_face(crop: Image, where: str, has_face: HasFace | None) -> None:
 
 def take_own(
     identity: str,
-    own: Sequence[Reference],
+    own: Sequence[ReferenceLine],
     wanted: int,
     rule: CropRule,
     folder: Path,
     has_face: HasFace | None = None,
-) -> list[Reference]:
+) -> list[ReferenceLine]:
     """Copy up to `wanted` of the user's pictures into the set, cropped where a box is given.
 
     Raises MediaError for a file that is no usable picture, ReferenceFaceError for one without a face,
@@ -191,7 +191,7 @@ def take_own(
         name = f"references/{identity}_{number}.png"
         save_png(crop, folder / name)
         taken.append(
-            Reference(
+            ReferenceLine(
                 identity=identity,
                 file=name,
                 sha256=_sha256(folder / name),
@@ -203,7 +203,7 @@ def take_own(
     return taken
 
 
-def _box(reference: Reference) -> Box:
+def _box(reference: ReferenceLine) -> Box:
     numbers = reference.box.split(",")
     if len(numbers) != 4 or not all(number.strip().isdigit() for number in numbers):
         raise ManifestError(f"{reference.file}: {reference.box!r} is no box.", "Write left,top,right,bottom in pixels.")

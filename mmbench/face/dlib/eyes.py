@@ -2,7 +2,7 @@
 
 The detectors and the recogniser are public domain; the 68-point model was trained on iBUG 300-W, which allows
 no commercial use. HOG alone finds about 60 % of the faces of clips with large head motion, with the CNN over
-90 % (metrics.md 4.4), so HOG alone would drop the very frames the motion metrics are about.
+90 %, so HOG alone would drop the very frames the motion metrics are about.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The regenerated cost table (paper Table 3): parameters per module and FLOPs per step, on the meta device.
 
-No weights are needed and no memory is used. Seconds and memory on a GPU: `mmbench.model.profile_gpu`.
+No weights are needed and no memory is used. Seconds and memory on a GPU: `mmbench.model.cost.steps`.
 """
 
 from __future__ import annotations

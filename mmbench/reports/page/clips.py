@@ -8,7 +8,7 @@ from typing import Literal
 
 from mmbench.metrics.base import MetricFacts
 from mmbench.reports.numbers.samples import Samples, generator_is_random
-from mmbench.reports.page.curves import Curve, curves_of
+from mmbench.reports.page.curves import FrameCurve, curves_of
 from mmbench.reports.page.media import Media, MediaShelf
 from mmbench.runs.evaluate.rows import ItemRow
 
@@ -53,11 +53,11 @@ class ClipView:
     random_weights: bool
     media: Media
     scores: dict[str, ScoreView]
-    curves: tuple[Curve, ...]
+    curves: tuple[FrameCurve, ...]
 
 
 @dataclass(frozen=True)
-class Scene:
+class SceneView:
     """Clips of one identity and one prompt, one or more a model, with the reference pictures.
 
     `clips` are positions in the list of clip views.
@@ -72,7 +72,7 @@ class Scene:
 
 def clip_views(
     samples: Samples, facts: Mapping[str, MetricFacts], shelf: MediaShelf
-) -> tuple[tuple[ClipView, ...], tuple[Scene, ...]]:
+) -> tuple[tuple[ClipView, ...], tuple[SceneView, ...]]:
     """Views of all rows in their order, and the scenes they make. Places the media on `shelf`."""
     ordered = samples.rows
     measured = measured_metrics(ordered)
@@ -130,11 +130,11 @@ def _view(row: ItemRow, facts: Mapping[str, MetricFacts], measured: frozenset[st
     )
 
 
-def _scene(rows: Sequence[ItemRow], positions: Sequence[int], shelf: MediaShelf) -> Scene:
+def _scene(rows: Sequence[ItemRow], positions: Sequence[int], shelf: MediaShelf) -> SceneView:
     first = rows[0].item
     references = dict.fromkeys(path for row in rows for path in row.item.references)
     conditions = dict.fromkeys(row.item.condition for row in rows if row.item.condition)
-    return Scene(
+    return SceneView(
         identity=first.identity,
         prompt=first.prompt or "",
         references=tuple(shelf.place(path, f"reference-{path.stem}") for path in references),

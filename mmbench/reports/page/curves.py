@@ -15,7 +15,7 @@ DIGITS = 4
 
 
 @dataclass(frozen=True)
-class Curve:
+class FrameCurve:
     """One metric over the frames of one clip; a None value is a frame without a usable face (a gap)."""
 
     metric: str
@@ -25,7 +25,7 @@ class Curve:
     values: tuple[float | None, ...]
 
 
-def curves_of(row: ItemRow, facts: Mapping[str, MetricFacts]) -> tuple[Curve, ...]:
+def curves_of(row: ItemRow, facts: Mapping[str, MetricFacts]) -> tuple[FrameCurve, ...]:
     """All curves of a row: details with "frames" and an equally long "similarity" or "distance".
 
     Anything else in the details is ignored, so rows of other versions and plug-ins never break a report.
@@ -41,7 +41,9 @@ def curves_of(row: ItemRow, facts: Mapping[str, MetricFacts]) -> tuple[Curve, ..
             kept = _between_gaps(points)
             if sum(value is not None for _, value in kept) >= 2:
                 title = facts[score.metric].title if score.metric in facts else score.metric
-                found.append(Curve(score.metric, title, quantity, tuple(f for f, _ in kept), tuple(v for _, v in kept)))
+                found.append(
+                    FrameCurve(score.metric, title, quantity, tuple(f for f, _ in kept), tuple(v for _, v in kept))
+                )
     return tuple(found)
 
 

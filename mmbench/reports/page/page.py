@@ -16,7 +16,7 @@ from mmbench.reports.numbers.power import why_all_undecidable
 from mmbench.reports.numbers.samples import Samples
 from mmbench.reports.numbers.standings import standings
 from mmbench.reports.numbers.verdicts import format_p
-from mmbench.reports.page.clips import ClipView, Scene
+from mmbench.reports.page.clips import ClipView, SceneView
 from mmbench.reports.page.plots import colours, distribution_svg
 from mmbench.reports.page.record import grouped, record_lines
 from mmbench.reports.table.published import PublishedTable
@@ -35,7 +35,7 @@ class PageContent:
     everything: Table
     comparisons: tuple[Comparison, ...]
     clips: tuple[ClipView, ...]
-    scenes: tuple[Scene, ...]
+    scenes: tuple[SceneView, ...]
     samples: Samples
     published: tuple[PublishedTable, ...]
     run: Mapping[str, Any]

@@ -14,7 +14,6 @@ from mmbench.reports.table.tables import Cell, Table, TableRow
 
 PACKAGE = "mmbench.published"
 DEFAULT = ("table1_v2",)
-ABOUT = "Published rows are quoted: measured on other clips by others, without intervals; never ranked."
 
 
 class PublishedColumn(BaseModel):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from mmbench.studies.synthetic50.measure import Row, View, look_at, table
+from mmbench.studies.synthetic50.measure import CardLine, View, look_at, table
 from mmbench.studies.synthetic50.members import CRF, FPS, FRAMES, SIZE, Member, Progress
 from mmbench.studies.synthetic50.screen import NEAR_OTHER, NEAR_SAME, WANTED, YAWS
 from mmbench.synth.identity import GROUPS, Group
@@ -77,12 +77,12 @@ above all views is {around:.0f} % (chance is 50 %); from the hair, which does be
 """
 
 
-def _numbers(row: Row) -> dict[str, float | str | None]:
+def _numbers(row: CardLine) -> dict[str, float | str | None]:
     """A row for JSON, which has no NaN."""
     return {key: None if value != value else value for key, value in asdict(row).items()}
 
 
-def _lines(rows: Sequence[Row]) -> str:
+def _lines(rows: Sequence[CardLine]) -> str:
     text = "| group | people | views | HOG % | + CNN % | EER % | at distance | landmarks mean | median | p90 |\n"
     text += "|---|---|---|---|---|---|---|---|---|---|\n"
     for r in rows:

@@ -102,7 +102,7 @@ def equal_error(vectors: Sequence[F64], who: Sequence[object]) -> tuple[float, f
 
 
 @dataclass(frozen=True)
-class Row:
+class CardLine:
     """A line of the card: shares in percent, landmark errors in percent of the inter-ocular distance."""
 
     label: str
@@ -119,7 +119,7 @@ class Row:
     hair_eer: float  # NaN where nobody has a hair mesh
 
 
-def summarise(label: str, seen: Sequence[View]) -> Row:
+def summarise(label: str, seen: Sequence[View]) -> CardLine:
     """One line over some views."""
     found = [v for v in seen if v.descriptor is not None]
     errors = np.array([v.error for v in found if v.error is not None])
@@ -127,7 +127,7 @@ def summarise(label: str, seen: Sequence[View]) -> Row:
         [v.descriptor for v in found if v.descriptor is not None], [(v.group, v.seed) for v in found]
     )
     haired = [v for v in seen if v.hair is not None]
-    return Row(
+    return CardLine(
         label,
         len({(v.group, v.seed) for v in seen}),
         len(seen),
@@ -147,7 +147,7 @@ def summarise(label: str, seen: Sequence[View]) -> Row:
     )
 
 
-def table(seen: Sequence[View]) -> list[Row]:
+def table(seen: Sequence[View]) -> list[CardLine]:
     """All views, then each group."""
     rows = [summarise("all", seen)]
     return rows + [summarise(group, [v for v in seen if v.group == group]) for group in GROUPS]

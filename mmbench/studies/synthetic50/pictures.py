@@ -12,7 +12,7 @@ from mmbench.studies.synthetic50.members import CRF, FPS, FRAMES, SIZE, Member, 
 from mmbench.studies.synthetic50.still import write_still
 from mmbench.synth.control import SYSTEMS, Cast, ClipPlan, control_clip
 from mmbench.synth.expression import Expression
-from mmbench.synth.identity import GROUPS, Identity, parse_name
+from mmbench.synth.identity import GROUPS, SyntheticIdentity, parse_name
 from mmbench.synth.kit import load_kit
 from mmbench.synth.person import Gaze, Pose
 from mmbench.synth.picture import render
@@ -30,7 +30,7 @@ EXPRESSIONS = (
 )
 
 
-def identity_of(name: str) -> Identity:
+def identity_of(name: str) -> SyntheticIdentity:
     """The person of a name such as "man-00"."""
     return sample_identity(load_kit(), *parse_name(name))
 

@@ -14,7 +14,7 @@ CLASS_WORD: dict[Group, str] = {
 
 
 @dataclass(frozen=True)
-class Prompt:
+class Wording:
     """One prompt of one identity: the short standardised form and the long one."""
 
     index: int
@@ -159,7 +159,7 @@ _PRONOUNS = {
 _SHOT = "A steady close-up of head and shoulders, natural colours, every detail of the face in view."
 
 
-def prompts(group: Group, sex: str, number: int) -> list[Prompt]:
+def prompts(group: Group, sex: str, number: int) -> list[Wording]:
     """The four prompts of the `number`-th identity of the set (counted over all groups)."""
     pools = _INFANT if group == "baby" else _CHILD if group in ("boy", "girl") else _GROWN
     word = CLASS_WORD[group]
@@ -170,5 +170,5 @@ def prompts(group: Group, sex: str, number: int) -> list[Prompt]:
         place, setting = _PLACES[(3 * number + 2 * index) % len(_PLACES)]
         short = f"{subject} {doing} {place}."
         long = f"{subject} is {doing} {place}. {detail.format(**_PRONOUNS[sex])} {setting} {_SHOT}"
-        made.append(Prompt(index, short, long))
+        made.append(Wording(index, short, long))
     return made

@@ -19,7 +19,7 @@ from mmbench.studies.validity.experiments import (
     reference_motion,
     sensitivity,
 )
-from mmbench.studies.validity.finding import Finding, Row
+from mmbench.studies.validity.finding import Finding, Observation
 from mmbench.studies.validity.lab import Lab
 from mmbench.studies.validity.levels import Levels
 
@@ -29,8 +29,8 @@ class Experiment:
     """`observe` gives the rows of one person, `conclude` what the rows of all of them say."""
 
     name: str
-    observe: Callable[[Lab, str, Levels], Iterator[Row]]
-    conclude: Callable[[Sequence[Row], Levels], Finding]
+    observe: Callable[[Lab, str, Levels], Iterator[Observation]]
+    conclude: Callable[[Sequence[Observation], Levels], Finding]
 
 
 _MODULES: dict[str, ModuleType] = {

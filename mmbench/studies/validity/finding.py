@@ -11,7 +11,7 @@ from mmbench.reports.numbers.stats import Estimate, cluster_mean
 
 
 @dataclass(frozen=True)
-class Row:
+class Observation:
     """One measurement: of `person`, in `series`, at `level`, metric and value. `x` where a person's own x differs from
     the level (a face's width in pixels at a picture's scale)."""
 
@@ -60,7 +60,7 @@ class Curve:
     """Rows drawn as one line: the mean over people with its interval, each person a dot. `truth` is drawn dashed."""
 
     label: str
-    rows: tuple[Row, ...]
+    rows: tuple[Observation, ...]
     colour: int = 0
     truth: bool = False
 
@@ -110,30 +110,30 @@ class Finding:
     grids: tuple[Grid, ...] = ()
 
 
-def pick(rows: Iterable[Row], metric: str, series: str | None = None) -> tuple[Row, ...]:
+def pick(rows: Iterable[Observation], metric: str, series: str | None = None) -> tuple[Observation, ...]:
     """Rows of one metric (and series)."""
     return tuple(row for row in rows if row.metric == metric and series in (None, row.series))
 
 
-def mean_at(rows: Sequence[Row], level: float) -> float:
+def mean_at(rows: Sequence[Observation], level: float) -> float:
     """Mean over people at a level; NaN where nobody has a value."""
     values = [row.value for row in rows if row.level == level]
     return float(np.mean(values)) if values else float("nan")
 
 
-def by_person(rows: Iterable[Row]) -> dict[str, list[Row]]:
+def by_person(rows: Iterable[Observation]) -> dict[str, list[Observation]]:
     """Rows of each person, by level."""
-    found: dict[str, list[Row]] = {}
+    found: dict[str, list[Observation]] = {}
     for row in sorted(rows, key=lambda row: (row.person, row.level)):
         found.setdefault(row.person, []).append(row)
     return found
 
 
-def spearman(label: str, rows: Sequence[Row], magnitude: bool = False) -> Number:
+def spearman(label: str, rows: Sequence[Observation], magnitude: bool = False) -> Number:
     """Mean over people of Spearman's rank correlation of value and level (its magnitude, for a symmetric cause)."""
     from scipy.stats import spearmanr
 
-    def rho(own: list[Row]) -> float:
+    def rho(own: list[Observation]) -> float:
         xs = [abs(row.at) if magnitude else row.at for row in own]
         return float(spearmanr(xs, [row.value for row in own]).statistic)
 
@@ -141,7 +141,7 @@ def spearman(label: str, rows: Sequence[Row], magnitude: bool = False) -> Number
     return over_people(label, values, (-1.0, 1.0))
 
 
-def slope(label: str, rows: Sequence[Row], decimals: int = 3, magnitude: bool = False) -> Number:
+def slope(label: str, rows: Sequence[Observation], decimals: int = 3, magnitude: bool = False) -> Number:
     """Mean over people of the least-squares slope of value over x."""
     values = {}
     for person, own in by_person(rows).items():
@@ -151,7 +151,7 @@ def slope(label: str, rows: Sequence[Row], decimals: int = 3, magnitude: bool = 
     return over_people(label, values, decimals=decimals)
 
 
-def gap(label: str, rows: Sequence[Row], start: float, end: float, decimals: int = 3) -> Number:
+def gap(label: str, rows: Sequence[Observation], start: float, end: float, decimals: int = 3) -> Number:
     """Mean over people of value at level `end` minus value at level `start`."""
     values = {}
     for person, own in by_person(rows).items():
@@ -161,7 +161,7 @@ def gap(label: str, rows: Sequence[Row], start: float, end: float, decimals: int
     return over_people(label, values, decimals=decimals)
 
 
-def deviation(label: str, rows: Sequence[Row], decimals: int = 3) -> Number:
+def deviation(label: str, rows: Sequence[Observation], decimals: int = 3) -> Number:
     """Standard deviation of values between people; NaN with fewer than two."""
     values = [row.value for row in rows]
     return Number(label, float(np.std(values, ddof=1)) if len(values) > 1 else float("nan"), decimals=decimals)

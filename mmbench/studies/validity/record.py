@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench.errors import RequestError
-from mmbench.studies.validity.finding import Finding, Row
+from mmbench.studies.validity.finding import Finding, Observation
 from mmbench.studies.validity.levels import Levels
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ Packed = dict[str, dict[str, dict[str, list[list[float]]]]]
 """Measurements by metric, series and person: [level, value] or [level, value, x], six digits."""
 
 
-def pack(rows: Sequence[Row]) -> Packed:
+def pack(rows: Sequence[Observation]) -> Packed:
     """Rows without repetition. Raises ValueError for a value that is not finite."""
     packed: Packed = {}
     for row in rows:
@@ -33,10 +33,10 @@ def pack(rows: Sequence[Row]) -> Packed:
     return packed
 
 
-def unpack(packed: Packed) -> list[Row]:
+def unpack(packed: Packed) -> list[Observation]:
     """Rows of `pack`, by metric, series and person."""
     return [
-        Row(person, series, numbers[0], metric, numbers[1], *numbers[2:])
+        Observation(person, series, numbers[0], metric, numbers[1], *numbers[2:])
         for metric, by_series in packed.items()
         for series, people in by_series.items()
         for person, values in people.items()

@@ -12,7 +12,7 @@ from pathlib import Path
 from mmbench.engine.pool import run_tasks
 from mmbench.errors import RequestError
 from mmbench.studies.validity.catalogue import EXPERIMENTS
-from mmbench.studies.validity.finding import Finding, Row
+from mmbench.studies.validity.finding import Finding, Observation
 from mmbench.studies.validity.lab import Lab
 from mmbench.studies.validity.levels import FULL, QUICK, Levels
 from mmbench.studies.validity.record import pack, read_record, unpack, write_record
@@ -65,7 +65,7 @@ def run_validity(
     return publish(out, rows, levels, work)
 
 
-def publish(out: Path, rows: Mapping[str, Sequence[Row]], levels: Levels, work: Path) -> Validity:
+def publish(out: Path, rows: Mapping[str, Sequence[Observation]], levels: Levels, work: Path) -> Validity:
     """Write record, figures and page of measurements. Findings are made of the rounded measurements that are kept."""
     lab = Lab(work)
     packed = {name: pack(each) for name, each in rows.items()}
@@ -91,7 +91,9 @@ def redraw(out: Path) -> Validity:
     return Validity(findings, page, data, figures)
 
 
-def observe(names: Sequence[str], levels: Levels, work: Path, workers: int, progress: Progress) -> dict[str, list[Row]]:
+def observe(
+    names: Sequence[str], levels: Levels, work: Path, workers: int, progress: Progress
+) -> dict[str, list[Observation]]:
     """Rows of each experiment, people in the order of `levels` whatever the number of `workers`."""
     from mmbench.synth.kit import load_kit
 
@@ -100,11 +102,11 @@ def observe(names: Sequence[str], levels: Levels, work: Path, workers: int, prog
     # One person's experiments share rendered takes, so a worker does them all; alone, progress is told for each.
     groups = [tuple(names)] if workers > 1 else [(name,) for name in names]
     tasks = [(person, group) for person in levels.people for group in groups]
-    found: dict[tuple[str, str], list[Row]] = {}
+    found: dict[tuple[str, str], list[Observation]] = {}
     total = len(names) * len(levels.people)
     progress(0, total, "validity")
 
-    def on_result(task: tuple[str, Sequence[str]], rows: Mapping[str, list[Row]]) -> None:
+    def on_result(task: tuple[str, Sequence[str]], rows: Mapping[str, list[Observation]]) -> None:
         found.update({(name, task[0]): each for name, each in rows.items()})
         progress(len(found), total, "validity")
 
@@ -115,11 +117,11 @@ def observe(names: Sequence[str], levels: Levels, work: Path, workers: int, prog
 @contextmanager
 def _observing(
     levels: Levels, work: Path, worker: int
-) -> Iterator[Callable[[tuple[str, Sequence[str]]], dict[str, list[Row]]]]:
+) -> Iterator[Callable[[tuple[str, Sequence[str]]], dict[str, list[Observation]]]]:
     """What a worker does: some experiments on one person, networks loaded once."""
     lab = Lab(work)
 
-    def observe_person(task: tuple[str, Sequence[str]]) -> dict[str, list[Row]]:
+    def observe_person(task: tuple[str, Sequence[str]]) -> dict[str, list[Observation]]:
         person, names = task
         return {name: list(EXPERIMENTS[name].observe(lab, person, levels)) for name in names}
 

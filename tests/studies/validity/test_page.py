@@ -20,8 +20,8 @@ from mmbench.studies.validity.finding import (
     Finding,
     Grid,
     Number,
+    Observation,
     Panel,
-    Row,
     deviation,
     gap,
     mean_at,
@@ -36,10 +36,10 @@ from mmbench.studies.validity.runner import redraw, run_validity
 PEOPLE = ("a", "b", "c")
 
 
-def rows(*values: float, metric: str = "m") -> tuple[Row, ...]:
+def rows(*values: float, metric: str = "m") -> tuple[Observation, ...]:
     """Each value at its level, for three people a little apart."""
     return tuple(
-        Row(person, "s", float(level), metric, value + 0.01 * k)
+        Observation(person, "s", float(level), metric, value + 0.01 * k)
         for k, person in enumerate(PEOPLE)
         for level, value in enumerate(values)
     )
@@ -71,14 +71,14 @@ def test_rising_values_have_rho_one_and_their_own_slope() -> None:
 
 
 def test_a_cause_with_two_signs_counts_by_its_size() -> None:
-    both = tuple(Row("a", "s", level, "m", abs(level)) for level in (-2.0, -1.0, 0.0, 1.0, 2.0))
+    both = tuple(Observation("a", "s", level, "m", abs(level)) for level in (-2.0, -1.0, 0.0, 1.0, 2.0))
     assert spearman("", both, magnitude=True).value == pytest.approx(1)
     assert slope("", both, magnitude=True).value == pytest.approx(1)
 
 
 def test_the_interval_is_over_people_not_over_measurements() -> None:
     spread = tuple(
-        Row(p, "s", float(x), "m", s * x) for p, s in (("a", 1.0), ("b", 2.0), ("c", 3.0)) for x in range(50)
+        Observation(p, "s", float(x), "m", s * x) for p, s in (("a", 1.0), ("b", 2.0), ("c", 3.0)) for x in range(50)
     )
     found = slope("", spread)
     assert found.low is not None and found.high is not None
@@ -86,7 +86,7 @@ def test_the_interval_is_over_people_not_over_measurements() -> None:
 
 
 def test_values_that_never_change_have_no_rank_correlation() -> None:
-    flat = tuple(Row(p, "s", float(x), "m", 1.0) for p in PEOPLE for x in range(4))
+    flat = tuple(Observation(p, "s", float(x), "m", 1.0) for p in PEOPLE for x in range(4))
     assert np.isnan(spearman("", flat).value)
     assert spearman("", flat).text() == "–"
 
@@ -131,13 +131,13 @@ def test_nothing_to_draw_again_is_said(tmp_path: Path) -> None:
 
 
 def test_measurements_survive_the_record() -> None:
-    given = [*rows(1 / 3, 2, 3), Row("d", "t", 0.5, "n", -1.0, x=12.0)]
+    given = [*rows(1 / 3, 2, 3), Observation("d", "t", 0.5, "n", -1.0, x=12.0)]
     back = unpack(pack(given))
     assert sorted(map(repr, back)) == sorted(
-        repr(Row(r.person, r.series, r.level, r.metric, float(f"{r.value:.6g}"), r.x)) for r in given
+        repr(Observation(r.person, r.series, r.level, r.metric, float(f"{r.value:.6g}"), r.x)) for r in given
     )
     with pytest.raises(ValueError, match="not finite"):
-        pack([Row("a", "s", 0.0, "m", float("nan"))])
+        pack([Observation("a", "s", 0.0, "m", float("nan"))])
 
 
 def test_the_committed_page_is_what_its_record_says(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from mmbench.studies.validity.finding import (
     Finding,
     Level,
     Number,
+    Observation,
     Panel,
-    Row,
     mean_at,
     over_people,
     pick,
@@ -40,7 +40,7 @@ def expected(indices: Sequence[int]) -> float:
     return float(np.mean(np.divide(change, length, out=np.zeros(len(change)), where=length > 0)))
 
 
-def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
+def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Observation]:
     """Rendered clips with frames replaced by their predecessors."""
     from mmbench.metrics.motion_smoothness import smoothness
 
@@ -55,10 +55,10 @@ def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
             seen = lab.flow(every(take.frames, indices)).smoothness
             found = smoothness(seen) if seen is not None else None
             if found is not None:
-                yield Row(person, kind, share, "motion_smoothness", found.value)
+                yield Observation(person, kind, share, "motion_smoothness", found.value)
             if kind == "camera-pan":
-                yield Row(person, "constant velocity", share, "motion_smoothness", expected(indices))
-        yield Row(person, f"{kind} true", 0.0, "motion_smoothness", float(np.mean(take.ratios)))
+                yield Observation(person, "constant velocity", share, "motion_smoothness", expected(indices))
+        yield Observation(person, f"{kind} true", 0.0, "motion_smoothness", float(np.mean(take.ratios)))
 
 
 HOW = (
@@ -67,7 +67,9 @@ HOW = (
 )
 
 
-def _panels(pan: tuple[Row, ...], natural: tuple[Row, ...], closed: tuple[Row, ...]) -> tuple[Panel, ...]:
+def _panels(
+    pan: tuple[Observation, ...], natural: tuple[Observation, ...], closed: tuple[Observation, ...]
+) -> tuple[Panel, ...]:
     """What is drawn."""
     return (
         Panel(
@@ -86,7 +88,7 @@ def _panels(pan: tuple[Row, ...], natural: tuple[Row, ...], closed: tuple[Row, .
     )
 
 
-def conclude(rows: Sequence[Row], levels: Levels) -> Finding:
+def conclude(rows: Sequence[Observation], levels: Levels) -> Finding:
     """Order, and the distance from the closed form."""
     pan, natural = (pick(rows, "motion_smoothness", kind) for kind in SHOTS)
     closed = pick(rows, "motion_smoothness", "constant velocity")

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mmbench.studies.validity.experiments.motion import moving_rows
-from mmbench.studies.validity.finding import Claim, Curve, Finding, Level, Number, Panel, Row, mean_at, pick, slope
+from mmbench.studies.validity.finding import (
+    Claim,
+    Curve,
+    Finding,
+    Level,
+    Number,
+    Observation,
+    Panel,
+    mean_at,
+    pick,
+    slope,
+)
 from mmbench.studies.validity.lab import Lab
 from mmbench.studies.validity.levels import Levels
 
@@ -17,23 +28,23 @@ NAMES = {
 METRICS = ("fm_inter", "fm_inter_rate", "fm_inter_local")
 
 
-def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
+def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Observation]:
     """A rigid face under a panning and under a zooming camera; the moving person for comparison."""
     yield from moving_rows(lab, person, "mixed", levels, levels.amplitudes)
     for kind, amplitudes in (("camera-pan", levels.pans), ("camera-zoom", levels.zooms)):
         for row in moving_rows(
             lab, person, "mixed", levels, (0.0,)
         ):  # a camera that does not move: the same still clip
-            yield Row(row.person, row.series.replace("mixed", kind), 0.0, row.metric, row.value)
+            yield Observation(row.person, row.series.replace("mixed", kind), 0.0, row.metric, row.value)
         yield from moving_rows(lab, person, "camera-pan" if kind == "camera-pan" else "camera-zoom", levels, amplitudes)
 
 
-def _panel(rows: Sequence[Row], metric: str, title: str) -> Panel:
+def _panel(rows: Sequence[Observation], metric: str, title: str) -> Panel:
     curves = tuple(Curve(name, pick(rows, metric, kind), k) for k, (kind, name) in enumerate(NAMES.items()))
     return Panel(title, "amplitude", metric, curves)
 
 
-def _share(rows: Sequence[Row], metric: str, kind: str) -> float:
+def _share(rows: Sequence[Observation], metric: str, kind: str) -> float:
     """What the strongest camera motion adds to a still clip, as a share of what a lively person adds."""
     seen = pick(rows, metric, kind)
     person = pick(rows, metric, "mixed")
@@ -42,7 +53,7 @@ def _share(rows: Sequence[Row], metric: str, kind: str) -> float:
     return (mean_at(seen, max(row.level for row in seen)) - start) / (mean_at(person, lively) - start)
 
 
-def conclude(rows: Sequence[Row], levels: Levels) -> Finding:
+def conclude(rows: Sequence[Observation], levels: Levels) -> Finding:
     """How much of a lively person's motion a camera fakes in each column."""
     shares = {(m, k): _share(rows, m, k) for m in METRICS for k in ("camera-pan", "camera-zoom")}
     worst = {m: max(shares[m, "camera-pan"], shares[m, "camera-zoom"]) for m in METRICS}

@@ -11,8 +11,8 @@ from mmbench.studies.validity.finding import (
     Curve,
     Finding,
     Level,
+    Observation,
     Panel,
-    Row,
     deviation,
     mean_at,
     over_people,
@@ -25,7 +25,7 @@ from mmbench.studies.validity.levels import Levels
 from mmbench.studies.validity.shots import Shot
 
 
-def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
+def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Observation]:
     """Clips of the person swaying while the face drifts evenly to another one, and the similarity of every slot."""
     from mmbench.metrics.id_similarity import similarity_curve
 
@@ -33,16 +33,16 @@ def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
         frames = lab.take(Shot(person, "drift", reach, levels.frames)).frames
         scores = lab.scores(person, frames)
         if "similarity_decay" in scores:
-            yield Row(person, "drift", reach, "similarity_decay", scores["similarity_decay"])
+            yield Observation(person, "drift", reach, "similarity_decay", scores["similarity_decay"])
         track = lab.track(frames)
         curve = similarity_curve(track.embeddings, lab.references(person).embeddings)
         for frame, value in zip(track.slot_frames, curve, strict=True):
             if np.isfinite(value):
                 time = float(frame) / (levels.frames - 1)
-                yield Row(person, f"reach {reach:g}", time, "similarity", float(value))
+                yield Observation(person, f"reach {reach:g}", time, "similarity", float(value))
 
 
-def conclude(rows: Sequence[Row], levels: Levels) -> Finding:
+def conclude(rows: Sequence[Observation], levels: Levels) -> Finding:
     """Slope, order and the noise of a clip that does not drift."""
     decay = pick(rows, "similarity_decay")
     rho = spearman("Spearman rho, similarity_decay", decay)

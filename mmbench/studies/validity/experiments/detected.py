@@ -8,7 +8,17 @@ import numpy as np
 
 from mmbench.studies.validity.experiments.dynamic_degree import moving_shots
 from mmbench.studies.validity.experiments.motion import facial_motion
-from mmbench.studies.validity.finding import Claim, Curve, Finding, Number, Panel, Row, over_people, pick, spearman
+from mmbench.studies.validity.finding import (
+    Claim,
+    Curve,
+    Finding,
+    Number,
+    Observation,
+    Panel,
+    over_people,
+    pick,
+    spearman,
+)
 from mmbench.studies.validity.lab import Lab, true_photo, true_track
 from mmbench.studies.validity.levels import Levels
 from mmbench.studies.validity.shots import SIZE, Shot
@@ -16,7 +26,7 @@ from mmbench.studies.validity.shots import SIZE, Shot
 METRICS = ("fm_inter", "fm_inter_local", "fm_inter_rate", "fm_ref", "fm_ref_pose")
 
 
-def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
+def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Observation]:
     """Every clip: each metric both ways, the true value as x."""
     from mmbench.metrics.fm_ref import measure_against
 
@@ -35,22 +45,22 @@ def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
         true.update(fm_ref=tight.mean, fm_ref_pose=pose.mean)
         for metric in METRICS:
             if metric in found and metric in true:
-                yield Row(person, shot.kind, float(number), metric, found[metric], x=true[metric])
+                yield Observation(person, shot.kind, float(number), metric, found[metric], x=true[metric])
 
 
-def _bias(metric: str, rows: Sequence[Row]) -> Number:
+def _bias(metric: str, rows: Sequence[Observation]) -> Number:
     away: dict[str, list[float]] = {}
     for row in rows:
         away.setdefault(row.person, []).append(row.value - row.at)
     return over_people(f"Bias of {metric} (detected minus true)", {p: float(np.mean(v)) for p, v in away.items()})
 
 
-def _scatter(metric: str, rows: Sequence[Row]) -> Number:
+def _scatter(metric: str, rows: Sequence[Observation]) -> Number:
     differences = [row.value - row.at for row in rows]
     return Number(f"Scatter of {metric} (standard deviation of the difference)", float(np.std(differences)))
 
 
-def conclude(rows: Sequence[Row], levels: Levels) -> Finding:
+def conclude(rows: Sequence[Observation], levels: Levels) -> Finding:
     """Correlation, bias and scatter of each metric."""
     seen = {metric: pick(rows, metric) for metric in METRICS}
     rho = {metric: spearman(f"Spearman rho of {metric}, detected against true", seen[metric]) for metric in METRICS}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from mmbench.studies.validity.finding import Claim, Curve, Finding, Number, Panel, Row, mean_at, pick, spearman
+from mmbench.studies.validity.finding import Claim, Curve, Finding, Number, Observation, Panel, mean_at, pick, spearman
 from mmbench.studies.validity.lab import Frames, Lab
 from mmbench.studies.validity.levels import Levels
 from mmbench.studies.validity.shots import SIZE, Shot
@@ -42,7 +42,7 @@ def near_frontal(lab: Lab, person: str, levels: Levels) -> Take:
     return lab.take(Shot(person, "morph", 0.0, levels.views))
 
 
-def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
+def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Observation]:
     """Turned, shrunk and blurred views."""
     for yaw in levels.yaws:
         yield from _rows(lab, person, "yaw", yaw, lab.take(Shot(person, "yaw", yaw, levels.views)).frames)
@@ -54,11 +54,13 @@ def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
         yield from _rows(lab, person, "blur", sigma, blur(take.frames, sigma), 100 * sigma / width)
 
 
-def _rows(lab: Lab, person: str, series: str, level: float, frames: Frames, x: float | None = None) -> Iterator[Row]:
+def _rows(
+    lab: Lab, person: str, series: str, level: float, frames: Frames, x: float | None = None
+) -> Iterator[Observation]:
     scores = lab.scores(person, frames)
     for metric in METRICS:
         if metric in scores:
-            yield Row(person, series, level, metric, scores[metric], x)
+            yield Observation(person, series, level, metric, scores[metric], x)
 
 
 HOW = (
@@ -68,7 +70,9 @@ HOW = (
 )
 
 
-def _panels(rate: Mapping[str, tuple[Row, ...]], centred: Mapping[str, tuple[Row, ...]]) -> tuple[Panel, ...]:
+def _panels(
+    rate: Mapping[str, tuple[Observation, ...]], centred: Mapping[str, tuple[Observation, ...]]
+) -> tuple[Panel, ...]:
     """What is drawn."""
     xs = {
         "yaw": "yaw (degrees)",
@@ -91,7 +95,7 @@ def _panels(rate: Mapping[str, tuple[Row, ...]], centred: Mapping[str, tuple[Row
     return tuple(panels)
 
 
-def conclude(rows: Sequence[Row], levels: Levels) -> Finding:
+def conclude(rows: Sequence[Observation], levels: Levels) -> Finding:
     """Where faces get lost, and where identity gets wrong before they do."""
     rate = {series: pick(rows, "face_rate", series) for series in ("yaw", "size", "blur")}
     centred = {series: pick(rows, "id_centred", series) for series in ("yaw", "size", "blur")}

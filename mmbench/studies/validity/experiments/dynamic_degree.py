@@ -12,8 +12,8 @@ from mmbench.studies.validity.finding import (
     Finding,
     Level,
     Number,
+    Observation,
     Panel,
-    Row,
     over_people,
     pick,
     spearman,
@@ -37,7 +37,7 @@ def moving_shots(person: str, levels: Levels) -> Iterator[Shot]:
             yield Shot(person, kind, amplitude, levels.frames)
 
 
-def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
+def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Observation]:
     """Pair scores, verdict, strength and smoothness of DIS flow beside those of the true flow."""
     from mmbench.metrics.dynamic_degree import motion
 
@@ -45,15 +45,15 @@ def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
         take = lab.take(shot)
         seen = lab.flow(take.frames)
         for measured, true in zip(seen.scores, take.pair_scores, strict=True):
-            yield Row(person, shot.kind, shot.level, "pair score", float(measured), x=float(true))
+            yield Observation(person, shot.kind, shot.level, "pair score", float(measured), x=float(true))
         for series, scores in ((shot.kind, seen.scores), (f"{shot.kind} true", take.pair_scores)):
             verdict = motion(scores, SIZE, SIZE, seen.n_sampled)
-            yield Row(person, series, shot.level, "dynamic_degree", float(verdict.dynamic))
+            yield Observation(person, series, shot.level, "dynamic_degree", float(verdict.dynamic))
             if verdict.strength is not None:
-                yield Row(person, series, shot.level, "motion_strength", verdict.strength)
+                yield Observation(person, series, shot.level, "motion_strength", verdict.strength)
 
 
-def _agreement(rows: Sequence[Row]) -> Number:
+def _agreement(rows: Sequence[Observation]) -> Number:
     """Share of clips whose verdict is the true flow's."""
     true = {
         (r.person, r.series.removesuffix(" true"), r.level): r.value
@@ -68,7 +68,7 @@ def _agreement(rows: Sequence[Row]) -> Number:
     return over_people("Verdicts that agree with the true flow's", shares, (0.0, 1.0), 2)
 
 
-def conclude(rows: Sequence[Row], levels: Levels) -> Finding:
+def conclude(rows: Sequence[Observation], levels: Levels) -> Finding:
     """Correlation, slope and bias of pair scores; agreement of verdicts; what a camera does."""
     pairs = pick(rows, "pair score")
     rho = spearman("Spearman rho of pair scores", pairs)

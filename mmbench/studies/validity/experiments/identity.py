@@ -9,8 +9,8 @@ from mmbench.studies.validity.finding import (
     Curve,
     Finding,
     Number,
+    Observation,
     Panel,
-    Row,
     deviation,
     gap,
     mean_at,
@@ -25,16 +25,16 @@ from mmbench.studies.validity.shots import Shot
 METRICS = ("id_similarity", "id_margin", "id_centred", "id_rank1")
 
 
-def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
+def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Observation]:
     """Views of the person morphed step by step into a group mate, own hair kept, against the committed references."""
     for fraction in levels.fractions:
         scores = lab.scores(person, lab.take(Shot(person, "morph", fraction, levels.views)).frames)
         for metric in METRICS:
             if metric in scores:
-                yield Row(person, "morph", fraction, metric, scores[metric])
+                yield Observation(person, "morph", fraction, metric, scores[metric])
 
 
-def _effect(label: str, rows: Sequence[Row]) -> Number:
+def _effect(label: str, rows: Sequence[Observation]) -> Number:
     """Distance between the persons at the ends in standard deviations between people: how far apart the two stand."""
     first, last = min(row.level for row in rows), max(row.level for row in rows)
     own, other = (deviation("", [row for row in rows if row.level == level]).value for level in (first, last))
@@ -42,7 +42,7 @@ def _effect(label: str, rows: Sequence[Row]) -> Number:
     return Number(label, (mean_at(rows, first) - mean_at(rows, last)) / spread, decimals=1)
 
 
-def _turning_point(rows: Sequence[Row]) -> Number:
+def _turning_point(rows: Sequence[Observation]) -> Number:
     """Smallest fraction at which somebody else's references are nearer than the own, a person."""
     lost: dict[str, float] = {}
     for row in sorted(rows, key=lambda row: row.level):
@@ -58,7 +58,9 @@ HOW = (
 )
 
 
-def _panels(cosine: tuple[Row, ...], margin: tuple[Row, ...], centred: tuple[Row, ...]) -> tuple[Panel, ...]:
+def _panels(
+    cosine: tuple[Observation, ...], margin: tuple[Observation, ...], centred: tuple[Observation, ...]
+) -> tuple[Panel, ...]:
     """What is drawn."""
     return (
         Panel(
@@ -82,7 +84,7 @@ def _panels(cosine: tuple[Row, ...], margin: tuple[Row, ...], centred: tuple[Row
     )
 
 
-def conclude(rows: Sequence[Row], levels: Levels) -> Finding:
+def conclude(rows: Sequence[Observation], levels: Levels) -> Finding:
     """How far each column falls on the way to a stranger, and whether in order."""
     cosine, margin, centred = (pick(rows, metric) for metric in METRICS[:3])
     end = max(levels.fractions)

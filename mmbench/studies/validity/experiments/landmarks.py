@@ -7,7 +7,17 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.studies.validity.finding import Claim, Curve, Finding, Number, Panel, Row, mean_at, over_people, pick
+from mmbench.studies.validity.finding import (
+    Claim,
+    Curve,
+    Finding,
+    Number,
+    Observation,
+    Panel,
+    mean_at,
+    over_people,
+    pick,
+)
 from mmbench.studies.validity.lab import Lab
 from mmbench.studies.validity.levels import Levels
 from mmbench.studies.validity.shots import Shot
@@ -27,7 +37,7 @@ def frontal_eye_distance(take: Take) -> float:
     return float(np.linalg.norm(take.points[:, 0] - take.points[:, 1], axis=-1).mean())
 
 
-def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
+def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Observation]:
     """Error of every point by yaw and by expression, and the five points' bias and jitter."""
     unit = frontal_eye_distance(lab.take(Shot(person, "yaw", 0.0, levels.views)))
     for kind, values in (("yaw", levels.yaws), ("smile", levels.strengths), ("open", levels.strengths)):
@@ -47,14 +57,14 @@ def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
             five = errors(track.points[track.usable], take.points[rows], unit).mean(0)
             every = errors(track.points68[track.usable], take.landmarks[rows], unit).mean(0)
             for name, value in zip(POINTS, five, strict=True):
-                yield Row(person, f"{kind} {name}", level, "error", float(value))
-            yield Row(person, f"{kind} five points", level, "error", float(five.mean()))
+                yield Observation(person, f"{kind} {name}", level, "error", float(value))
+            yield Observation(person, f"{kind} five points", level, "error", float(five.mean()))
             for part, (first, last) in PARTS.items():
-                yield Row(person, f"{kind} {part} of 68", level, "error", float(every[first:last].mean()))
+                yield Observation(person, f"{kind} {part} of 68", level, "error", float(every[first:last].mean()))
     yield from _jitter(lab, person, levels, unit)
 
 
-def _jitter(lab: Lab, person: str, levels: Levels, unit: float) -> Iterator[Row]:
+def _jitter(lab: Lab, person: str, levels: Levels, unit: float) -> Iterator[Observation]:
     """What the five points of a motionless clip do: tremble about their mean, and miss the truth on average."""
     take = lab.take(Shot(person, "mixed", 0.0, levels.frames))
     track = lab.track(take.frames)
@@ -63,9 +73,9 @@ def _jitter(lab: Lab, person: str, levels: Levels, unit: float) -> Iterator[Row]
         tremble = np.sqrt(((found - found.mean(0)) ** 2).sum(-1).mean(0))
         missed = found.mean(0) - take.points[track.usable].mean(0)
         for k, name in enumerate(POINTS):
-            yield Row(person, name, 0.0, "jitter", float(100 * tremble[k] / unit))
-            yield Row(person, name, 0.0, "bias across", float(100 * missed[k, 0] / unit))
-            yield Row(person, name, 0.0, "bias down", float(100 * missed[k, 1] / unit))
+            yield Observation(person, name, 0.0, "jitter", float(100 * tremble[k] / unit))
+            yield Observation(person, name, 0.0, "bias across", float(100 * missed[k, 0] / unit))
+            yield Observation(person, name, 0.0, "bias down", float(100 * missed[k, 1] / unit))
 
 
 HOW = (
@@ -75,7 +85,7 @@ HOW = (
 )
 
 
-def _panels(rows: Sequence[Row]) -> tuple[Panel, ...]:
+def _panels(rows: Sequence[Observation]) -> tuple[Panel, ...]:
     """What is drawn."""
     parts = tuple(Curve(part, pick(rows, "error", f"yaw {part} of 68"), k) for k, part in enumerate(PARTS))
     corners = tuple(
@@ -94,7 +104,7 @@ def _panels(rows: Sequence[Row]) -> tuple[Panel, ...]:
     )
 
 
-def conclude(rows: Sequence[Row], levels: Levels) -> Finding:
+def conclude(rows: Sequence[Observation], levels: Levels) -> Finding:
     """Mean errors by turn, the bias and the jitter."""
     five = pick(rows, "error", "yaw five points")
     near = over_people(

@@ -12,8 +12,8 @@ from mmbench.studies.validity.finding import (
     Finding,
     Level,
     Number,
+    Observation,
     Panel,
-    Row,
     mean_at,
     pick,
     slope,
@@ -40,7 +40,9 @@ def facial_motion(points: np.ndarray[tuple[int, ...], np.dtype[np.float32]], sho
     return found
 
 
-def moving_rows(lab: Lab, person: str, kind: Kind, levels: Levels, amplitudes: Sequence[float]) -> Iterator[Row]:
+def moving_rows(
+    lab: Lab, person: str, kind: Kind, levels: Levels, amplitudes: Sequence[float]
+) -> Iterator[Observation]:
     """One motion at several amplitudes: as detected, and from the true landmarks."""
     for amplitude in amplitudes:
         take: Take = lab.take(Shot(person, kind, amplitude, levels.frames))
@@ -48,15 +50,15 @@ def moving_rows(lab: Lab, person: str, kind: Kind, levels: Levels, amplitudes: S
         detected = np.where(track.usable[:, None, None], track.points, np.float32(np.nan))
         for series, points in ((kind, detected), (f"{kind} true", take.points)):
             for metric, value in facial_motion(points, SIZE).items():
-                yield Row(person, series, amplitude, metric, value)
+                yield Observation(person, series, amplitude, metric, value)
 
 
-def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
+def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Observation]:
     """The same natural motion (head, smile, blink, a few words) at growing amplitude."""
     yield from moving_rows(lab, person, "mixed", levels, levels.amplitudes)
 
 
-def panel(rows: Sequence[Row], metric: str, title: str, colour: int) -> Panel:
+def panel(rows: Sequence[Observation], metric: str, title: str, colour: int) -> Panel:
     """One number against amplitude, detected and true."""
     return Panel(
         title,
@@ -69,7 +71,7 @@ def panel(rows: Sequence[Row], metric: str, title: str, colour: int) -> Panel:
     )
 
 
-def conclude(rows: Sequence[Row], levels: Levels) -> Finding:
+def conclude(rows: Sequence[Observation], levels: Levels) -> Finding:
     """Order, slope, agreement with the truth, and what a motionless clip reads."""
     seen = {metric: pick(rows, metric, "mixed") for metric in METRICS}
     rho = {metric: spearman(f"Spearman rho, {metric}", seen[metric]) for metric in METRICS}

@@ -9,8 +9,8 @@ from mmbench.studies.validity.finding import (
     Curve,
     Finding,
     Number,
+    Observation,
     Panel,
-    Row,
     gap,
     mean_at,
     pick,
@@ -27,7 +27,7 @@ SERVED = 45.0
 """Degrees of yaw up to which the detector is asked to keep the order."""
 
 
-def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
+def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Observation]:
     """Views at a known yaw, smile or opening of the mouth against a frontal neutral photo, detected and true points."""
     from mmbench.metrics.fm_ref import measure_against
 
@@ -39,14 +39,14 @@ def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
             track = lab.track(take.frames)
             if (track.slot_frames >= 0).any():
                 tight, _, pose = measure_against(track, photo)
-                yield Row(person, kind, level, "fm_ref", tight.mean)
-                yield Row(person, kind, level, "fm_ref_pose", pose.mean)
+                yield Observation(person, kind, level, "fm_ref", tight.mean)
+                yield Observation(person, kind, level, "fm_ref_pose", pose.mean)
             tight, _, pose = measure_against(true_track(take, track), true)
-            yield Row(person, f"{kind} true", level, "fm_ref", tight.mean)
-            yield Row(person, f"{kind} true", level, "fm_ref_pose", pose.mean)
+            yield Observation(person, f"{kind} true", level, "fm_ref", tight.mean)
+            yield Observation(person, f"{kind} true", level, "fm_ref_pose", pose.mean)
 
 
-def _panel(rows: Sequence[Row], metric: str, kind: str, title: str, x: str) -> Panel:
+def _panel(rows: Sequence[Observation], metric: str, kind: str, title: str, x: str) -> Panel:
     found = Curve("detected landmarks", pick(rows, metric, kind), METRICS.index(metric))
     true = Curve("true landmarks", pick(rows, metric, f"{kind} true"), METRICS.index(metric), truth=True)
     return Panel(title, x, metric, (found, true))
@@ -59,7 +59,7 @@ HOW = (
 )
 
 
-def _panels(rows: Sequence[Row]) -> tuple[Panel, ...]:
+def _panels(rows: Sequence[Observation]) -> tuple[Panel, ...]:
     """What is drawn."""
     return (
         _panel(rows, "fm_ref", "yaw", "Turn of the head", "yaw (degrees)"),
@@ -71,7 +71,9 @@ def _panels(rows: Sequence[Row]) -> tuple[Panel, ...]:
     )
 
 
-def _expressions(rows: Sequence[Row], smile: Sequence[Row], opened: Sequence[Row]) -> tuple[Number, ...]:
+def _expressions(
+    rows: Sequence[Observation], smile: Sequence[Observation], opened: Sequence[Observation]
+) -> tuple[Number, ...]:
     """Whether expressions are ordered rightly."""
     return (
         spearman("Spearman rho, fm_ref against the smile", smile),
@@ -103,7 +105,7 @@ def _claims(rho_true: Number, rho_served: Number, beyond: Number, turn: Number, 
     )
 
 
-def conclude(rows: Sequence[Row], levels: Levels) -> Finding:
+def conclude(rows: Sequence[Observation], levels: Levels) -> Finding:
     """Order and slope for yaw and expression, what a rigid frontal face scores, and where detection gives out."""
     yaw, smile, opened = (pick(rows, "fm_ref", kind) for kind in VARIED)
     yaw_true = pick(rows, "fm_ref", "yaw true")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmbench.studies.validity.finding import Claim, Finding, Grid, Number, Row, mean_at, pick
+from mmbench.studies.validity.finding import Claim, Finding, Grid, Number, Observation, mean_at, pick
 from mmbench.studies.validity.lab import FPS, Frames, Lab
 from mmbench.studies.validity.levels import Levels
 from mmbench.studies.validity.shots import SIZE, Shot
@@ -56,7 +56,7 @@ def resize(frames: Frames, side: int) -> Frames:
     )
 
 
-def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
+def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Observation]:
     """One natural performance, lossless, and the same degraded in one way at a time; and each metric's useful range."""
     frames = lab.take(Shot(person, "long", 0.0, levels.long)).frames
     yield from _rows(lab, person, "lossless", 0.0, frames, DENSE)
@@ -71,14 +71,14 @@ def observe(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
     yield from _ends(lab, person, levels)
 
 
-def _rows(lab: Lab, person: str, series: str, level: float, frames: Frames, fps: float) -> Iterator[Row]:
+def _rows(lab: Lab, person: str, series: str, level: float, frames: Frames, fps: float) -> Iterator[Observation]:
     scores = lab.scores(person, np.ascontiguousarray(frames), fps, flow=True)
     for metric in METRICS:
         if metric in scores:
-            yield Row(person, series, float(level), metric, scores[metric])
+            yield Observation(person, series, float(level), metric, scores[metric])
 
 
-def _ends(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
+def _ends(lab: Lab, person: str, levels: Levels) -> Iterator[Observation]:
     """Two clips a metric should tell apart: the useful range in which a change of the file is judged."""
     views, frames = levels.views, levels.frames
     lively = 1.0 if 1.0 in levels.amplitudes else max(levels.amplitudes)
@@ -101,16 +101,16 @@ def _ends(lab: Lab, person: str, levels: Levels) -> Iterator[Row]:
             scores = lab.scores(person, lab.take(shot).frames, flow="motion_strength" in metrics)
             for metric in metrics:
                 if metric in scores:
-                    yield Row(person, "ends", level, metric, scores[metric])
+                    yield Observation(person, "ends", level, metric, scores[metric])
 
 
-def useful_range(rows: Sequence[Row], metric: str) -> float:
+def useful_range(rows: Sequence[Observation], metric: str) -> float:
     """Mean distance of a metric's two ends; 1 for shares, which have fixed ends."""
     ends = pick(rows, metric, "ends")
     return abs(mean_at(ends, 1.0) - mean_at(ends, 0.0)) if ends else 1.0
 
 
-def change(rows: Sequence[Row], metric: str, series: str, level: float) -> float | None:
+def change(rows: Sequence[Observation], metric: str, series: str, level: float) -> float | None:
     """Mean change against the lossless clip of the same person, in % of the useful range."""
     lossless = {row.person: row.value for row in pick(rows, metric, "lossless")}
     moved = [
@@ -140,7 +140,7 @@ def _largest(
     return Number(f"{metric}: largest change, by {what} (% of the useful range)", value, decimals=0)
 
 
-def conclude(rows: Sequence[Row], levels: Levels) -> Finding:
+def conclude(rows: Sequence[Observation], levels: Levels) -> Finding:
     """A table of changes a way of degrading; the worst of each metric as its number."""
     columns: dict[str, tuple[float, ...]] = {
         "crf": levels.crfs,
