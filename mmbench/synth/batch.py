@@ -139,7 +139,7 @@ def render_batch(todo: Iterable[ClipJob], out: Path, workers: int = 1, progress:
     load_kit()  # a missing kit is one clear error here, not one a worker
     done = 0
 
-    def on_result(job: Job, name: str) -> None:
+    def on_result(job: ClipJob, name: str) -> None:
         nonlocal done
         done += 1
         if progress is not None:
@@ -150,6 +150,6 @@ def render_batch(todo: Iterable[ClipJob], out: Path, workers: int = 1, progress:
 
 
 @contextmanager
-def _rendering(out: Path, worker: int) -> Iterator[Callable[[Job], str]]:
+def _rendering(out: Path, worker: int) -> Iterator[Callable[[ClipJob], str]]:
     """What a worker does: people are made once a process (`_person`), frames and files for each job."""
     yield partial(run_job, out=out)
