@@ -46,8 +46,12 @@ class PatchPCACodec(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers
         self.deviation = nn.Parameter(torch.ones(latent_channels), requires_grad=False)
 
     @torch.no_grad()
-    def fit(self, clips: Tensor) -> None:
-        """Principal components of the groups' patches of `clips` [n, 3, 4k+1, H, W] in [-1, 1]."""
+    def fit(self, clips: Tensor, whiten: float = 1.0) -> None:
+        """Principal components of the groups' patches of `clips` [n, 3, 4k+1, H, W] in [-1, 1].
+
+        `whiten` 1 gives every component unit variance; 0.5 leaves the strong ones stronger, which a small denoiser
+        needs to put first things first, and gives unit variance on average.
+        """
         rows = self._patches(clips).flatten(0, 3).double()
         mean = rows.mean(dim=0)
         values, vectors = torch.linalg.eigh((rows - mean).T @ (rows - mean) / len(rows))
@@ -57,7 +61,9 @@ class PatchPCACodec(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers
         basis = basis * basis.gather(1, basis.abs().argmax(dim=1, keepdim=True)).sign()
         self.mean.copy_(mean)
         self.basis.copy_(basis)
-        self.deviation.copy_(top.clamp_min(1e-8).sqrt())
+        spread = top.clamp_min(1e-8).sqrt()
+        scale = spread**whiten
+        self.deviation.copy_(scale * (spread / scale).square().mean().sqrt())
 
     @apply_forward_hook  # type: ignore[untyped-decorator]
     def encode(self, x: Tensor) -> AutoencoderKLOutput:

@@ -59,3 +59,17 @@ def test_save_and_load(codec, tmp_path):
         assert torch.equal(again.state_dict()[name], tensor), name
     # a file's weights lie elsewhere in memory, and sums may round otherwise
     torch.testing.assert_close(again.decode(z).sample, codec.decode(z).sample, rtol=0, atol=1e-5)
+
+
+def test_half_whitened_latents_have_unit_variance_on_average():
+    clips = drawn_clips(16, 9, 64, seed=1)
+    codec = PatchPCACodec(8, 64)
+    codec.fit(clips, whiten=0.5)
+    z = codec.encode(clips).latent_dist.mode()
+    variances = z.var(dim=(0, 2, 3, 4))
+    assert float(variances.mean()) == pytest.approx(1.0, abs=0.02)
+    assert float(variances[0]) > 4 * float(variances[-1])  # the first component stays the strongest
+    error = (codec(clips) - clips).square().mean()
+    whole = PatchPCACodec(8, 64)
+    whole.fit(clips)
+    assert float(error) == pytest.approx(float((whole(clips) - clips).square().mean()), rel=1e-3)

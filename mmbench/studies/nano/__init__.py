@@ -1,0 +1,1 @@
+"""Magic Mirror small enough for a processor, trained on rendered people: eyes, base, adapters, ablations, figures."""
