@@ -74,7 +74,7 @@ class NanoRecogniser(nn.Module):
 
 def load_recogniser(path: Path, device: str | torch.device = "cpu") -> NanoRecogniser:
     """A frozen recogniser from its file. Raises WeightsError for a file of another kind."""
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
@@ -83,7 +83,7 @@ def load_recogniser(path: Path, device: str | torch.device = "cpu") -> NanoRecog
         first, second, third = widths
         network = NanoRecogniser((first, second, third))
         network.load_state_dict(state)
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as cause:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError, AttributeError) as cause:
         raise WeightsError(
             f"{path} is no recogniser of the nano world: {cause}.", "Train one: mmbench train nano-eyes."
         ) from cause
