@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections import Counter
 from pathlib import Path
 
 from mmbench.errors import MMBenchError
+from mmbench.files import sha256
 from mmbench.testsets.load import load_testset
 from mmbench.testsets.pictures import decode
 from mmbench.testsets.pubfig50.references import HasFace, need_face
@@ -34,7 +34,7 @@ def check_testset(name_or_path: str | Path, has_face: HasFace | None = None) -> 
             problems.append(f"{identity.id}: {len(identity.prompts)} prompts, others have {usual}")
         for path in identity.references:
             data = path.read_bytes()
-            digest = hashlib.sha256(data).hexdigest()
+            digest = sha256(data)
             name = path.relative_to(testset.folder).as_posix()
             if recorded.get(name, digest) != digest:
                 problems.append(f"{name}: changed since the set was built")

@@ -9,13 +9,12 @@ class word).
 from __future__ import annotations
 
 import csv
-import json
-import os
 import re
 from pathlib import Path
 from typing import Any
 
 from mmbench.errors import ManifestError
+from mmbench.files import cache_folder, read_json
 from mmbench.testsets.types import GROUPS, TRIGGER, Identity, Prompt, TestSet
 
 BUNDLED = ("synthetic50",)
@@ -23,12 +22,8 @@ BUILT = ("pubfig50",)
 
 
 def testsets_dir() -> Path:
-    """Where built sets lie: `MMBENCH_TESTSETS`, else the platform's cache folder for mmbench."""
-    if chosen := os.environ.get("MMBENCH_TESTSETS"):
-        return Path(chosen).expanduser()
-    import pooch
-
-    return Path(pooch.os_cache("mmbench")) / "testsets"
+    """Where built sets lie: `MMBENCH_TESTSETS`, else `testsets` in the cache (`files.cache_root`)."""
+    return cache_folder("testsets", "MMBENCH_TESTSETS")
 
 
 def find_testset(name_or_path: str | Path) -> Path:
@@ -75,8 +70,8 @@ def load_testset(name_or_path: str | Path) -> TestSet:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as cause:
+        document = read_json(path, "Build the set again.")
+    except OSError as cause:
         raise ManifestError(f"{path}: cannot be read: {cause}.", "Build the set again.") from cause
     if not isinstance(document, dict) or not isinstance(document.get("identities"), list):
         raise ManifestError(f"{path}: needs an object with a list `identities`.", "See testsets/README.md.")

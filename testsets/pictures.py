@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmbench.errors import MediaError
+from mmbench.files import whole
 from mmbench.testsets.pubfig50.picture_list import Box
 
 if TYPE_CHECKING:
@@ -76,9 +77,5 @@ def fit(image: Image, min_side: int, where: str) -> Image:
 
 def save_png(image: Image, path: Path) -> None:
     """Write a PNG that appears only when complete."""
-    import os
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    image.save(scratch, format="PNG")
-    scratch.replace(path)
+    with whole(path) as part:
+        image.save(part, format="PNG")

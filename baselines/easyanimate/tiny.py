@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from mmbench.baselines.cogvideox.tiny import t5
 from mmbench.baselines.easyanimate.model import REPOS
 from mmbench.baselines.loading.tiny import hub_folder
 from mmbench.baselines.loading.tiny_tokenizers import write_bert, write_qwen2
+from mmbench.files import write_json
 
 if TYPE_CHECKING:
     from diffusers import EasyAnimateTransformer3DModel
@@ -157,4 +157,4 @@ def qwen2_vl(words: int) -> Any:
 def write(path: Path, document: object) -> None:
     """A JSON file, its folder made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document, indent=1), encoding="utf-8")
+    write_json(path, document)

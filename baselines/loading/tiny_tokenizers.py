@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
+
+from mmbench.files import write_json
 
 LETTERS = [chr(code) for code in range(33, 127)]
 
@@ -126,4 +127,4 @@ def byte_letters() -> list[str]:
 
 
 def _write(path: Path, document: object) -> None:
-    path.write_text(json.dumps(document, indent=1), encoding="utf-8")
+    write_json(path, document)

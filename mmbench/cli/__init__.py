@@ -6,8 +6,8 @@ import sys
 
 import typer
 
-from mmbench import __version__
 from mmbench.errors import MMBenchError
+from mmbench.version import __version__
 
 INTERRUPTED = 130
 """Exit code of Ctrl-C: 128 and the signal's number."""

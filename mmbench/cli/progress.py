@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmbench import files
 
 PLAIN_EVERY = 10.0
 """Seconds between two plain lines, so that logs stay short."""
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
+def progress_bar() -> Iterator[files.Progress]:
     """Yields progress(done, total, what), the callback the library functions take."""
     if sys.stderr.isatty():
         with _rich_bar() as callback:
@@ -22,7 +26,7 @@ def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
 
 
 @contextmanager
-def _rich_bar() -> Iterator[Callable[[int, int, str], None]]:
+def _rich_bar() -> Iterator[files.Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -43,7 +47,7 @@ def _rich_bar() -> Iterator[Callable[[int, int, str], None]]:
         yield callback
 
 
-def _plain() -> Callable[[int, int, str], None]:
+def _plain() -> files.Progress:
     began: dict[str, tuple[float, int]] = {}
     told: dict[str, float] = {}
 

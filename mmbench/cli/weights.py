@@ -35,7 +35,8 @@ class Place(NamedTuple):
 
 def _place(entry: WeightFile) -> Place:
     from mmbench.errors import MMBenchError
-    from mmbench.weights.cache import is_published, sha256_of
+    from mmbench.files import sha256_file
+    from mmbench.weights.cache import is_published
     from mmbench.weights.locate import is_user_file, locate
 
     try:
@@ -44,7 +45,7 @@ def _place(entry: WeightFile) -> Place:
         return Place(None, fault=fault)
     if where is None or not is_user_file(entry):
         return Place(where)
-    digest = sha256_of(where)
+    digest = sha256_file(where)
     return Place(where, "" if is_published(digest, entry) else digest)
 
 

@@ -3,13 +3,10 @@ twice."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import zipfile
 import zlib
 from dataclasses import asdict, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ import numpy as np
 from mmbench.face.face_pass import Frames
 from mmbench.face.track import FaceTrack
 from mmbench.face.types import FaceBackend
+from mmbench.files import installed_version, sha256, whole
 from mmbench.score import Provenance
 from mmbench.video.clip import ClipInfo
 
@@ -70,13 +68,13 @@ class FaceCache:
             "provenance": asdict(backend.provenance),
             "embedding_provenance": asdict(backend.embedding_provenance),
             "frames": frames,
-            "decoder": version("av"),
+            "decoder": installed_version("av"),
         }
 
     def path(self, clip: ClipInfo) -> Path:
         """Where the track of a clip is, or would be."""
         key = json.dumps({**self._maker, "content": clip.sha256}, sort_keys=True)
-        name = hashlib.sha256(key.encode()).hexdigest()
+        name = sha256(key.encode())
         return self.folder / name[:2] / f"{name}.npz"
 
     def get(self, clip: ClipInfo) -> FaceTrack | None:
@@ -104,14 +102,8 @@ def write_track(path: Path, track: FaceTrack) -> None:
         arrays["points68"] = track.points68
     facts.update({name: asdict(getattr(track, name)) for name in PROVENANCES})
     header = json.dumps(facts)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with unfinished.open("wb") as stream:
-            np.savez(stream, header=np.array(header), **arrays)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with whole(path) as part:
+        np.savez(part, header=np.array(header), **arrays)
 
 
 def read_track(path: Path) -> FaceTrack:

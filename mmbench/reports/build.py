@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mmbench.errors import ManifestError
+from mmbench.files import read_json, write_text
 from mmbench.metrics.base import MetricFacts
 from mmbench.reports.numbers.comparison import Comparison, compare_all
 from mmbench.reports.numbers.samples import Samples, take_samples
@@ -62,7 +61,7 @@ def build_report(run: Path, out: Path | None = None, options: ReportOptions | No
     if not rows:
         raise ManifestError(f"{run}: the run has no rows yet.", "Let `mmbench evaluate` finish at least one clip.")
     manifest = run / "manifest.json"
-    record = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
+    record = read_json(manifest, "Evaluate into another folder.") if manifest.is_file() else {}
     return write_report(rows, set_rows, facts_by_name(), out or run / "report", options, record=record, run=run)
 
 
@@ -95,9 +94,8 @@ def write_report(
     }
     if content.comparisons:
         texts["comparisons.md"] = comparison_markdown(content.comparisons)
-    out.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        _write(out / name, text)
+        write_text(out / name, text)
     if not content.comparisons:
         (out / "comparisons.md").unlink(missing_ok=True)
     shelf.sweep()
@@ -138,10 +136,3 @@ def _content(
         run=run,
         downloads=("leaderboard.md", "leaderboard.csv", "leaderboard.tex", "leaderboard.json"),
     )
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    unfinished.write_text(text, encoding="utf-8", newline="\n")
-    unfinished.replace(path)

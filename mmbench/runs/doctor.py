@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Literal
 
 from mmbench.config import EvaluateSettings
 from mmbench.errors import MMBenchError
+from mmbench.files import installed_version
 from mmbench.metrics.base import DerivedMetric
 from mmbench.runs.evaluate.clip import make_metrics
 from mmbench.runs.evaluate.gather import prepare_passes
@@ -53,7 +53,7 @@ def examine(settings: EvaluateSettings | None = None) -> list[Diagnosis]:
 def _packages() -> list[Diagnosis]:
     found = [Diagnosis("ok", "package", "python", platform.python_version())]
     for name, purpose, extra in PACKAGES:
-        installed = _installed(name) or _installed(ALTERNATIVES.get(name, name))
+        installed = installed_version(name) or installed_version(ALTERNATIVES.get(name, name))
         if installed:
             found.append(Diagnosis("ok", "package", name, f"{installed} ({purpose})"))
         else:
@@ -61,14 +61,6 @@ def _packages() -> list[Diagnosis]:
             wanted = f"mmbench[{extra}]" if extra else "mmbench"
             found.append(Diagnosis(state, "package", name, f"not installed ({purpose}): pip install '{wanted}'"))
     return found
-
-
-def _installed(name: str) -> str | None:
-    """Version of an installed distribution."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _weights() -> list[Diagnosis]:

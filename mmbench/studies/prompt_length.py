@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Final, Literal
 
 from mmbench.errors import RequestError
+from mmbench.files import Progress, whole
 from mmbench.runs.evaluate.items import MANIFEST_COLUMNS
 from mmbench.runs.generate.folder import GENERATED_COLUMNS
-from mmbench.runs.generate.make import Generated, Machine, Progress, create_model, generate
+from mmbench.runs.generate.make import Generated, Machine, create_model, generate
 from mmbench.runs.generate.plan import VideoSettings, label_of
 
 KINDS: Final[tuple[Literal["short", "long"], ...]] = ("short", "long")
@@ -83,15 +84,13 @@ def _name_of(settings: VideoSettings, machine: Machine) -> str:
 
 def join_manifests(manifests: Sequence[Path], target: Path) -> Path:
     """One manifest of several, with paths relative to `target`'s folder."""
-    scratch = target.with_name(f".{target.name}.{os.getpid()}")
-    with scratch.open("w", encoding="utf-8", newline="") as stream:
+    with whole(target) as part, part.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, (*MANIFEST_COLUMNS, *GENERATED_COLUMNS), lineterminator="\n")
         writer.writeheader()
         for manifest in manifests:
             for row in csv.DictReader(manifest.read_text(encoding="utf-8").splitlines()):
                 for column in ("video", "references", "condition"):
-                    paths = [part for part in row[column].split(";") if part]
-                    row[column] = ";".join(os.path.relpath(manifest.parent / part, target.parent) for part in paths)
+                    paths = [path for path in row[column].split(";") if path]
+                    row[column] = ";".join(os.path.relpath(manifest.parent / path, target.parent) for path in paths)
                 writer.writerow(row)
-    scratch.replace(target)
     return target

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from mmbench.config import RunSettings
 from mmbench.errors import ManifestError
+from mmbench.files import Progress
 
 if TYPE_CHECKING:
     from mmbench.items import Item
     from mmbench.reports.build import ReportPaths
-    from mmbench.runs.evaluate.evaluate import EvaluateResult, Progress
+    from mmbench.runs.evaluate.evaluate import EvaluateResult
     from mmbench.runs.generate.make import Generated
 
 

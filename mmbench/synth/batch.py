@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass, replace
@@ -13,6 +12,7 @@ import numpy as np
 
 from mmbench.engine.pool import run_tasks
 from mmbench.errors import RequestError
+from mmbench.files import Progress, read_json, whole, write_json
 from mmbench.synth.clip import Rendered, render_clip
 from mmbench.synth.identity import GROUPS, parse_name
 from mmbench.synth.kit import load_kit
@@ -21,8 +21,6 @@ from mmbench.synth.person import Person, build_person
 from mmbench.synth.sampling import sample_identity
 from mmbench.synth.truth import Truth
 from mmbench.synth.views import random_scene
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -116,18 +114,15 @@ def run_job(job: ClipJob, out: Path) -> str:
     from mmbench.video.write import write_video
 
     note = out / f"{job.name}.json"
-    if note.is_file() and json.loads(note.read_text(encoding="utf-8")) == asdict(job):
+    if note.is_file() and read_json(note) == asdict(job):
         return job.name
     frames = render_job(job)
     write_video(out / f"{job.name}.mp4", (frame.image for frame in frames), job.fps)
     if job.truth:
-        part = out / f".{job.name}.npz"
         known = [frame.truth for frame in frames if frame.truth is not None]
-        np.savez_compressed(part, allow_pickle=False, **truth_arrays(known))
-        part.replace(out / f"{job.name}.npz")
-    part = out / f".{job.name}.json"  # written last: its presence says that the clip is complete
-    part.write_text(json.dumps(asdict(job)), encoding="utf-8")
-    part.replace(note)
+        with whole(out / f"{job.name}.npz") as part:
+            np.savez_compressed(part, allow_pickle=False, **truth_arrays(known))
+    write_json(note, asdict(job))  # written last: its presence says that the clip is complete
     return job.name
 
 

@@ -6,7 +6,6 @@ decimetres, +x the person's left (image right in a frontal view), +y up, +z out 
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.errors import MMBenchError
+from mmbench.files import cache_folder
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
@@ -133,13 +133,8 @@ class Kit:
 
 
 def kit_path() -> Path:
-    """Where the kit is looked for: `MMBENCH_FACEKIT`, else the user's cache."""
-    given = os.environ.get("MMBENCH_FACEKIT")
-    if given:
-        return Path(given).expanduser()
-    import pooch
-
-    return Path(pooch.os_cache("mmbench")) / "facekit.npz"
+    """Where the kit is looked for: `MMBENCH_FACEKIT`, else the cache."""
+    return cache_folder("facekit.npz", "MMBENCH_FACEKIT")
 
 
 def load_kit(path: Path | None = None) -> Kit:

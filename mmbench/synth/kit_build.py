@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -18,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbench.files import Progress, whole
 from mmbench.synth.kit import kit_path
-from mmbench.synth.kit_sources import Progress, download, read_archive
+from mmbench.synth.kit_sources import download, read_archive
 from mmbench.synth.kit_text import BaseMesh, hair_binding, hair_mesh, read_obj, read_target
 
 Array = NDArray[Any]
@@ -49,10 +49,8 @@ def build_kit(
     """Write the kit from an archive of its sources, or from downloads kept in `folder`; returns where it lies."""
     target = out or kit_path()
     arrays = make_kit(read_archive(source) if source is not None else download(folder, progress=progress))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{os.getpid()}.npz")
-    np.savez_compressed(part, allow_pickle=False, **arrays)
-    part.replace(target)
+    with whole(target) as part:
+        np.savez_compressed(part, allow_pickle=False, **arrays)
     return target
 
 

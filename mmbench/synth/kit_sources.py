@@ -7,15 +7,15 @@ are CC0; the programs in those repositories are not touched.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
+from mmbench.files import Progress, beside, cache_folder, settle, sha256
 from mmbench.synth.kit import KitError
 
 COMMITS = {
@@ -25,8 +25,6 @@ COMMITS = {
 }
 BASE_URL = "https://raw.githubusercontent.com/makehumancommunity"
 _LARGEST = 8_000_000  # bytes of one file
-
-Progress = Callable[[int, int, str], None]
 
 
 @lru_cache(maxsize=1)
@@ -38,7 +36,7 @@ def listed() -> Mapping[str, str]:
 
 
 def _check(path: str, data: bytes, origin: str) -> bytes:
-    found = hashlib.sha256(data).hexdigest()
+    found = sha256(data)
     if found != listed()[path]:
         raise KitError(
             f"{path} from {origin} has sha256 {found}, expected {listed()[path]}.",
@@ -91,12 +89,10 @@ def download(
 
     Raises `KitError` when MMBENCH_OFFLINE is set, without network, or when a hash is wrong.
     """
-    import pooch
-
     from mmbench.weights.http import DownloadError, Limits
     from mmbench.weights.http import download as fetch
 
-    store = folder or Path(pooch.os_cache("mmbench")) / "facekit-sources"
+    store = folder or cache_folder("facekit-sources")
     limits = Limits(max_bytes=_LARGEST)
 
     def one(path: str) -> bytes:
@@ -108,7 +104,7 @@ def download(
                 f"{path} is not in {store} and MMBENCH_OFFLINE forbids downloads.",
                 "Unset it or use --source.",
             )
-        arriving = here.with_name(here.name + ".new")
+        arriving = beside(here, "new")
         try:
             fetch(url_of(path, base), arriving, limits)
         except DownloadError as cause:
@@ -121,7 +117,7 @@ def download(
         except KitError:
             arriving.unlink()
             raise
-        arriving.replace(here)
+        settle(arriving, here)
         return data
 
     found: dict[str, bytes] = {}

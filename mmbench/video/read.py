@@ -3,7 +3,6 @@ clip."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.errors import ManifestError, MediaError
+from mmbench.files import sha256, sha256_file
 from mmbench.video.clip import ClipInfo, FpsSource, Frame, FramePass
 from mmbench.video.folder import frame_files
 from mmbench.video.limits import DEFAULT_LIMITS, MediaLimits
@@ -130,14 +130,11 @@ def content_digest(path: Path | str) -> str:
     """sha256 of a file's bytes; of a folder, of the names and bytes of its pictures in clip order."""
     file = Path(path)
     if not file.is_dir():
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    digest = hashlib.sha256()
-    for picture in frame_files(file):
-        with picture.open("rb") as stream:
-            inner = hashlib.file_digest(stream, "sha256").digest()
-        digest.update(picture.name.encode("utf-8", "surrogateescape") + b"\0" + inner)
-    return digest.hexdigest()
+        return sha256_file(file)
+    pictures = frame_files(file)
+    names = (picture.name.encode("utf-8", "surrogateescape") for picture in pictures)
+    inner = (bytes.fromhex(sha256_file(picture)) for picture in pictures)
+    return sha256(b"".join(name + b"\0" + digest for name, digest in zip(names, inner, strict=True)))
 
 
 def _feed(clip: Clip, info: ClipInfo, passes: Sequence[FramePass[Any]]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from mmbench.errors import MediaError
+from mmbench.files import whole
 from mmbench.video.clip import Frame
 
 if TYPE_CHECKING:
@@ -41,15 +41,10 @@ def write_video(path: Path | str, frames: Iterable[Frame], fps: float, *, crf: i
     check_container(target)
     if not (math.isfinite(fps) and fps > 0):
         raise ValueError(f"{target}: fps must be a positive number, got {fps}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        count = _encode(unfinished, CONTAINERS[target.suffix.lower()], frames, fps, crf, codec)
+    with whole(target) as part:
+        count = _encode(part, CONTAINERS[target.suffix.lower()], frames, fps, crf, codec)
         if not count:
             raise MediaError(f"{target}: no frame was given to write.", "A video needs at least one frame.")
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
     return count
 
 

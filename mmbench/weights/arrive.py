@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mmbench.errors import WeightsError
+from mmbench.files import beside, settle, sha256_file
 from mmbench.weights.archive import extract_member
-from mmbench.weights.cache import cached_file, check_digest, sha256_of, write_record
+from mmbench.weights.cache import cached_file, check_digest, write_record
 from mmbench.weights.registry import WeightFile
 
 
@@ -22,8 +23,8 @@ def arriving(entry: WeightFile) -> Iterator[Path]:
 
     target = cached_file(entry)
     target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_name(target.name + ".whole")
-    with filelock.FileLock(target.with_name(target.name + ".lock")):
+    fresh = beside(target, "whole")
+    with filelock.FileLock(beside(target, "lock")):
         try:
             yield fresh
         finally:
@@ -39,10 +40,10 @@ def keep(fresh: Path, entry: WeightFile, source: str) -> Path:
     remedy = f"It was not kept. Try a mirror (MMBENCH_MIRROR), or use a file of your own: {own}."
     if entry.size is not None and (size := fresh.stat().st_size) != entry.size:
         raise WeightsError(f"{source}: {size} bytes, expected {entry.size}.", remedy)
-    digest = sha256_of(fresh)
+    digest = sha256_file(fresh)
     check_digest(digest, entry, source, remedy)
     target = cached_file(entry)
-    fresh.replace(target)
+    settle(fresh, target)
     write_record(target, digest, source, _trust(entry))
     return target
 

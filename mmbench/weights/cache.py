@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mmbench.errors import MMBenchError, WeightsError
+from mmbench.errors import ManifestError, MMBenchError, WeightsError
+from mmbench.files import beside, cache_folder, read_json, sha256_file, write_json
 from mmbench.weights.registry import WeightFile
-
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -31,12 +27,8 @@ class Record:
 
 
 def cache_dir() -> Path:
-    """`MMBENCH_WEIGHTS`, else the platform's cache folder for mmbench."""
-    if chosen := os.environ.get("MMBENCH_WEIGHTS"):
-        return Path(chosen).expanduser()
-    import pooch
-
-    return Path(pooch.os_cache("mmbench")) / "weights"
+    """`MMBENCH_WEIGHTS`, else `weights` in the cache (`files.cache_root`)."""
+    return cache_folder("weights", "MMBENCH_WEIGHTS")
 
 
 def cached_file(entry: WeightFile) -> Path:
@@ -44,21 +36,15 @@ def cached_file(entry: WeightFile) -> Path:
     return cache_dir() / entry.location
 
 
-def sha256_of(path: Path) -> str:
-    """Digest of a file's bytes, read in blocks."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _record_path(path: Path) -> Path:
-    return path.with_name(path.name + ".origin.json")
+    return beside(path, "origin.json")
 
 
 def read_record(path: Path) -> Record | None:
     """The record beside a cached file, or None. A damaged record counts as none."""
     try:
-        return Record(**json.loads(_record_path(path).read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError, TypeError):
+        return Record(**read_json(_record_path(path)))
+    except (FileNotFoundError, ManifestError, TypeError):
         return None
 
 
@@ -66,16 +52,8 @@ def write_record(path: Path, digest: str, source: str, trust: str) -> Record:
     """Write down the origin of `path` atomically."""
     stat = path.stat()
     record = Record(digest, stat.st_size, stat.st_mtime_ns, source, trust)
-    write_json(_record_path(path), asdict(record))
+    write_json(_record_path(path), asdict(record), sort_keys=True)
     return record
-
-
-def write_json(path: Path, document: object) -> None:
-    """Replace a small JSON file in one step, so a kill leaves the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    scratch.replace(path)
 
 
 def verify(path: Path, entry: WeightFile, *, quick: bool = False) -> str:
@@ -91,7 +69,7 @@ def verify(path: Path, entry: WeightFile, *, quick: bool = False) -> str:
     if quick and record and (record.size, record.mtime_ns) == (size, path.stat().st_mtime_ns):
         digest = record.sha256
     else:
-        digest = sha256_of(path)
+        digest = sha256_file(path)
     check_digest(digest, entry, str(path))
     if entry.sha256:
         return digest
@@ -129,11 +107,9 @@ def _again(entry: WeightFile) -> str:
 def user_paths() -> dict[str, str]:
     """Files the user put in place of a registry entry: name -> path."""
     try:
-        document = json.loads((cache_dir() / "user_paths.json").read_text(encoding="utf-8"))
+        document = read_json(cache_dir() / "user_paths.json", "Delete it.")
     except FileNotFoundError:
         return {}
-    except ValueError as error:
-        raise MMBenchError(f"{cache_dir() / 'user_paths.json'} is no JSON: {error}.", "Delete it.") from error
     return {str(name): str(path) for name, path in document.items()}
 
 
@@ -144,4 +120,4 @@ def set_user_path(entry: WeightFile, path: Path | None) -> None:
     kept = {name: where for name, where in user_paths().items() if name != entry.name}
     if path is not None:
         kept[entry.name] = str(path.resolve())
-    write_json(cache_dir() / "user_paths.json", kept)
+    write_json(cache_dir() / "user_paths.json", kept, sort_keys=True)

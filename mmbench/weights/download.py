@@ -8,9 +8,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mmbench.errors import MMBenchError
+from mmbench.files import Progress
 from mmbench.weights.arrive import arriving, keep, unpack
 from mmbench.weights.cache import cached_file
-from mmbench.weights.http import DownloadError, Limits, Progress
+from mmbench.weights.http import DownloadError, Limits
 from mmbench.weights.http import download as http_download
 from mmbench.weights.locate import locate
 from mmbench.weights.registry import WeightFile, find, human_size

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from mmbench.errors import MMBenchError
+from mmbench.errors import ManifestError, MMBenchError
+from mmbench.files import Progress, beside, read_json, settle, write_json
 
 if TYPE_CHECKING:
     from requests import Response
 
 _BLOCK = 1 << 16
-Progress = Callable[[int, int, str], None]
 
 
 class DownloadError(MMBenchError):
@@ -126,13 +125,13 @@ class _Job:
 
     @property
     def tag_path(self) -> Path:
-        return self.part.with_name(self.part.name + ".json")
+        return beside(self.part, "json")
 
     def read_tag(self) -> str:
         """The server's validator of the bytes on disk, or "" when they belong to another address."""
         try:
-            document = json.loads(self.tag_path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
+            document = read_json(self.tag_path)
+        except (FileNotFoundError, ManifestError):
             return ""
         return str(document.get("tag", "")) if document.get("url") == self.url else ""
 
@@ -140,7 +139,7 @@ class _Job:
         tag = response.headers.get("ETag", "")
         if not tag or tag.startswith("W/"):
             tag = response.headers.get("Last-Modified", "")
-        self.tag_path.write_text(json.dumps({"url": self.url, "tag": tag}), encoding="utf-8")
+        write_json(self.tag_path, {"url": self.url, "tag": tag})
 
     def check_size(self, size: int) -> None:
         """Delete the part and raise DownloadError when the body is larger than allowed."""
@@ -163,7 +162,7 @@ def download(url: str, target: Path, limits: Limits, progress: Progress | None =
     import requests
     import urllib3
 
-    part = target.with_name(target.name + ".part")
+    part = beside(target, "part")
     part.parent.mkdir(parents=True, exist_ok=True)
     seconds = float("inf") if limits.total_seconds is None else limits.total_seconds
     job = _Job(url, part, limits, time.monotonic() + seconds, progress, label)
@@ -180,7 +179,7 @@ def download(url: str, target: Path, limits: Limits, progress: Progress | None =
             failure = f"{type(error).__name__.lstrip('_')}: {error}"
         else:
             job.tag_path.unlink(missing_ok=True)
-            part.replace(target)
+            settle(part, target)
             return
     raise DownloadError(f"{url}: failed {limits.attempts} times ({failure}).", "Run the command again to go on.")
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmbench.errors import WeightsError
-from mmbench.weights.cache import sha256_of, verify
+from mmbench.files import sha256_file
+from mmbench.weights.cache import verify
 from mmbench.weights.locate import is_user_file, name_in_use, path
 from mmbench.weights.registry import WeightFile, find
 
@@ -42,7 +43,7 @@ def load(name: str | WeightFile, key: str = "") -> Loaded:
     """
     entry = find(name)
     file = path(entry)
-    digest = sha256_of(file) if is_user_file(entry) else verify(file, entry)
+    digest = sha256_file(file) if is_user_file(entry) else verify(file, entry)
     return Loaded(read_state(file, key), digest, file, name_in_use(entry, file, digest))
 
 
@@ -50,7 +51,7 @@ def load_file(file: Path, key: str = "") -> Loaded:
     """Tensors of any file the user names, with its digest. Raises WeightsError."""
     if not file.is_file():
         raise WeightsError(f"{file} is no file.", "Give the path of a weight file.")
-    return Loaded(read_state(file, key), sha256_of(file), file, file.name)
+    return Loaded(read_state(file, key), sha256_file(file), file, file.name)
 
 
 def read_state(file: Path, key: str = "") -> dict[str, Tensor]:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from mmbench.errors import MissingWeights, WeightsError
+from mmbench.files import sha256_file
 from mmbench.weights import WeightFile
-from mmbench.weights.cache import sha256_of, write_record
+from mmbench.weights.cache import write_record
 from mmbench.weights.folders import file_of, registered, repo_folder, require
 
 BYTES = b"weights"
@@ -53,7 +54,7 @@ def test_size_and_digest_are_checked_before_anything_is_loaded(tmp_path: Path) -
 def test_a_file_without_a_published_digest_is_held_to_the_recorded_one(tmp_path: Path) -> None:
     path = put(tmp_path, UNKNOWN)
     require(tmp_path, (UNKNOWN,))
-    write_record(path, sha256_of(path), "toy", "first use")
+    write_record(path, sha256_file(path), "toy", "first use")
     require(tmp_path, (UNKNOWN,))
     path.write_bytes(b"changed")
     with pytest.raises(WeightsError, match="changed"):

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from mmbench.cli.weights import app
 from mmbench.errors import MissingWeights
-from mmbench.weights.cache import cached_file, sha256_of
+from mmbench.files import sha256_file
+from mmbench.weights.cache import cached_file
 from mmbench.weights.registry import find
 
 run = CliRunner().invoke
@@ -71,11 +72,11 @@ def test_own_file_is_listed_as_such_with_its_own_digest(tmp_path: Path):
     own.write_bytes(b"x")
     run(app, ["path", "raft-things", "--use", str(own)])
     text = run(app, ["list", "raft-things"]).output
-    assert f"your own file, not the registered one; its sha256: {sha256_of(own)}" in text
+    assert f"your own file, not the registered one; its sha256: {sha256_file(own)}" in text
     assert f"registered sha256: {find('raft-things').sha256}" in text
     (row,) = json.loads(run(app, ["list", "raft-things", "--json"]).output)
-    assert (row["own_sha256"], row["path"]) == (sha256_of(own), str(own))
-    assert f"own    raft-things: {sha256_of(own)} (your own file {own}" in run(app, ["check", "raft-things"]).output
+    assert (row["own_sha256"], row["path"]) == (sha256_file(own), str(own))
+    assert f"own    raft-things: {sha256_file(own)} (your own file {own}" in run(app, ["check", "raft-things"]).output
 
 
 def test_own_file_that_is_gone_stops_no_command(tmp_path: Path, server, served, monkeypatch):

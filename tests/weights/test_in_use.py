@@ -11,9 +11,10 @@ from mmbench.config import EvaluateSettings
 from mmbench.encode.viclip.alignment import REGISTERED, make_viclip
 from mmbench.errors import MissingWeights
 from mmbench.face.dlib.recogniser import checked
+from mmbench.files import sha256_file
 from mmbench.flow.raft.weights import load_raft, random_raft
 from mmbench.runs.doctor import examine
-from mmbench.weights.cache import set_user_path, sha256_of
+from mmbench.weights.cache import set_user_path
 from mmbench.weights.locate import locate
 from mmbench.weights.registry import expand, find
 
@@ -24,7 +25,7 @@ def test_flow_made_with_an_own_file_says_so(tmp_path: Path):
     own = tmp_path / "my.pth"
     torch.save(random_raft("large").state_dict(), own)
     set_user_path(find("raft-things"), own)
-    assert load_raft()[1].weights == {"raft-things (own file my.pth)": sha256_of(own)}
+    assert load_raft()[1].weights == {"raft-things (own file my.pth)": sha256_file(own)}
 
 
 def test_face_made_with_an_own_file_says_so(tmp_path: Path):
@@ -33,7 +34,7 @@ def test_face_made_with_an_own_file_says_so(tmp_path: Path):
     set_user_path(find("dlib-landmarks-5"), own)
     digests: dict[str, str] = {}
     assert checked("dlib-landmarks-5", digests) == str(own)
-    assert digests == {"shape_predictor_5_face_landmarks.dat (own file my.dat)": sha256_of(own)}
+    assert digests == {"shape_predictor_5_face_landmarks.dat (own file my.dat)": sha256_file(own)}
 
 
 def test_copy_of_the_registered_file_keeps_its_name(tmp_path: Path):

@@ -11,8 +11,9 @@ import safetensors.torch
 import torch
 
 from mmbench.errors import WeightsError
+from mmbench.files import sha256_file
 from mmbench.weights import load, load_file, load_strict, read_state
-from mmbench.weights.cache import cached_file, set_user_path, sha256_of
+from mmbench.weights.cache import cached_file, set_user_path
 from mmbench.weights.load import rename_keys
 from mmbench.weights.registry import WeightFile, find
 
@@ -41,7 +42,7 @@ def test_round_trip(tmp_path: Path, suffix):
     else:
         safetensors.torch.save_file(state, file)
     loaded = load_file(file)
-    assert loaded.sha256 == sha256_of(file)
+    assert loaded.sha256 == sha256_file(file)
     other = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
     load_strict(other, loaded.state, str(file))
     assert all(torch.equal(a, b) for a, b in zip(other.state_dict().values(), state.values(), strict=True))
@@ -134,7 +135,7 @@ def test_own_file_is_loaded_with_its_own_digest(tmp_path: Path):
     torch.save({"w": torch.ones(2)}, own)
     set_user_path(find("inception-2015-12-05"), own)
     loaded = load("inception-2015-12-05")
-    assert (loaded.sha256, loaded.path) == (sha256_of(own), own)
+    assert (loaded.sha256, loaded.path) == (sha256_file(own), own)
     assert loaded.name == "inception-2015-12-05 (own file own.pth)"
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from mmbench.errors import MissingWeights, WeightsError
+from mmbench.files import sha256_file
 from mmbench.weights.archive import extract_member
 from mmbench.weights.arrive import unpack
-from mmbench.weights.cache import cached_file, set_user_path, sha256_of, verify, write_record
+from mmbench.weights.cache import cached_file, set_user_path, verify, write_record
 from mmbench.weights.locate import RETRY, first_of, is_user_file, locate, name_in_use, path
 from mmbench.weights.registry import WeightFile, find
 
@@ -72,7 +73,7 @@ def test_own_file_comes_first_and_can_be_forgotten(tmp_path: Path):
 def test_own_file_is_never_called_by_the_registered_name(tmp_path: Path):
     own = tmp_path / "my.pth"
     own.write_bytes(b"mine")
-    digest = sha256_of(own)
+    digest = sha256_file(own)
     facts = {"kind": "torch", "licence": "MIT", "urls": ("https://x/net.pth",)}
     entry, unpublished = WeightFile(name="viclip", sha256="0" * 64, **facts), WeightFile(name="viclip", **facts)
     assert name_in_use(entry, own, digest) == "viclip"

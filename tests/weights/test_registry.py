@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmbench.errors import ManifestError, MMBenchError
-from mmbench.weights.cache import sha256_of
+from mmbench.files import sha256_file
 from mmbench.weights.locate import path
 from mmbench.weights.registry import (
     WeightFile,
@@ -67,7 +67,7 @@ def test_dlib_digests_are_those_of_the_installed_package():
     for name in groups()["dlib"]:
         file = path(name)
         assert file.stat().st_size == find(name).size
-        assert sha256_of(file) == find(name).sha256
+        assert sha256_file(file) == find(name).sha256
 
 
 def test_unknown_name_suggests_near_ones():

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mmbench.errors import ManifestError
+from mmbench.files import Progress, sha256_file, write_json
 from mmbench.testsets.load import testsets_dir
 from mmbench.testsets.pubfig50 import prompts
 from mmbench.testsets.pubfig50.picture_list import Entry, candidates, read_list
@@ -25,10 +26,7 @@ from mmbench.testsets.pubfig50.references import (
     read_own,
     take_own,
 )
-from mmbench.weights.cache import sha256_of, write_json
 from mmbench.weights.http import Limits, download
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -186,7 +184,7 @@ def _write_report(folder: Path, coverage: Coverage, references: Sequence[Referen
     write_json(
         folder / "coverage.json",
         {
-            "lists": {path.name: sha256_of(path) for path in lists},
+            "lists": {path.name: sha256_file(path) for path in lists},
             "found": coverage.found,
             "wanted": coverage.wanted,
             "lacking": coverage.lacking,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -10,8 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mmbench.errors import ManifestError
+from mmbench.files import Progress, sha256, sha256_file
 from mmbench.testsets.types import GROUPS, PROMPTS_PER_IDENTITY, TRIGGER
-from mmbench.weights.http import Limits, Progress, download
+from mmbench.weights.http import Limits, download
 
 DATA = Path(__file__).parent
 SourceName = Literal["human", "action"]
@@ -175,11 +175,11 @@ def assign(
 
 
 def _tie(identity: str, prompt: str) -> str:
-    return hashlib.sha256(f"{identity}|{prompt}".encode()).hexdigest()
+    return sha256(f"{identity}|{prompt}".encode())
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return sha256_file(path)
 
 
 @cache

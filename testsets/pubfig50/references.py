@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.errors import ManifestError, MediaError, MMBenchError, ReferenceFaceError
+from mmbench.files import sha256_file
 from mmbench.testsets.pictures import crop_face, decode, fit, save_png
 from mmbench.testsets.pubfig50.picture_list import Box, Entry
 from mmbench.weights.http import Limits, UnknownHost, download
@@ -212,4 +213,4 @@ def _box(reference: ReferenceLine) -> Box:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return sha256_file(path)

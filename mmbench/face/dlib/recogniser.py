@@ -4,7 +4,6 @@ pass."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.errors import MissingDependency
+from mmbench.files import installed_version, sha256_file
 from mmbench.score import Provenance
-from mmbench.weights.cache import check_digest, sha256_of
+from mmbench.weights.cache import check_digest
 from mmbench.weights.locate import is_user_file, name_in_use
 from mmbench.weights.locate import path as weight_path
 from mmbench.weights.registry import find
@@ -75,10 +75,7 @@ def import_dlib() -> types.ModuleType:
 
 def dlib_version(dlib: types.ModuleType) -> str:
     """Version of the distribution with wheels, else of the module."""
-    try:
-        return version("dlib-bin")
-    except PackageNotFoundError:
-        return str(dlib.__version__)
+    return installed_version("dlib-bin") or str(dlib.__version__)
 
 
 def rectangle(dlib: types.ModuleType, box: Sequence[float] | NDArray[np.floating[Any]]) -> Any:
@@ -97,7 +94,7 @@ def checked(name: str, digests: dict[str, str]) -> str:
     stat = file.stat()
     key = (file, stat.st_size, stat.st_mtime_ns)
     if key not in _DIGESTS:
-        _DIGESTS[key] = sha256_of(file)
+        _DIGESTS[key] = sha256_file(file)
     if not is_user_file(entry):
         check_digest(_DIGESTS[key], entry, str(file))
     digests[name_in_use(entry, file, _DIGESTS[key], Path(entry.location).name)] = _DIGESTS[key]

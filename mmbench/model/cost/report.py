@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmbench.files import write_json, write_text
 from mmbench.model.cost.profile import CostTable
 
 if TYPE_CHECKING:
@@ -21,11 +21,10 @@ NOT_MEASURED = "not measured"
 
 def write_profile(folder: Path, cost: CostTable, steps: StepProfile | None, day: date) -> tuple[Path, Path]:
     """Write `magic-mirror-SIZE.md` and `.json` into `folder`; returns both paths."""
-    folder.mkdir(parents=True, exist_ok=True)
     page, data = (folder / f"magic-mirror-{cost.size}.{ending}" for ending in ("md", "json"))
-    page.write_text(as_markdown(cost, steps, day), encoding="utf-8")
+    write_text(page, as_markdown(cost, steps, day))
     held = {"date": day.isoformat(), **asdict(cost), "steps": None if steps is None else asdict(steps)}
-    data.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
+    write_json(data, held)
     return page, data
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from torch.utils.data import Dataset
 
 from mmbench.errors import ManifestError
+from mmbench.files import whole
 from mmbench.model.train.record import TrainingRecord, decode, encode
-from mmbench.model.train.whole import whole
 
 
 def write_shard(path: Path, records: Iterable[TrainingRecord]) -> int:

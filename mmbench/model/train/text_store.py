@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
 from torch import Tensor
 
 from mmbench.errors import ManifestError, MissingWeights
+from mmbench.files import sha256
 
 
 def text_key(caption: str, encoder: str, length: int) -> str:
     """sha256 of a caption without its trigger, the text encoder's name (with its revision) and the token count."""
-    return hashlib.sha256(json.dumps([caption, encoder, length]).encode()).hexdigest()
+    return sha256(json.dumps([caption, encoder, length]).encode())
 
 
 class TextStore:
@@ -39,7 +39,7 @@ class TextStore:
         """Keep an embedding [N_t, text_dim] in bf16 or float32; one that is there stays."""
         from safetensors.torch import save
 
-        from mmbench.model.train.whole import whole
+        from mmbench.files import whole
 
         path = self.path(key)
         if path.is_file():

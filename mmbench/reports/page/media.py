@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from mmbench.errors import MediaError
+from mmbench.files import whole
 
 FOLDER = "media"
 VIDEOS = frozenset({".mp4", ".m4v", ".webm", ".mov"})
@@ -92,14 +92,8 @@ class MediaShelf:
         return name
 
     def _link(self, source: Path, target: Path) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
-        unfinished.unlink(missing_ok=True)
-        try:
-            unfinished.hardlink_to(source.resolve())
-        except OSError:  # another disk, or a file system without links
-            shutil.copyfile(source, unfinished)
-        if target.exists() and target.samefile(unfinished):
-            unfinished.unlink()  # renaming one link of a file onto another does nothing and leaves both
-        else:
-            unfinished.replace(target)
+        with whole(target) as part:
+            try:
+                part.hardlink_to(source.resolve())
+            except OSError:  # another disk, or a file system without links
+                shutil.copyfile(source, part)

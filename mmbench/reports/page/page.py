@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import resources
 from typing import Any
 
+from mmbench.files import sha256
 from mmbench.metrics.base import MetricFacts
 from mmbench.reports.numbers.comparison import Comparison
 from mmbench.reports.numbers.power import why_all_undecidable
@@ -184,7 +184,7 @@ def _policy(style: str, script: str) -> str:
 
 
 def _digest(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+    return f"sha256-{base64.b64encode(bytes.fromhex(sha256(text.encode()))).decode()}"
 
 
 def _template(name: str) -> str:

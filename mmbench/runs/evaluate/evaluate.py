@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mmbench.config import EvaluateSettings
 from mmbench.errors import ManifestError, WeightsError
+from mmbench.files import Progress, silent
 from mmbench.items import Item
 from mmbench.metrics.base import SetMetric, StoredFeatures
 from mmbench.runs.evaluate.clip import file_digest, make_metrics, unmet_scores
@@ -20,9 +21,6 @@ from mmbench.runs.evaluate.rows import ItemRow, SetRow
 from mmbench.runs.evaluate.store import ROWS, RowWriter, next_attempt, read_rows
 from mmbench.runs.evaluate.work import work
 from mmbench.score import Score
-
-Progress = Callable[[int, int, str], None]
-"""Called as progress(done, total, what) after every step."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ def evaluate(
         raise ManifestError("There is nothing to evaluate.", "Give at least one video.")
     settings = settings or EvaluateSettings()
     _check_device(settings.device)
-    tell = progress or _silent
+    tell = progress or silent
     if settings.flow.weights and not settings.flow.weights.is_file():
         raise WeightsError(f"flow.weights: there is no file {settings.flow.weights}.", "Correct the path.")
     metrics = make_metrics(settings)
@@ -183,10 +181,6 @@ def _weights(rows: Sequence[ItemRow]) -> dict[str, str]:
             if score.provenance:
                 found.update(score.provenance.weights)
     return dict(sorted(found.items()))
-
-
-def _silent(done: int, total: int, what: str) -> None:
-    pass
 
 
 def default_workers(device: str = "cpu") -> int:

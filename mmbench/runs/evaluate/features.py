@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbench.files import sha256, whole
 from mmbench.items import Item
 from mmbench.metrics.base import StoredFeatures
 from mmbench.score import Provenance
@@ -19,16 +18,14 @@ from mmbench.score import Provenance
 
 def features_path(run: Path, item: Item) -> Path:
     """Where an item's per-frame log-probabilities lie; ids may hold any character, so the name is a digest."""
-    return run / "features" / f"{hashlib.sha256(item.id.encode()).hexdigest()[:24]}.npz"
+    return run / "features" / f"{sha256(item.id.encode())[:24]}.npz"
 
 
 def write_features(run: Path, item: Item, log_probs: NDArray[np.float32], provenance: Provenance) -> None:
     """Store (n_frames, 1008) float32 log-probabilities with what made them, whole or not at all."""
     path = features_path(run, item)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.stem}.{os.getpid()}.part.npz")
-    np.savez(unfinished, log_probs=log_probs, provenance=np.array(json.dumps(asdict(provenance))))
-    unfinished.replace(path)
+    with whole(path) as part:
+        np.savez(part, log_probs=log_probs, provenance=np.array(json.dumps(asdict(provenance))))
 
 
 def read_features(run: Path, items: Sequence[Item]) -> list[StoredFeatures]:

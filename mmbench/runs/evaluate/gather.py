@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbench.config import EvaluateSettings
 from mmbench.errors import MissingDependency, MissingWeights, WeightsError
+from mmbench.files import Progress, cache_folder
 from mmbench.items import Item
 from mmbench.metrics.base import Evidence, Metric, Need
 from mmbench.runs.evaluate.features import write_features
@@ -86,7 +86,7 @@ def prepare_references(
     settings: EvaluateSettings,
     metrics: Sequence[Metric],
     run: Path,
-    progress: Callable[[int, int, str], None],
+    progress: Progress,
 ) -> None:
     """Find the reference faces for every face network the run uses. Raises ReferenceFaceError."""
     networks = face_networks(settings, wanted_needs(metrics) & {Need.REFERENCES, Need.ARCFACE})
@@ -173,12 +173,8 @@ class Gatherer:
 
 
 def cache_dir() -> Path:
-    """Where face passes are kept between runs: `MMBENCH_CACHE`, else the platform's cache folder for mmbench."""
-    if chosen := os.environ.get("MMBENCH_CACHE"):
-        return Path(chosen).expanduser() / "faces"
-    import pooch
-
-    return Path(pooch.os_cache("mmbench")) / "faces"
+    """Where face passes are kept between runs."""
+    return cache_folder("faces")
 
 
 def face_backend(name: str, settings: EvaluateSettings) -> FaceBackend:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
 import platform
 import sys
 import time
 from dataclasses import asdict, dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from mmbench import __version__
 from mmbench.config import EvaluateSettings, faults
 from mmbench.errors import ManifestError
+from mmbench.files import read_json, versions, write_json
 from mmbench.items import Item
+from mmbench.version import __version__
 
 MANIFEST = "manifest.json"
 
@@ -38,7 +36,6 @@ class RunManifest:
 
     def save(self, run: Path) -> None:
         """Write `run/manifest.json`, whole or not at all. Paths inside are absolute."""
-        run.mkdir(parents=True, exist_ok=True)
         data = {
             "mmbench_version": self.mmbench_version,
             "settings": self.settings.model_dump(mode="json"),
@@ -47,19 +44,15 @@ class RunManifest:
             "attempts": list(self.attempts),
             "items": [_item_json(item) for item in self.items],
         }
-        unfinished = run / f".{MANIFEST}.{os.getpid()}.part"
-        unfinished.write_text(json.dumps(data, indent=1, ensure_ascii=False), encoding="utf-8")
-        unfinished.replace(run / MANIFEST)
+        write_json(run / MANIFEST, data)
 
     @classmethod
     def load(cls, run: Path) -> RunManifest:
         """Read a run's manifest. Raises ManifestError when `run` is not a run."""
         try:
-            data = json.loads((run / MANIFEST).read_text(encoding="utf-8"))
+            data = read_json(run / MANIFEST, "Evaluate into another folder.")
         except FileNotFoundError as cause:
             raise ManifestError(f"{run}: not a run (no {MANIFEST}).", "Name the folder `evaluate` wrote.") from cause
-        except ValueError as cause:
-            raise ManifestError(f"{run / MANIFEST}: damaged: {cause}.", "Evaluate into another folder.") from cause
         try:
             settings = EvaluateSettings.model_validate(data["settings"])
         except ValidationError as cause:
@@ -88,13 +81,7 @@ def attempt_facts() -> dict[str, Any]:
 
 def library_versions() -> dict[str, str]:
     """Installed versions of the libraries that can change a number."""
-    found = {"mmbench": __version__}
-    for name in LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+    return versions(LIBRARIES)
 
 
 def _item_json(item: Item) -> dict[str, Any]:

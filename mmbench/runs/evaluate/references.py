@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.errors import ReferenceFaceError
+from mmbench.files import Progress, whole
 from mmbench.items import Item
 from mmbench.score import Provenance
 
@@ -33,7 +33,7 @@ def prepare(
     items: Sequence[Item],
     backend: FaceBackend,
     path: Path,
-    progress: Callable[[int, int, str], None],
+    progress: Progress,
     also: Mapping[Path, FaceBackend] | None = None,
 ) -> None:
     """Find the faces of every reference set and keep them in `path` (.npz); sets already there are not redone.
@@ -96,11 +96,9 @@ def _save(path: Path, known: Mapping[str, ReferenceFaces]) -> None:
             array: NDArray[Any] | None = getattr(faces, name)
             if array is not None:
                 arrays[f"{number}/{name}"] = array
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.stem}.{os.getpid()}.part.npz")
     arrays["index"] = np.array(json.dumps(index))
-    np.savez(unfinished, **arrays)
-    unfinished.replace(path)
+    with whole(path) as part:
+        np.savez(part, **arrays)
 
 
 def _key(paths: tuple[Path, ...]) -> str:

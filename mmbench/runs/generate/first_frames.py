@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmbench.baselines.contract import Baseline, FirstFrame, Size
+from mmbench.errors import ManifestError
+from mmbench.files import Progress, read_json, sha256_file, write_json
 from mmbench.runs.generate.claims import claim
 from mmbench.runs.generate.plan import Job, open_references
-from mmbench.weights.cache import sha256_of, write_json
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,8 +34,8 @@ class FrameStore:
     def is_done(self, job: Job) -> bool:
         """Whether the job's picture is here, made by the same maker from the same seed, references and prompt."""
         try:
-            account = json.loads(self._account(job).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
+            account = read_json(self._account(job))
+        except (FileNotFoundError, ManifestError):
             return False
         return self.path(job).is_file() and bool(account == self._facts(job))
 
@@ -57,8 +57,8 @@ class FrameStore:
             "maker": self.maker,
             "seed": job.seed,
             "prompt": job.prompt.long,
-            "references": [sha256_of(path) for path in job.identity.references],
-            "sha256": sha256_of(self.path(job)),
+            "references": [sha256_file(path) for path in job.identity.references],
+            "sha256": sha256_file(self.path(job)),
         }
 
     def _account(self, job: Job) -> Path:
@@ -84,7 +84,7 @@ def make_first_frames(
     variant: str,
     session: Session,
     failed: Callable[[Job, Exception], None],
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Make the missing pictures of `jobs` from their long prompts; a request that fails is handed to `failed`.
 

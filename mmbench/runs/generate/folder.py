@@ -12,23 +12,20 @@ there.
 from __future__ import annotations
 
 import csv
-import json
 import os
 import shutil
 import traceback
 from collections.abc import Callable, Sequence
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from mmbench import __version__
 from mmbench.baselines.contract import Video, without_trigger
 from mmbench.errors import ManifestError, MMBenchError
+from mmbench.files import read_json, sha256_file, versions, whole, write_json
 from mmbench.runs.evaluate.items import MANIFEST_COLUMNS
 from mmbench.runs.generate.plan import Job, VideoSettings
 from mmbench.video.write import write_video
-from mmbench.weights.cache import sha256_of, write_json
 
 GENERATED_COLUMNS = ("random_weights", "error")
 """Beyond an ordinary manifest's: untrained models are marked, failed requests stay visible as rows without a video."""
@@ -71,7 +68,7 @@ class RunFolder:
         mine = {"settings": settings.model_dump(mode="json"), "testset_sha256": digest, "model": self.label}
         attempts: list[dict[str, Any]] = []
         if path.is_file():
-            old = read_json(path)
+            old = read_object(path)
             differing = [key for key in mine if old.get(key) != mine[key]]
             if differing:
                 changes = _changes(old, mine) or ", ".join(differing)
@@ -82,10 +79,10 @@ class RunFolder:
     def is_done(self, job: Job) -> bool:
         """Whether the job's video is here, complete and unchanged."""
         try:
-            record = json.loads(self.sidecar(job).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
+            record = read_object(self.sidecar(job))
+        except (FileNotFoundError, ManifestError):
             return False
-        return self.video(job).is_file() and sha256_of(self.video(job)) == record.get("video_sha256")
+        return self.video(job).is_file() and sha256_file(self.video(job)) == record.get("video_sha256")
 
     def clean(self, job: Job) -> None:
         """Remove what a killed process left unfinished for this job."""
@@ -115,7 +112,7 @@ class RunFolder:
             "seconds": round(info.seconds, 3),
             "peak_bytes": info.peak_bytes,
             "settings": dict(info.settings),
-            "video_sha256": sha256_of(path),
+            "video_sha256": sha256_file(path),
             **facts,
         }
         write_json(self.sidecar(job), record)
@@ -140,10 +137,8 @@ class RunFolder:
         """Put the identity's pictures beside the videos, so that manifest and videos can be moved together."""
         for source, target in zip(job.identity.references, self.reference_paths(job), strict=True):
             if not target.is_file():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                scratch = target.with_name(f".{target.name}.{os.getpid()}")
-                shutil.copyfile(source, scratch)
-                scratch.replace(target)
+                with whole(target) as part:
+                    shutil.copyfile(source, part)
 
     def reference_paths(self, job: Job) -> list[Path]:
         """The pictures' places in the run folder."""
@@ -157,17 +152,15 @@ class RunFolder:
         import filelock
 
         path = self.folder / "manifest.csv"
-        with filelock.FileLock(self.folder / ".manifest.lock"):
-            scratch = path.with_name(f".{path.name}.{os.getpid()}")
-            with scratch.open("w", encoding="utf-8", newline="") as stream:
-                writer = csv.DictWriter(stream, (*MANIFEST_COLUMNS, *GENERATED_COLUMNS), lineterminator="\n")
-                writer.writeheader()
-                for job in self.jobs:
-                    if self.sidecar(job).is_file() and self.video(job).is_file():
-                        writer.writerow(self._manifest_row(job, read_json(self.sidecar(job))))
-                    elif self.failure(job).is_file():
-                        writer.writerow(self._manifest_row(job, read_json(self.failure(job))))
-            scratch.replace(path)
+        lock = filelock.FileLock(self.folder / ".manifest.lock")
+        with lock, whole(path) as part, part.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, (*MANIFEST_COLUMNS, *GENERATED_COLUMNS), lineterminator="\n")
+            writer.writeheader()
+            for job in self.jobs:
+                if self.sidecar(job).is_file() and self.video(job).is_file():
+                    writer.writerow(self._manifest_row(job, read_object(self.sidecar(job))))
+                elif self.failure(job).is_file():
+                    writer.writerow(self._manifest_row(job, read_object(self.failure(job))))
         return path
 
     def _manifest_row(self, job: Job, record: dict[str, Any]) -> dict[str, str | int | float]:
@@ -194,21 +187,12 @@ class RunFolder:
 @cache
 def generator_versions() -> dict[str, str]:
     """Installed versions of what can change a generated frame."""
-    found = {"mmbench": __version__}
-    for name in ("accelerate", "av", "diffusers", "numpy", "pillow", "torch", "torchvision", "transformers"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+    return versions(("accelerate", "av", "diffusers", "numpy", "pillow", "torch", "torchvision", "transformers"))
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
     """An object written by this module. Raises ManifestError when it is damaged."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as cause:
-        raise ManifestError(f"{path}: damaged: {cause}.", "Delete it and run the command again.") from cause
+    document = read_json(path)
     if not isinstance(document, dict):
         raise ManifestError(f"{path}: holds no object.", "Delete it and run the command again.")
     return document

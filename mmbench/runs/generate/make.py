@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmbench.baselines.contract import Baseline
+from mmbench.files import Progress
 from mmbench.runs.evaluate.record import attempt_facts
 from mmbench.runs.generate.folder import RunFolder
 from mmbench.runs.generate.plan import (
@@ -20,8 +21,6 @@ from mmbench.runs.generate.plan import (
 )
 from mmbench.runs.generate.weights import prepare_weights
 from mmbench.runs.generate.work import Work
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)

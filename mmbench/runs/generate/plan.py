@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from mmbench.baselines.contract import Baseline, Request
 from mmbench.config import Settings
 from mmbench.errors import ManifestError, RequestError
+from mmbench.files import sha256, sha256_file
 from mmbench.runs.generate.seeds import seed_for
 from mmbench.testsets.types import Identity, Prompt, TestSet
 
@@ -159,9 +159,9 @@ def _blank_frame(model: Baseline, variant: str, settings: VideoSettings) -> Imag
 
 def testset_digest(testset: TestSet) -> str:
     """sha256 over names, groups, prompts and the bytes of all pictures: two sets that agree in it are one set."""
-    digest = hashlib.sha256()
+    parts = []
     for identity in testset.identities:
-        digest.update(repr((identity.id, identity.group, identity.class_word, identity.prompts)).encode())
+        parts.append(repr((identity.id, identity.group, identity.class_word, identity.prompts)).encode())
         for path in identity.references:
-            digest.update(hashlib.sha256(Path(path).read_bytes()).digest())
-    return digest.hexdigest()
+            parts.append(bytes.fromhex(sha256_file(Path(path))))
+    return sha256(b"".join(parts))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+from mmbench.files import sha256
 
 
 def seed_for(base: int, identity: str, prompt: str) -> int:
@@ -12,5 +12,4 @@ def seed_for(base: int, identity: str, prompt: str) -> int:
     seeds, and a video's seed depends neither on the other videos of the run nor on how it is split among
     machines.
     """
-    digest = hashlib.sha256(f"{base}|{identity}|{prompt}".encode()).digest()
-    return int.from_bytes(digest[:4], "big")
+    return int(sha256(f"{base}|{identity}|{prompt}".encode())[:8], 16)

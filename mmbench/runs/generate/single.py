@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mmbench.baselines.contract import TRIGGER, Baseline, Request, Size, VideoInfo
 from mmbench.errors import MediaError, RequestError
+from mmbench.files import sha256_file, write_json
 from mmbench.runs.generate.first_frames import pick_first_frame_variant
 from mmbench.runs.generate.folder import generator_versions
 from mmbench.runs.generate.make import Machine, create_model
@@ -17,7 +18,6 @@ from mmbench.runs.generate.plan import VideoSettings
 from mmbench.runs.generate.weights import prepare_weights
 from mmbench.testsets.pictures import decode
 from mmbench.video.write import check_container, write_video
-from mmbench.weights.cache import sha256_of, write_json
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -85,7 +85,7 @@ def generate_one(
         "variant": variant,
         "random_weights": variant in model.tiny_variants,
         "licence": model.licence,
-        "video_sha256": sha256_of(out),
+        "video_sha256": sha256_file(out),
         "versions": generator_versions(),
     }
     write_json(out.with_suffix(".json"), {**asdict(video.info), "settings": dict(video.info.settings), **facts})

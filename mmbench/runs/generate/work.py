@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench.baselines.contract import Baseline
 from mmbench.errors import GenerationError
+from mmbench.files import Progress, sha256_file
 from mmbench.runs.generate.claims import claim
 from mmbench.runs.generate.first_frames import FrameStore, make_first_frames, maker_label, pick_first_frame_variant
 from mmbench.runs.generate.folder import RunFolder, generator_versions
 from mmbench.runs.generate.plan import Job, VideoSettings, request_for
 from mmbench.runs.generate.weights import prepare_weights, require_weights
-from mmbench.weights.cache import sha256_of
 
 if TYPE_CHECKING:
     from mmbench.baselines.session import Session
@@ -33,7 +33,7 @@ class Work:
         settings: VideoSettings,
         device: str,
         jobs: Sequence[Job],
-        progress: Callable[[int, int, str], None] | None,
+        progress: Progress | None,
     ) -> None:
         self.run = run
         self.model = model
@@ -124,8 +124,8 @@ class Work:
             "random_weights": self.variant in self.model.tiny_variants,
             "prompt_kind": self.model.prompt_kind,
             "base_seed": self.settings.seed,
-            "references": [sha256_of(path) for path in job.identity.references],
-            "first_frame": {"maker": store.maker, "sha256": sha256_of(store.path(job))} if store else None,
+            "references": [sha256_file(path) for path in job.identity.references],
+            "first_frame": {"maker": store.maker, "sha256": sha256_file(store.path(job))} if store else None,
             "licence": self.model.licence,
             "device": self.device,
             "versions": generator_versions(),

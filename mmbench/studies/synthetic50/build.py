@@ -14,7 +14,8 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from mmbench.studies.synthetic50.members import Progress, members, write_identities
+from mmbench.files import Progress, silent
+from mmbench.studies.synthetic50.members import members, write_identities
 from mmbench.studies.synthetic50.pictures import build_controls, build_references
 from mmbench.studies.synthetic50.tables import build_tables
 from mmbench.testsets.synthetic50 import root
@@ -24,7 +25,7 @@ def build(
     out: Path,
     steps: Iterable[str],
     shard: tuple[int, int] = (0, 1),
-    say: Progress = lambda done, of, what: None,
+    say: Progress = silent,
 ) -> None:
     """Run steps in order. `shard` (k, n) takes the k-th of n runs of identities, so that n processes can
     share the rendering."""

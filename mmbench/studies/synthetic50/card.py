@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from mmbench.files import Progress, write_json
 from mmbench.studies.synthetic50.measure import CardLine, View, look_at, table
-from mmbench.studies.synthetic50.members import CRF, FPS, FRAMES, SIZE, Member, Progress
+from mmbench.studies.synthetic50.members import CRF, FPS, FRAMES, SIZE, Member
 from mmbench.studies.synthetic50.screen import NEAR_OTHER, NEAR_SAME, WANTED, YAWS
 from mmbench.synth.identity import GROUPS, Group
 from mmbench.synth.raster import default_backend
@@ -111,7 +111,7 @@ def compose(out: Path, chosen: Sequence[View], unscreened: Sequence[View]) -> No
     views = len(chosen) // len({(v.group, v.seed) for v in chosen})
     rows, plain_rows = table(chosen), table(unscreened)
     document = {"screened": [_numbers(r) for r in rows], "unscreened": [_numbers(r) for r in plain_rows]}
-    (out / "measured.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    write_json(out / "measured.json", document)
     files = [p for p in out.rglob("*") if p.suffix in (".jpg", ".mp4", ".csv", ".json")]
     text = _HEAD.format(
         n_references=len(list((out / "references").rglob("*.jpg"))),

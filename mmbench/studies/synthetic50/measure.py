@@ -10,12 +10,13 @@ the true inter-ocular distance divided by the cosine of the yaw.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbench.files import Progress
 from mmbench.studies.synthetic50 import dlib_faces
 from mmbench.synth.identity import GROUPS, Group
 from mmbench.synth.kit import load_kit
@@ -27,7 +28,6 @@ from mmbench.synth.truth import LABELS, five_points, measure
 from mmbench.synth.views import random_view
 
 F64 = NDArray[np.float64]
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmbench.files import read_json, write_json
 from mmbench.studies.synthetic50.wording import CLASS_WORD
 from mmbench.synth.control import System
 from mmbench.synth.identity import GROUPS, Group, parse_name
-
-Progress = Callable[[int, int, str], None]
 
 FPS, FRAMES, SIZE, CRF = 8, 24, 256, 25
 LICENCE = "CC0-1.0: rendered by mmbench, no real person (LICENSE)"
@@ -40,7 +37,7 @@ class Member:
 
 def members(folder: Path) -> list[Member]:
     """The fifty in order, from identities.json (one fixed derangement inside each group)."""
-    document = json.loads((folder / "identities.json").read_text(encoding="utf-8"))
+    document = read_json(folder / "identities.json")
     names = [str(row["id"]) for row in document["identities"]]
     by_group = {g: [n for n in names if parse_name(n)[0] == g] for g in GROUPS}
     made = []
@@ -76,4 +73,4 @@ def write_identities(out: Path, pairs: list[tuple[Group, int]]) -> None:
             }
         )
     document = {"name": "synthetic50", "licence": LICENCE, "identities": entries}
-    (out / "identities.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    write_json(out / "identities.json", document)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmbench.studies.synthetic50.members import CRF, FPS, FRAMES, SIZE, Member, Progress, clip_path, reference_paths
+from mmbench.files import Progress, whole
+from mmbench.studies.synthetic50.members import CRF, FPS, FRAMES, SIZE, Member, clip_path, reference_paths
 from mmbench.studies.synthetic50.still import write_still
 from mmbench.synth.control import SYSTEMS, Cast, ClipPlan, control_clip
 from mmbench.synth.expression import Expression
@@ -60,10 +61,8 @@ def build_references(out: Path, fifty: Sequence[Member], say: Progress) -> None:
                 image = render(person, scene, state, seed=k)
                 if dlib_faces.detect(image, face_centre(person, scene, state)) is not None:
                     break
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(".part")
-            Image.fromarray(image).save(part, "JPEG", quality=90)
-            part.replace(path)
+            with whole(path) as part:
+                Image.fromarray(image).save(part, "JPEG", quality=90)
         say(done, len(fifty), "people with references")
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbench.files import whole
+
 Picture = NDArray[np.uint8]
 
 # Predicted frames are quantised so coarsely (45) that the encoder finds nothing to add to the first one (25).
@@ -42,11 +44,8 @@ def decoded(path: Path) -> list[Picture]:
 
 def write_still(path: Path, image: Picture, count: int, fps: int) -> None:
     """One picture `count` times over, H.264. Raises ValueError should any decoded frame differ from the first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    _encode(part, image, count, fps)
-    frames = decoded(part)
-    if len(frames) != count or not all(np.array_equal(frame, frames[0]) for frame in frames):
-        part.unlink()
-        raise ValueError(f"{path}: the repeated frame is not repeated exactly")
-    part.replace(path)
+    with whole(path) as part:
+        _encode(part, image, count, fps)
+        frames = decoded(part)
+        if len(frames) != count or not all(np.array_equal(frame, frames[0]) for frame in frames):
+            raise ValueError(f"{path}: the repeated frame is not repeated exactly")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbench.files import sha256
 from mmbench.items import Item
 from mmbench.studies.validity.shots import Shot
 from mmbench.studies.validity.takes import Take, TakeStore
@@ -153,7 +153,7 @@ def clip_info(frames: Frames, fps: float = FPS) -> ClipInfo:
     from mmbench.video.clip import ClipInfo
 
     count, height, width, _ = frames.shape
-    digest = hashlib.sha256(np.ascontiguousarray(frames).tobytes() + repr(frames.shape).encode()).hexdigest()
+    digest = sha256(np.ascontiguousarray(frames).tobytes() + repr(frames.shape).encode())
     return ClipInfo(Path("rendered"), count, width, height, fps, "manifest", fps, False, digest)
 
 

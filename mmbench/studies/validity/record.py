@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench.errors import RequestError
+from mmbench.files import read_json, write_text
 from mmbench.studies.validity.finding import Finding, Observation
 from mmbench.studies.validity.levels import Levels
+from mmbench.version import __version__
 
 if TYPE_CHECKING:
     from mmbench.score import Provenance
@@ -53,7 +55,6 @@ def write_record(
     backends: Mapping[str, Provenance],
 ) -> None:
     """Write the record; innermost lists take one line each."""
-    from mmbench import __version__
 
     def plain(value: float | None) -> float | None:
         return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
@@ -76,15 +77,14 @@ def write_record(
     }
     text = json.dumps(document, indent=1, allow_nan=False)
     text = re.sub(r"\[\s+([^][{}\"]*?)\s+\]", lambda m: "[" + re.sub(r"\s+", " ", m[1]) + "]", text)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_text(path, text + "\n")
 
 
 def read_record(path: Path) -> tuple[Levels, dict[str, Packed]]:
     """Levels and measurements of a record. Raises RequestError where there is none."""
     if not path.is_file():
         raise RequestError(f"{path} is not there.", "Run `mmbench validity` first.")
-    known = json.loads(path.read_text(encoding="utf-8"))
+    known = read_json(path, "Run `mmbench validity` again.")
     given: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in known["levels"].items()}
     levels = Levels(**given)
     return levels, {name: each["measurements"] for name, each in known["experiments"].items()}

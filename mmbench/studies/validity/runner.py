@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,13 +10,12 @@ from pathlib import Path
 
 from mmbench.engine.pool import run_tasks
 from mmbench.errors import RequestError
+from mmbench.files import Progress, cache_folder, silent
 from mmbench.studies.validity.catalogue import EXPERIMENTS
 from mmbench.studies.validity.finding import Finding, Observation
 from mmbench.studies.validity.lab import Lab
 from mmbench.studies.validity.levels import FULL, QUICK, Levels
 from mmbench.studies.validity.record import pack, read_record, unpack, write_record
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -31,12 +29,8 @@ class Validity:
 
 
 def work_folder() -> Path:
-    """Where takes and faces are kept between runs: `MMBENCH_CACHE`, else the platform's cache folder for mmbench."""
-    if chosen := os.environ.get("MMBENCH_CACHE"):
-        return Path(chosen).expanduser() / "validity"
-    import pooch
-
-    return Path(pooch.os_cache("mmbench")) / "validity"
+    """Where takes and faces are kept between runs."""
+    return cache_folder("validity")
 
 
 def run_validity(
@@ -61,7 +55,7 @@ def run_validity(
         raise RequestError(f"There is no experiment {unknown[0]!r}.", f"Known: {', '.join(EXPERIMENTS)}.")
     levels = QUICK if quick else FULL
     work = work or work_folder()
-    rows = observe(names, levels, work, workers, progress or (lambda done, of, what: None))
+    rows = observe(names, levels, work, workers, progress or silent)
     return publish(out, rows, levels, work)
 
 

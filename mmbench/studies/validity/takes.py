@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbench.files import sha256, whole
 from mmbench.studies.validity.shots import Shot, Staging, stage_shot
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ class TakeStore:
 
         at = stage_shot(self._cast, Shot("woman-00", "smile", 0.7))[0]
         picture = render(at.person, replace(at.scene, height=96, width=96), at.state)
-        return hashlib.sha256(picture.tobytes()).hexdigest()
+        return sha256(picture.tobytes())
 
     def path(self, shot: Shot) -> Path:
         """Where the take is, or would be."""
@@ -126,8 +125,6 @@ class TakeStore:
             with np.load(path, allow_pickle=False) as data:
                 return Take(**{field.name: data[field.name] for field in fields(Take)})
         take = render_take(self._cast, shot)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.stem}.{os.getpid()}.part.npz")
-        np.savez(part, **{field.name: getattr(take, field.name) for field in fields(Take)})
-        part.replace(path)
+        with whole(path) as part:
+            np.savez(part, **{field.name: getattr(take, field.name) for field in fields(Take)})
         return take

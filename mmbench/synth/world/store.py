@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.errors import RequestError
+from mmbench.files import Progress, whole
 from mmbench.synth.identity import GROUPS, parse_name
 from mmbench.synth.kit import load_kit
 from mmbench.synth.world.people import Split, blocks, people_of, render_person
@@ -41,7 +42,7 @@ def render_world(
     split: Split,
     count: int,
     workers: int = 1,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Path]:
     """Render the first `count` people of a split into `out`; files that are there are kept. Returns the files.
 
@@ -82,10 +83,8 @@ def _render_block(path: Path, names: Sequence[str]) -> int:
     kit = load_kit()
     people = [render_person(kit, name) for name in names]
     arrays = {field: np.stack([getattr(person, field) for person in people]) for field in FIELDS}
-    part = path.with_name(f".{path.name}")
-    with part.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, names=np.array(names), **arrays)
-    part.replace(path)
+    with whole(path) as part:
+        np.savez_compressed(part, allow_pickle=False, names=np.array(names), **arrays)
     return len(names)
 
 
