@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mmbench.baselines.contract import Kind, Native, PromptKind
+from mmbench.baselines.options import OptionFact, describe
 from mmbench.baselines.registry import FIRST_FRAMES, create, create_first_frame, installed
 
 
@@ -23,6 +24,7 @@ class ModelFacts:
     native: Native | None
     weight_bytes: int
     licence: str
+    options: tuple[OptionFact, ...] = ()
 
 
 def catalogue() -> tuple[ModelFacts, ...]:
@@ -40,12 +42,23 @@ def catalogue() -> tuple[ModelFacts, ...]:
                 native=model.native(),
                 weight_bytes=sum(entry.size or entry.about or 0 for entry in model.weights()),
                 licence=model.licence,
+                options=describe(model.options_type),
             )
         )
     for name in FIRST_FRAMES:
         maker = create_first_frame(name)
         size = sum(entry.size or entry.about or 0 for entry in maker.weights())
         rows.append(
-            ModelFacts(name, "first frame", "long", maker.variants, maker.tiny_variants, None, size, maker.licence)
+            ModelFacts(
+                name,
+                "first frame",
+                "long",
+                maker.variants,
+                maker.tiny_variants,
+                None,
+                size,
+                maker.licence,
+                describe(maker.options_type),
+            )
         )
     return tuple(rows)

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mmbench.baselines.contract import MAX_REFERENCES, without_trigger
 from mmbench.errors import RequestError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from mmbench.baselines.contract import Baseline, Request
+    from mmbench.baselines.contract import Request
+
+MAX_REFERENCES = 4
+"""The test set has 1-4 reference pictures per identity (paper, section 4.1)."""
 
 MAX_PIXELS = 64_000_000
 """Upper bound on one input picture, against pictures that are small on disk and huge in memory."""
 
 
-def check_request(model: Baseline, request: Request) -> None:
-    """Raise RequestError for a request that no variant of `model` can serve."""
-    if not without_trigger(model.prompt_for(request)):
-        raise RequestError(
-            f"{model.name} takes the {model.prompt_kind} prompt, and this request has none.",
-            f"Fill `{'short_prompt' if model.prompt_kind == 'short' else 'prompt'}`.",
-        )
+def check_numbers(request: Request) -> None:
+    """Raise RequestError for a seed, number of steps or frames, guidance or size that no model can serve."""
     if not 0 <= request.seed < 2**63:
         raise RequestError(f"Seed {request.seed} is out of range.", "Use 0 <= seed < 2**63.")
     if request.steps is not None and request.steps < 1:
@@ -33,21 +30,27 @@ def check_request(model: Baseline, request: Request) -> None:
         raise RequestError(f"A video of {request.frames} frames cannot be made.", "Use frames >= 1.")
     if request.size is not None and min(request.size) < 8:
         raise RequestError(f"A video of size {request.size} cannot be made.", "Give (height, width) in pixels.")
-    if model.kind == "identity":
-        if not 1 <= len(request.references) <= MAX_REFERENCES:
-            raise RequestError(
-                f"{model.name} needs 1-{MAX_REFERENCES} reference pictures, got {len(request.references)}.",
-                "Give the identity's references.",
-            )
-        for picture in request.references:
-            check_picture(picture, "reference")
-    if model.kind == "i2v":
-        if request.first_frame is None:
-            raise RequestError(
-                f"{model.name} animates a first frame, and this request has none.",
-                "Make one first, for example with photomaker_v2.",
-            )
-        check_picture(request.first_frame, "first frame")
+
+
+def check_references(request: Request, name: str) -> None:
+    """Raise RequestError unless the identity model `name` gets 1-4 usable pictures."""
+    if not 1 <= len(request.references) <= MAX_REFERENCES:
+        raise RequestError(
+            f"{name} needs 1-{MAX_REFERENCES} reference pictures, got {len(request.references)}.",
+            "Give the identity's references.",
+        )
+    for picture in request.references:
+        check_picture(picture, "reference")
+
+
+def check_first_frame(request: Request, name: str) -> None:
+    """Raise RequestError unless the image-to-video model `name` gets a usable first frame."""
+    if request.first_frame is None:
+        raise RequestError(
+            f"{name} animates a first frame, and this request has none.",
+            "Make one first, for example with photomaker_v2.",
+        )
+    check_picture(request.first_frame, "first frame")
 
 
 def check_picture(picture: Image, what: str) -> None:

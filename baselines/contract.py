@@ -15,6 +15,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbench.baselines.checks import check_first_frame, check_numbers, check_references
+from mmbench.baselines.options import Options as Options
+from mmbench.baselines.options import Setting as Setting
+from mmbench.baselines.options import as_mapping, changed, read_options
+from mmbench.baselines.options import option as option
 from mmbench.errors import RequestError
 
 if TYPE_CHECKING:
@@ -26,13 +31,9 @@ Kind = Literal["identity", "i2v", "t2v"]
 PromptKind = Literal["long", "short"]
 Size = tuple[int, int]
 """(height, width) in pixels."""
-Setting = str | int | float | bool | None
 
 TRIGGER = "img"
 """The word after the class word that tells PhotoMaker and Magic Mirror where the identity goes."""
-
-MAX_REFERENCES = 4
-"""The test set has 1-4 reference pictures per identity (paper, section 4.1)."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Request:
     `prompt` is the long enhanced prompt, `short_prompt` its original; both may carry the trigger word after
     `class_word` ("a young woman img smiles"). The wrapper picks the one its model was published with, removes the
     trigger where it means nothing, and crops `first_frame` to its size. `references` and `first_frame` are RGB
-    `PIL.Image`s. `size` is (height, width).
+    `PIL.Image`s. `size` is (height, width). `options` are the model's own, by name (`Baseline.options_type`).
     """
 
     prompt: str
@@ -56,6 +57,7 @@ class Request:
     steps: int | None = None
     guidance: float | None = None
     negative: str | None = None
+    options: Mapping[str, Setting] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -128,12 +130,14 @@ class Model(ABC):
     """Something with weights: a video generator or a first-frame maker.
 
     `variants` lists the published checkpoints, the paper's first; `tiny_variants` are small random weights in the
-    published layout (see `mmbench.baselines.loading.tiny`), for tests and for trying a run out.
+    published layout (see `mmbench.baselines.loading.tiny`), for tests and for trying a run out. `options_type` declares
+    what can be set beyond the fields every model has.
     """
 
     name: ClassVar[str]
     variants: ClassVar[tuple[str, ...]] = ("default",)
     tiny_variants: ClassVar[tuple[str, ...]] = ()
+    options_type: ClassVar[type[Options]] = Options
     licence: ClassVar[str] = ""
     """One line on what the weights may be used for; the registry of weights holds the details per file."""
 
@@ -164,6 +168,14 @@ class Model(ABC):
             raise RequestError(f"{self.name} has no variant {variant!r}.", f"Choose one of: {', '.join(known)}.")
         return variant
 
+    def resolve_options(self, given: Mapping[str, Setting]) -> dict[str, Setting]:
+        """Every option of this model by name, `given` ones checked. Raises RequestError for an unknown one."""
+        return as_mapping(read_options(self.options_type, given, self.name))
+
+    def changed_options(self, given: Mapping[str, Setting]) -> dict[str, Setting]:
+        """The options of `given` that differ from the published ones: they set this model's videos apart."""
+        return changed(self.options_type, self.resolve_options(given))
+
 
 class Baseline(Model):
     """A video generator. The paper's rivals, Magic Mirror and any user's own model are all one of these."""
@@ -185,10 +197,18 @@ class Baseline(Model):
 
     def check(self, request: Request, variant: str | None = None) -> None:
         """Raise RequestError for a request this model cannot serve. Needs no weights and runs in microseconds."""
-        from mmbench.baselines.checks import check_request
-
         variant = self.pick_variant(variant)
-        check_request(self, request)
+        if not without_trigger(self.prompt_for(request)):
+            raise RequestError(
+                f"{self.name} takes the {self.prompt_kind} prompt, and this request has none.",
+                f"Fill `{'short_prompt' if self.prompt_kind == 'short' else 'prompt'}`.",
+            )
+        check_numbers(request)
+        if self.kind == "identity":
+            check_references(request, self.name)
+        if self.kind == "i2v":
+            check_first_frame(request, self.name)
+        self.resolve_options(request.options)
         native = self.native(variant)
         self.check_shape(request.size or native.size, request.frames or native.frames, variant)
 
@@ -213,7 +233,12 @@ class Baseline(Model):
 
 
 class FirstFrame(Model):
-    """Makes the opening picture of an image-to-video model from the long prompt and the references."""
+    """Makes the opening picture of an image-to-video model from the long prompt and the references.
+
+    `options` are what it was created with (`mmbench.baselines.registry.create_first_frame`).
+    """
+
+    options: Options = Options()
 
     @abstractmethod
     def make(

@@ -37,6 +37,7 @@ class Folder(Baseline):
         return Native(size=(480, 720), frames=49, fps=FPS)
 
     def check(self, request: Request, variant: str | None = None) -> None:
+        self.resolve_options(request.options)
         self.find(request)
 
     def load(self, device: str, dtype: str, variant: str, weights_dir: Path) -> None:

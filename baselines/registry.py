@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Final
 
-from mmbench.baselines.contract import Baseline, FirstFrame, Model, PromptKind
+from mmbench.baselines.contract import Baseline, FirstFrame, Model, PromptKind, Setting
+from mmbench.baselines.options import read_options
 from mmbench.errors import RequestError
 
 ENTRY_POINT_GROUP: Final = "mmbench.models"
@@ -65,15 +67,17 @@ def create(name: str, prompt_kind: PromptKind | None = None) -> Baseline:
     return found(prompt_kind)
 
 
-def create_first_frame(name: str = "photomaker_v2") -> FirstFrame:
-    """An unloaded first-frame maker: a registered name or `module:Class`. Raises RequestError."""
+def create_first_frame(name: str = "photomaker_v2", options: Mapping[str, Setting] | None = None) -> FirstFrame:
+    """An unloaded first-frame maker with its options: a registered name or `module:Class`. Raises RequestError."""
     place = name if ":" in name else FIRST_FRAMES.get(name)
     if place is None:
         raise RequestError(f"There is no first-frame maker {name!r}.", f"Choose one of {', '.join(FIRST_FRAMES)}.")
     found = import_class(place)
     if not issubclass(found, FirstFrame):
         raise RequestError(f"{place} is no subclass of mmbench.baselines.contract.FirstFrame.", "")
-    return found()
+    maker = found()
+    maker.options = read_options(maker.options_type, options or {}, maker.name)
+    return maker
 
 
 def import_class(place: str) -> type[Model]:

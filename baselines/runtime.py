@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mmbench.baselines.contract import Baseline, Parameters, PromptKind, Request, Setting, Size, Video, VideoInfo
 from mmbench.baselines.loading.diffusers_folder import quiet_libraries
+from mmbench.baselines.options import Options, as_mapping, read_options
 from mmbench.errors import GenerationError, RequestError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Plan:
     guidance: float
     references: tuple[Image, ...]
     first_frame: Image | None
+    options: Options
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ class TorchBaseline(Baseline):
             guidance=native.guidance if request.guidance is None else request.guidance,
             references=request.references,
             first_frame=request.first_frame,
+            options=read_options(self.options_type, request.options, self.name),
         )
 
     def generate(self, request: Request) -> Video:
@@ -131,6 +134,7 @@ class TorchBaseline(Baseline):
             "guidance": plan.guidance,
             "negative": plan.negative,
             "random_weights": self.variant in self.tiny_variants,
+            **as_mapping(plan.options),
             **sampled.settings,
         }
         return Video(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from mmbench.errors import ManifestError
+from mmbench.errors import ManifestError, RequestError
 from mmbench.files import sha256
+
+Setting = str | int | float | bool | None
+"""The value of a model's own option."""
 
 
 class Settings(BaseModel):
@@ -30,6 +34,14 @@ class Settings(BaseModel):
         except ValidationError as cause:
             remedy = f"Its keys are the fields of mmbench.config.{cls.__name__}."
             raise ManifestError(f"{path}: {faults(cause)}.", remedy) from cause
+
+    @classmethod
+    def filled(cls, **values: Any) -> Self:
+        """Settings of these values. Raises RequestError naming every wrong one."""
+        try:
+            return cls(**values)
+        except ValidationError as cause:
+            raise RequestError(f"{faults(cause)}.", "Give another value.") from cause
 
     def to_yaml(self) -> str:
         """The settings as YAML, defaults included, so a stored file says everything."""
@@ -67,8 +79,7 @@ class FlowSettings(Settings):
     @field_validator("weights")
     @classmethod
     def _beside_the_settings(cls, weights: Path | None, info: ValidationInfo) -> Path | None:
-        folder = (info.context or {}).get("folder")
-        return folder / weights if weights and folder else weights
+        return _beside(weights, info)
 
 
 class TextSettings(Settings):
@@ -109,17 +120,101 @@ class EvaluateSettings(Settings):
 
 
 class GenerateSettings(Settings):
-    """Which models make videos of the test set: registered names, `module:Class`, or `folder:PATH`.
+    """Everything that decides a video and where it is made. None means the model's published value.
 
-    `variant` None is each model's published checkpoint; `limit` takes only the first videos of the set.
+    `models` are registered names, `module:Class` or `folder:PATH`; whoever makes videos takes one at a time
+    (`for_model`). `each` gives settings to one of them: `{id_animator: {size: [480, 720]}}`. `options` are a model's
+    own (`mmbench generators` lists them).
+
+    Which videos: `limit` takes only the first of the set, `prompts` only those of these prompt ids, `shard` "2/4" the
+    second of four equal parts of what is left. `seed` is the base of every video's own seed.
+
+    How: `label` is the model's name in tables where its own will not do; `size` is (height, width), or
+    "HEIGHTxWIDTH"; `first_frame` is what makes the opening pictures of an image-to-video model, `first_frames` a folder
+    of them that models share.
+
+    Where: `device` is "cpu", "cuda" or "cuda:1"; `dtype` "auto" is the published one; `weights` is a folder instead of
+    the cache, `python` the interpreter of another environment to run the model in. Paths are relative to the settings
+    file.
     """
 
     models: tuple[str, ...] = ()
+    each: dict[str, dict[str, Any]] = {}
     variant: str | None = None
+    options: dict[str, Setting] = {}
     limit: int | None = Field(default=None, ge=1)
+    prompts: tuple[str, ...] = ()
+    shard: str | None = Field(default=None, pattern=r"^[1-9]\d*/[1-9]\d*$")
     seed: int = Field(default=0, ge=0)
+    label: str | None = None
+    size: tuple[int, int] | None = None
+    frames: int | None = Field(default=None, ge=1)
+    steps: int | None = Field(default=None, ge=1)
+    guidance: float | None = None
+    negative: str | None = None
+    prompt_kind: Literal["long", "short"] | None = None
+    first_frame: str = "photomaker_v2"
+    first_frame_variant: str | None = None
+    first_frame_options: dict[str, Setting] = {}
+    first_frames: Path | None = None
     device: str = "cpu"
-    dtype: str = "auto"
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    weights: Path | None = None
+    python: Path | None = None
+
+    @property
+    def model(self) -> str:
+        """The one model of these settings. Raises RequestError for none or several."""
+        if len(self.models) != 1:
+            raise RequestError(f"{len(self.models)} models are named, and one makes videos at a time.", "Name one.")
+        return self.models[0]
+
+    def for_model(self, name: str) -> GenerateSettings:
+        """These settings for one of their models, with what `each` says of it. Raises RequestError."""
+        common = {key: value for key, value in self if key not in ("models", "each")}
+        return self.filled(**{**common, **self.each.get(name, {}), "models": (name,)})
+
+    @field_validator("models", mode="after")
+    @classmethod
+    def _names(cls, models: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_model_name(name) for name in models)
+
+    @field_validator("each")
+    @classmethod
+    def _read_each(cls, each: dict[str, dict[str, Any]], info: ValidationInfo) -> dict[str, dict[str, Any]]:
+        found = {}
+        for name, own in each.items():
+            if common := sorted(set(own) & {"models", "each", "seed", "limit", "prompts", "shard"}):
+                raise ValueError(f"{name}: {', '.join(common)} is the same for all models")
+            try:
+                read = cls.model_validate(own, context=info.context)
+            except ValidationError as cause:
+                raise ValueError(f"{name}: {faults(cause)}") from cause
+            found[_model_name(name)] = read.model_dump(exclude_unset=True)
+        return found
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _read_size(cls, size: object) -> object:
+        if not isinstance(size, str):
+            return size
+        found = re.fullmatch(r"(\d+)x(\d+)", size.strip().lower())
+        if found is None:
+            raise ValueError(f"{size!r} is no size; write HEIGHTxWIDTH, for example 480x720")
+        return int(found[1]), int(found[2])
+
+    @field_validator("first_frames", "weights", "python")
+    @classmethod
+    def _beside_the_settings(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        return _beside(path, info)
+
+    @model_validator(mode="after")
+    def _check_each(self) -> GenerateSettings:
+        if unknown := sorted(set(self.each) - set(self.models)):
+            raise ValueError(f"each: {', '.join(unknown)} is not among the models")
+        if self.label is not None and len(self.models) > 1:
+            raise ValueError("label: several models cannot have one name; set it in each")
+        return self
 
 
 class ReportSettings(Settings):
@@ -139,6 +234,19 @@ class RunSettings(Settings):
     generate: GenerateSettings = GenerateSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     report: ReportSettings = ReportSettings()
+
+
+def _model_name(name: str) -> str:
+    """A registered name as the registry has it; hyphens count as underscores there, not in `module:Class` and paths."""
+    return name if ":" in name else name.replace("-", "_")
+
+
+def _beside(path: Path | None, info: ValidationInfo) -> Path | None:
+    """A relative path of a settings file, from that file's folder; a bare command name stays one."""
+    folder = (info.context or {}).get("folder")
+    if path is None or folder is None or (info.field_name == "python" and len(path.parts) == 1):
+        return path
+    return Path(folder) / path
 
 
 def faults(cause: ValidationError) -> str:

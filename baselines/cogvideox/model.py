@@ -8,11 +8,13 @@ guidance 6 with dynamic guidance on, no negative prompt, CPU generator. Dynamic 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmbench.baselines.contract import Kind, Native, Parameters, PromptKind, Size
 from mmbench.baselines.loading.diffusers_folder import open_folder
+from mmbench.baselines.options import Options, option
 from mmbench.baselines.pictures import cover
 from mmbench.baselines.runtime import Plan, Sampled, TorchBaseline, is_cut, place, seeded, to_uint8
 from mmbench.errors import RequestError
@@ -26,6 +28,13 @@ if TYPE_CHECKING:
 GIB = 1024**3
 
 
+@dataclass(frozen=True)
+class CogVideoXOptions(Options):
+    """What the published script can be told beyond a request's fields."""
+
+    dynamic_guidance: bool = option(True, "guidance follows diffusers' wave over the steps")
+
+
 class CogVideoX(TorchBaseline):
     """Text to video: the base model of Table 3, without any identity."""
 
@@ -36,7 +45,7 @@ class CogVideoX(TorchBaseline):
     licence: ClassVar[str] = "CogVideoX licence: research free, commercial use by registration, no military use"
     repo: ClassVar[str] = "THUDM/CogVideoX-5b"
     paper_parts: ClassVar[tuple[str, ...]] = ("transformer", "text_encoder", "vae", "position_table")
-    dynamic_guidance: ClassVar[bool] = True
+    options_type: ClassVar[type[Options]] = CogVideoXOptions
     tiling: ClassVar[bool] = True
     learned_positions: ClassVar[bool] = False
     resident_bytes: ClassVar[int] = 27 * GIB
@@ -93,6 +102,7 @@ class CogVideoX(TorchBaseline):
         return {}
 
     def sample(self, plan: Plan) -> Sampled:
+        assert isinstance(plan.options, CogVideoXOptions)
         frames = self.pipe(
             prompt=plan.prompt,
             negative_prompt=plan.negative,
@@ -101,7 +111,7 @@ class CogVideoX(TorchBaseline):
             num_frames=plan.frames,
             num_inference_steps=plan.steps,
             guidance_scale=plan.guidance,
-            use_dynamic_cfg=self.dynamic_guidance,
+            use_dynamic_cfg=plan.options.dynamic_guidance,
             generator=seeded(plan.seed),
             max_sequence_length=self.pipe.transformer.config.max_text_seq_length,
             output_type="np",
@@ -113,7 +123,6 @@ class CogVideoX(TorchBaseline):
             settings={
                 "scheduler": "CogVideoXDPMScheduler",
                 "timestep_spacing": "trailing",
-                "dynamic_guidance": self.dynamic_guidance,
                 "vae_tiling": self.tiling,
             },
         )

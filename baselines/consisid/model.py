@@ -7,19 +7,27 @@ guidance, no negative prompt, one reference. The image input is the aligned face
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mmbench.baselines.cogvideox.model import GIB, CogVideoX
+from mmbench.baselines.cogvideox.model import GIB, CogVideoX, CogVideoXOptions
 from mmbench.baselines.consisid.faces import FaceReader, StandInReader, open_reader
 from mmbench.baselines.contract import Kind, Parameters, PromptKind
+from mmbench.baselines.options import Options, option
 from mmbench.baselines.runtime import Plan, Sampled
 from mmbench.errors import WeightsError
 from mmbench.weights.folders import repo_folder
 
 if TYPE_CHECKING:
     import torch
+
+
+@dataclass(frozen=True)
+class ConsisIDOptions(CogVideoXOptions):
+    """CogVideoX's, with the value its authors publish."""
+
+    dynamic_guidance: bool = option(False, "guidance follows diffusers' wave over the steps")
 
 
 class ConsisID(CogVideoX):
@@ -32,7 +40,7 @@ class ConsisID(CogVideoX):
     repo: ClassVar[str] = "BestWishYsh/ConsisID-preview"
     # The paper's 11.1 B counts neither the table of positions nor the face towers.
     paper_parts: ClassVar[tuple[str, ...]] = ("transformer", "text_encoder", "vae")
-    dynamic_guidance: ClassVar[bool] = False
+    options_type: ClassVar[type[Options]] = ConsisIDOptions
     tiling: ClassVar[bool] = False
     learned_positions: ClassVar[bool] = True
     resident_bytes: ClassVar[int] = 44 * GIB

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from mmbench.baselines.contract import Kind, Native, PromptKind, Request
 from mmbench.baselines.dynamicrafter.layout import RECIPES, Layout, Recipe
+from mmbench.baselines.options import Options, option
 from mmbench.baselines.pictures import CLIP_MEAN, CLIP_STD, cover
 from mmbench.baselines.runtime import Plan, Sampled, TorchBaseline, seeded, to_uint8
 from mmbench.errors import RequestError
@@ -34,6 +36,15 @@ TINY = {"tiny": "1024", "tiny-256": "256"}
 """Tiny variants and the published recipe each follows."""
 
 
+@dataclass(frozen=True)
+class DynamiCrafterOptions(Options):
+    """The sampler's own; None is what the variant was published with."""
+
+    eta: float = option(ETA, "noise that DDIM puts back at each step", 0, 1)
+    guidance_rescale: float | None = option(None, "how far guided output is brought back to its spread", 0, 1)
+    rate_condition: int | None = option(None, "the frame rate (256: the frame stride) that the network is told", 1)
+
+
 class DynamiCrafter(TorchBaseline):
     """Image-to-video model. The number of frames is built into its image tokens."""
 
@@ -44,6 +55,7 @@ class DynamiCrafter(TorchBaseline):
     tiny_variants: ClassVar[tuple[str, ...]] = tuple(TINY)
     licence: ClassVar[str] = "code Apache-2.0; weights trained on WebVid-10M, whose terms allow research only"
     published_dtype: ClassVar[str] = "float16"
+    options_type: ClassVar[type[Options]] = DynamiCrafterOptions
     paper_parts: ClassVar[tuple[str, ...]] = ("unet", "resampler", "text", "vision", "vae")
 
     def __init__(self, prompt_kind: PromptKind | None = None) -> None:
@@ -94,6 +106,10 @@ class DynamiCrafter(TorchBaseline):
 
         assert self.networks_ is not None and plan.first_frame is not None
         nets, recipe = self.networks_, self.recipe(self.variant)
+        chosen = plan.options
+        assert isinstance(chosen, DynamiCrafterOptions)
+        rescale = recipe.guidance_rescale if chosen.guidance_rescale is None else chosen.guidance_rescale
+        rate = recipe.rate if chosen.rate_condition is None else chosen.rate_condition
         generator = seeded(plan.seed)
         picture = to_signed(cover(plan.first_frame, plan.size)).to(self.device)
         with self.autocast():
@@ -104,8 +120,8 @@ class DynamiCrafter(TorchBaseline):
             negative = torch.cat(
                 [self.text_tokens(tokenise("")[0]), self.image_tokens(torch.zeros_like(picture))], dim=1
             )
-            nets.unet.time_embedding.rate = float(recipe.rate)
-            schedule = make_schedule(plan.steps, zero_snr=recipe.zero_snr, base_scale=recipe.base_scale, eta=ETA)
+            nets.unet.time_embedding.rate = float(rate)
+            schedule = make_schedule(plan.steps, zero_snr=recipe.zero_snr, base_scale=recipe.base_scale, eta=chosen.eta)
             shape = (1, 4, plan.frames, *latent.shape[-2:])
             still = latent.float()[:, :, None].expand(shape)
             x = initial_noise(shape, generator).to(self.device)
@@ -114,7 +130,7 @@ class DynamiCrafter(TorchBaseline):
                 output = nets.unet(joined, step, positive).sample.float()
                 if plan.guidance != 1:
                     other = nets.unet(joined, step, negative).sample.float()
-                    output = guide(other, output, plan.guidance, recipe.guidance_rescale)
+                    output = guide(other, output, plan.guidance, rescale)
                 noise = initial_noise(shape, generator).to(self.device)
                 x = ddim_step(x, output, noise, schedule, index, recipe.prediction)
             frames = [nets.vae.decode(x[:, :, t] / factor).sample[0].float().cpu() for t in range(plan.frames)]
@@ -124,9 +140,8 @@ class DynamiCrafter(TorchBaseline):
             truncated=truncated,
             settings={
                 "scheduler": "DDIM trailing, zero SNR" if recipe.zero_snr else "DDIM uniform",
-                "eta": ETA,
-                "guidance_rescale": recipe.guidance_rescale,
-                "rate_condition": recipe.rate,
+                "guidance_rescale": rescale,
+                "rate_condition": rate,
                 "dynamic_rescale": recipe.base_scale,
             },
         )

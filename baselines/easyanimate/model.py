@@ -7,11 +7,13 @@ Recipe of github.com/aigc-apps/EasyAnimate `predict_i2v.py`: 49 frames, 50 steps
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmbench.baselines.contract import Kind, Native, PromptKind, Size
 from mmbench.baselines.loading.diffusers_folder import open_folder
+from mmbench.baselines.options import Options, option
 from mmbench.baselines.pictures import cover
 from mmbench.baselines.runtime import Plan, Sampled, TorchBaseline, is_cut, place, seeded, to_uint8
 from mmbench.errors import RequestError
@@ -43,6 +45,13 @@ REFERENCE_NOISE = 0.0563
 MAX_FRAMES = 49
 
 
+@dataclass(frozen=True)
+class EasyAnimateOptions(Options):
+    """What the pipeline takes beyond a request's fields."""
+
+    reference_noise: float = option(REFERENCE_NOISE, "strength of the noise on the first frame", 0, 1)
+
+
 class EasyAnimate(TorchBaseline):
     """Image-to-video model of free size (multiples of 16)."""
 
@@ -53,6 +62,7 @@ class EasyAnimate(TorchBaseline):
     tiny_variants: ClassVar[tuple[str, ...]] = tuple(TINY)
     licence: ClassVar[str] = "V5: own licence, read its LICENSE file; V5.1: Apache-2.0"
     negative: ClassVar[str] = ", ".join(NEGATIVE_TERMS).capitalize() + "."
+    options_type: ClassVar[type[Options]] = EasyAnimateOptions
     paper_parts: ClassVar[tuple[str, ...]] = ("transformer", "text_encoder", "text_encoder_2", "vae")
 
     def __init__(self, prompt_kind: PromptKind | None = None) -> None:
@@ -98,7 +108,7 @@ class EasyAnimate(TorchBaseline):
     def sample(self, plan: Plan) -> Sampled:
         from diffusers.pipelines.easyanimate.pipeline_easyanimate_inpaint import get_image_to_video_latent
 
-        assert plan.first_frame is not None
+        assert plan.first_frame is not None and isinstance(plan.options, EasyAnimateOptions)
         video, mask = get_image_to_video_latent(cover(plan.first_frame, plan.size), None, plan.frames, plan.size)
         if self.text is None:
             text: dict[str, Any] = {"prompt": plan.prompt, "negative_prompt": plan.negative}
@@ -117,7 +127,7 @@ class EasyAnimate(TorchBaseline):
             mask_video=mask,
             num_inference_steps=plan.steps,
             guidance_scale=plan.guidance,
-            noise_aug_strength=REFERENCE_NOISE,
+            noise_aug_strength=plan.options.reference_noise,
             # The pipeline draws the reference noise on the device, where a CPU generator is refused.
             generator=seeded(plan.seed, str(self.pipe._execution_device)),
             output_type="np",
@@ -127,7 +137,6 @@ class EasyAnimate(TorchBaseline):
             truncated=truncated,
             settings={
                 "scheduler": type(self.pipe.scheduler).__name__,
-                "reference_noise": REFERENCE_NOISE,
                 "teacache": False,
             },
         )

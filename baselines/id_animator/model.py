@@ -8,12 +8,14 @@ adapter at all; here every key of the checkpoint must be used.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmbench.baselines.contract import Kind, Native, Parameters, PromptKind, Size
 from mmbench.baselines.faces import ARCFACE_POINTS, FaceAnalyser, StandInFaces, aligned, first_face_of_each, surest
 from mmbench.baselines.loading.diffusers_folder import open_part
+from mmbench.baselines.options import Options, option
 from mmbench.baselines.pictures import clip_pixels
 from mmbench.baselines.runtime import Plan, Sampled, TorchBaseline, is_cut, place, seeded, to_uint8
 from mmbench.errors import RequestError
@@ -38,6 +40,14 @@ NEGATIVE_TERMS = (
 DETECTOR_SIZE = 320
 
 
+@dataclass(frozen=True)
+class IDAnimatorOptions(Options):
+    """The adapter's strength, and which of two norms the motion modules use."""
+
+    adapter_scale: float = option(0.8, "strength of the face adapter; its web demo takes 1", 0, 2)
+    per_frame_norm: bool = option(True, "each frame normalised by itself, as trained; false is diffusers' way")
+
+
 class IDAnimator(TorchBaseline):
     """Identity model; several references are averaged as face tokens."""
 
@@ -47,16 +57,13 @@ class IDAnimator(TorchBaseline):
     tiny_variants: ClassVar[tuple[str, ...]] = ("tiny",)
     licence: ClassVar[str] = "no licence given by its authors; insightface buffalo_l: non-commercial research only"
     published_dtype: ClassVar[str] = "float16"
+    options_type: ClassVar[type[Options]] = IDAnimatorOptions
     negative: ClassVar[str] = ", ".join(NEGATIVE_TERMS)
     # The paper's 1.52 B leaves out the face adapter and the CLIP-H tower; with them it is 2.21 B.
     paper_parts: ClassVar[tuple[str, ...]] = ("unet", "motion_modules", "text_encoder", "vae")
 
-    def __init__(
-        self, prompt_kind: PromptKind | None = None, adapter_scale: float = 0.8, per_frame_norm: bool = True
-    ) -> None:
+    def __init__(self, prompt_kind: PromptKind | None = None) -> None:
         super().__init__(prompt_kind)
-        self.adapter_scale = adapter_scale
-        self.per_frame_norm = per_frame_norm
         self.pipe: Any = None
         self.image_encoder: Any = None
         self.faces: FaceAnalyser = StandInFaces()
@@ -95,9 +102,7 @@ class IDAnimator(TorchBaseline):
             motion=require_file(folder / "mm_sd_v15_v2.ckpt"),
             adapter=require_file(folder / "animator.ckpt"),
         )
-        self.pipe.set_ip_adapter_scale(self.adapter_scale)
-        if self.per_frame_norm:
-            normalise_per_frame(self.pipe.unet)
+        normalise_per_frame(self.pipe.unet)
         self.pipe.unet.encoder_hid_proj.register_forward_hook(average_references)
         self.pipe.set_progress_bar_config(disable=True)
         self.pipe.to(dtype=self.dtype)
@@ -109,6 +114,11 @@ class IDAnimator(TorchBaseline):
         self.placement = place(self.pipe, self.device, 6 * 1024**3)
 
     def sample(self, plan: Plan) -> Sampled:
+        from mmbench.baselines.id_animator.norm import choose_norm
+
+        assert isinstance(plan.options, IDAnimatorOptions)
+        self.pipe.set_ip_adapter_scale(plan.options.adapter_scale)
+        choose_norm(self.pipe.unet, per_frame=plan.options.per_frame_norm)
         found = first_face_of_each(self.faces, plan.references, (DETECTOR_SIZE,), surest)
         frames = self.pipe(
             prompt=plan.prompt,
@@ -128,8 +138,6 @@ class IDAnimator(TorchBaseline):
             truncated=is_cut(self.pipe.tokenizer, plan.prompt, self.pipe.tokenizer.model_max_length),
             settings={
                 "scheduler": "DDIMScheduler",
-                "adapter_scale": self.adapter_scale,
-                "per_frame_norm": self.per_frame_norm,
                 "references_used": len(found),
             },
         )

@@ -9,11 +9,17 @@ class PerFrameGroupNorm(nn.GroupNorm):
     """Group norm of each frame by itself.
 
     AnimateDiff (and so ID-Animator) normalises every frame on its own; diffusers' motion modules normalise all frames
-    together. On a random network the two differ by 1.4 % of the output's standard deviation.
+    together. On a random network the two differ by 1.4 % of the output's standard deviation. With `joint` set it does
+    what diffusers does.
     """
+
+    joint = False
 
     def forward(self, x: Tensor) -> Tensor:
         """x (batch, channels, frames, height, width), each frame normalised by itself."""
+        if self.joint:
+            together: Tensor = super().forward(x)
+            return together
         batch, _, frames = x.shape[:3]
         folded: Tensor = super().forward(x.transpose(1, 2).flatten(0, 1))
         return folded.view(batch, frames, *folded.shape[1:]).transpose(1, 2)
@@ -32,3 +38,10 @@ def normalise_per_frame(unet: nn.Module) -> int:
         module.norm = own.to(norm.weight.device, norm.weight.dtype)
         replaced += 1
     return replaced
+
+
+def choose_norm(unet: nn.Module, *, per_frame: bool) -> None:
+    """Have every replaced norm of `unet` take each frame by itself, or all frames together."""
+    for module in unet.modules():
+        if isinstance(module, PerFrameGroupNorm):
+            module.joint = not per_frame

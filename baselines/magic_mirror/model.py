@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.baselines.contract import TRIGGER, Kind, Native, PromptKind, Request, Size
+from mmbench.baselines.options import Options, option
 from mmbench.baselines.runtime import Plan, Sampled, TorchBaseline, is_cut, place, seeded, to_uint8
 from mmbench.errors import MissingWeights, RequestError
 from mmbench.weights.folders import registered, repo_folder, require_file
@@ -33,6 +35,28 @@ ADAPTER = Path("magic_mirror") / "magic_mirror.safetensors"
 DETECTOR_SIZE = 640
 
 
+@dataclass(frozen=True)
+class MagicMirrorOptions(Options):
+    """How strongly, how, and from which step on the identity acts (`mmbench.model.pipeline`)."""
+
+    identity_scale: float = option(1.0, "strength of the identity; 0 is the base model", 0, 1.5)
+    identity_guidance: Literal["shared", "null", "base", "split"] = option(
+        "shared", "what the unconditional half of guidance sees of the identity"
+    )
+    identity_guidance_scale: float | None = option(None, "with split: the identity's own guidance weight", 0, 1000)
+    identity_start_step: int = option(0, "first sampling step, counted from 0, that sees the identity", 0)
+    dynamic_guidance: Literal["auto", "off", "cogvideox", "cosine"] = option(
+        "auto", "guidance over the steps; auto is the base authors' choice for the scheduler"
+    )
+
+    def check(self) -> None:
+        if self.identity_guidance_scale is not None and self.identity_guidance != "split":
+            raise RequestError(
+                f"identity_guidance_scale means nothing with identity_guidance {self.identity_guidance}.",
+                "Set identity_guidance to split, or leave identity_guidance_scale out.",
+            )
+
+
 class MagicMirror(TorchBaseline):
     """Identity model; takes all references and the long prompt with its trigger."""
 
@@ -41,6 +65,7 @@ class MagicMirror(TorchBaseline):
     needs_trigger: ClassVar[bool] = True
     variants: ClassVar[tuple[str, ...]] = ("5b",)
     tiny_variants: ClassVar[tuple[str, ...]] = ("nano", "smoke")
+    options_type: ClassVar[type[Options]] = MagicMirrorOptions
     licence: ClassVar[str] = "CogVideoX licence for the base; insightface buffalo_l: non-commercial research only"
     paper_parts: ClassVar[tuple[str, ...]] = ("transformer", "face_encoder", "text_encoder", "vae")
 
@@ -111,6 +136,8 @@ class MagicMirror(TorchBaseline):
         return pipe
 
     def sample(self, plan: Plan) -> Sampled:
+        chosen = plan.options
+        assert isinstance(chosen, MagicMirrorOptions)
         has_trigger = re.search(rf"\b{TRIGGER}\b", plan.prompt) is not None
         result = self.pipe(
             prompt=plan.prompt,
@@ -122,6 +149,11 @@ class MagicMirror(TorchBaseline):
             guidance_scale=plan.guidance,
             generator=seeded(plan.seed),
             id_image=list(plan.references),
+            identity_scale=chosen.identity_scale,
+            identity_guidance=chosen.identity_guidance,
+            identity_guidance_scale=chosen.identity_guidance_scale,
+            identity_start_step=chosen.identity_start_step,
+            use_dynamic_cfg=None if chosen.dynamic_guidance == "auto" else chosen.dynamic_guidance,
             identity_word=None if has_trigger else plan.class_word or None,
             output_type="np",
         )

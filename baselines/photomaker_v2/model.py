@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,6 +19,7 @@ from mmbench.baselines.faces import FaceAnalyser, StandInFaces, first_face_of_ea
 from mmbench.baselines.loading.checkpoint import read_tensors, tensors_only
 from mmbench.baselines.loading.diffusers_folder import open_folder, quiet_libraries
 from mmbench.baselines.loading.lora import locate_processor, merge
+from mmbench.baselines.options import Options, option
 from mmbench.baselines.photomaker_v2.trigger import trigger_ids
 from mmbench.baselines.pictures import clip_pixels, cover
 from mmbench.baselines.runtime import count_parameters, pick_dtype, place, seeded
@@ -43,17 +45,26 @@ BUCKETS: tuple[Size, ...] = (
 """Sizes (height, width) that SDXL was trained at, near one megapixel."""
 
 
+@dataclass(frozen=True)
+class PhotoMakerOptions(Options):
+    """What its script can be told; None follows the published rule."""
+
+    steps: int | None = option(None, "sampling steps; 50 were published", 1, 1000)
+    guidance: float = option(GUIDANCE, "guidance weight", 0, 1000)
+    start_merge_step: int | None = option(None, "last step of text alone; a fifth of the steps, at most 30", 0, 1000)
+
+
 class PhotoMakerV2(FirstFrame):
     """The paper's maker of first frames: long prompt with the trigger, all references."""
 
     name: ClassVar[str] = "photomaker_v2"
     variants: ClassVar[tuple[str, ...]] = ("realvisxl4",)
     tiny_variants: ClassVar[tuple[str, ...]] = ("tiny",)
+    options_type: ClassVar[type[Options]] = PhotoMakerOptions
     licence: ClassVar[str] = "Apache-2.0; base openrail++; insightface buffalo_l: non-commercial research only"
 
-    def __init__(self, steps: int | None = None, guidance: float = GUIDANCE) -> None:
-        self.steps = steps
-        self.guidance = guidance
+    def __init__(self) -> None:
+        self.options: Options = PhotoMakerOptions()
         self.variant: str | None = None
         self.pipe: Any = None
         self.encoder: IdentityEncoder | None = None
@@ -111,7 +122,15 @@ class PhotoMakerV2(FirstFrame):
             check_picture(picture, "reference")
         found = first_face_of_each(self.faces, references, DETECTOR_SIZES, surest)
         height, width = self.bucket(size)
-        steps = self.steps or (TINY_STEPS if self.variant in self.tiny_variants else STEPS)
+        chosen = self.options
+        assert isinstance(chosen, PhotoMakerOptions)
+        steps = chosen.steps or (TINY_STEPS if self.variant in self.tiny_variants else STEPS)
+        start = merge_step(steps) if chosen.start_merge_step is None else chosen.start_merge_step
+        if chosen.start_merge_step is not None and start > steps - 2:
+            raise RequestError(
+                f"{self.name}: with start_merge_step {start} none of {steps} steps sees the identity.",
+                f"Use at most {max(steps - 2, 0)}.",
+            )
         with torch.inference_mode(), quiet_libraries():
             plain, fused = self.embeddings(prompt, found, NEGATIVE if negative is None else negative)
             picture = self.pipe(
@@ -119,9 +138,9 @@ class PhotoMakerV2(FirstFrame):
                 height=height,
                 width=width,
                 num_inference_steps=steps,
-                guidance_scale=self.guidance,
+                guidance_scale=chosen.guidance,
                 generator=seeded(seed),
-                callback_on_step_end=swap_text(plain, fused, merge_step(steps), self.guidance > 1),
+                callback_on_step_end=swap_text(plain, fused, start, chosen.guidance > 1),
                 callback_on_step_end_tensor_inputs=["latents", "prompt_embeds", "add_text_embeds"],
                 add_watermarker=False,
             ).images[0]

@@ -9,12 +9,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmbench import errors
-from mmbench.baselines.contract import Baseline, Native, Parameters, PromptKind, Request, Video
+from mmbench.baselines.contract import Baseline, Native, Parameters, PromptKind, Request, Setting, Video
 from mmbench.baselines.remote import wire
 from mmbench.errors import GenerationError, MMBenchError, RequestError
 
@@ -61,6 +61,12 @@ class Remote(Baseline):
         with tempfile.TemporaryDirectory(prefix="mmbench-") as folder:
             document = wire.request_to_json(request, Path(folder))
             self._call("check", START_SECONDS, request=document, variant=variant)
+
+    def resolve_options(self, given: Mapping[str, Setting]) -> dict[str, Setting]:
+        return dict(self._call("options", START_SECONDS, options=dict(given))["resolved"])
+
+    def changed_options(self, given: Mapping[str, Setting]) -> dict[str, Setting]:
+        return dict(self._call("options", START_SECONDS, options=dict(given))["changed"])
 
     def load(self, device: str, dtype: str, variant: str, weights_dir: Path) -> None:
         self._call(

@@ -20,6 +20,7 @@ PLAIN = tuple(field.name for field in fields(Request) if field.name not in ("ref
 def request_to_json(request: Request, folder: Path) -> dict[str, Any]:
     """`request` with its pictures written as PNG files into `folder`."""
     document = {name: getattr(request, name) for name in PLAIN}
+    document["options"] = dict(request.options)
     document["references"] = [
         save_picture(picture, folder / f"reference_{index}.png") for index, picture in enumerate(request.references)
     ]

@@ -33,6 +33,9 @@ def answer(model: Baseline, op: str, args: dict[str, Any]) -> Any:
                 name: wire.native_to_json(model.native(name)) for name in (*model.variants, *model.tiny_variants)
             },
         }
+    if op == "options":
+        given = args["options"]
+        return {"resolved": model.resolve_options(given), "changed": model.changed_options(given)}
     if op == "check":
         return model.check(wire.request_from_json(args["request"]), args["variant"])
     if op == "load":

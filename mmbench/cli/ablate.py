@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Repeat the paper's ablations: one thing changed, all else equal.", no_args_is_help=True)
+from mmbench.cli import making
+from mmbench.cli.making import Option
 
-Option = typer.Option
+app = typer.Typer(help="Repeat the paper's ablations: one thing changed, all else equal.", no_args_is_help=True)
 
 
 @app.callback()
@@ -25,16 +25,26 @@ def prompt_length(
     out: Annotated[Path, Option(help="Folder of the comparison; give it again to continue.")] = Path(
         "runs/prompt_length"
     ),
-    variant: Annotated[str | None, Option(help="Checkpoint of the models, or `tiny`.")] = None,
+    variant: making.Variant = None,
+    option: making.Options = None,
     prompt_id: Annotated[
         list[str] | None, Option(help="Only these prompts; the figure's are human:29 and human:75 of pubfig50.")
     ] = None,
-    limit: Annotated[int | None, Option(min=1, help="Only the first videos of the set.")] = None,
-    seed: Annotated[int, Option(min=0, help="Base of every video's seed.")] = 0,
-    first_frame: Annotated[str, Option(help="What makes the opening pictures.")] = "photomaker_v2",
-    device: Annotated[str, Option(help="cpu, cuda, cuda:1, or auto.")] = "auto",
-    dtype: Annotated[str, Option(help="float32, float16, bfloat16, or auto for the published one.")] = "auto",
-    weights: Annotated[Path | None, Option(help="Folder of weights instead of the cache.")] = None,
+    limit: making.Limit = None,
+    seed: making.Seed = 0,
+    size: making.Size = None,
+    frames: making.Frames = None,
+    steps: making.Steps = None,
+    guidance: making.Guidance = None,
+    negative: making.Negative = None,
+    first_frame: making.FirstFrame = "photomaker_v2",
+    first_frame_variant: making.FirstFrameVariant = None,
+    first_frame_option: making.FirstFrameOptions = None,
+    first_frames: making.FirstFrames = None,
+    device: making.Device = "auto",
+    dtype: making.Dtype = "auto",
+    weights: making.Weights = None,
+    python: making.Python = None,
     measure: Annotated[bool, Option("--measure/--no-measure", help="Evaluate the videos and compare.")] = True,
     settings: Annotated[Path | None, Option(help="YAML with evaluation settings.")] = None,
     workers: Annotated[
@@ -42,25 +52,33 @@ def prompt_length(
     ] = 0,
 ) -> None:
     """Short against long prompts for image-to-video models, from the same first frames and seeds (Fig. 11)."""
-    from mmbench.cli.generate import pick_device, print_generated
+    from mmbench.cli.generate import print_generated
     from mmbench.cli.progress import progress_bar
-    from mmbench.runs.generate.make import Machine
-    from mmbench.runs.generate.plan import VideoSettings
     from mmbench.studies.prompt_length import ablate_prompt_length
 
-    if any(":" in name for name in model):
-        sys.path.insert(0, str(Path.cwd()))
-    videos = VideoSettings(model="", testset=testset, variant=variant, seed=seed, first_frame=first_frame)
+    wanted = making.settings_from(
+        models=tuple(model),
+        variant=variant,
+        options=making.read_pairs(option, "--option"),
+        prompts=tuple(prompt_id or ()),
+        limit=limit,
+        seed=seed,
+        size=size,
+        frames=frames,
+        steps=steps,
+        guidance=guidance,
+        negative=negative,
+        first_frame=first_frame,
+        first_frame_variant=first_frame_variant,
+        first_frame_options=making.read_pairs(first_frame_option, "--first-frame-option"),
+        first_frames=first_frames,
+        device=device,
+        dtype=dtype,
+        weights=weights,
+        python=python,
+    )
     with progress_bar() as progress:
-        done = ablate_prompt_length(
-            [name if ":" in name else name.replace("-", "_") for name in model],
-            videos,
-            out,
-            prompts=prompt_id or (),
-            limit=limit,
-            machine=Machine(pick_device(device), dtype, weights),
-            progress=progress,
-        )
+        done = ablate_prompt_length(wanted, testset, out, progress=progress)
     for run in done.runs:
         print_generated(run)
     typer.echo(f"Manifest of all: {done.manifest}")

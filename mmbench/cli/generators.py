@@ -28,5 +28,8 @@ def generators(
         size = human_size(row.weight_bytes) if row.weight_bytes else "no registered weights"
         typer.echo(f"{row.name}: {row.kind}, {row.prompt_kind} prompt, {shape}; {size}")
         typer.echo(f"  variants {', '.join(row.variants)}; to try it out {', '.join(row.tiny_variants) or 'none'}")
+        for entry in row.options:
+            default = "" if entry.default is None else f", else {str(entry.default).lower()}"
+            typer.echo(f"  option {entry.name}: {entry.says} ({entry.values}{default})")
         if row.licence:
             typer.echo(f"  {row.licence}")

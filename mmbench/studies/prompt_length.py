@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from mmbench.config import GenerateSettings
 from mmbench.errors import RequestError
 from mmbench.files import Progress, whole
 from mmbench.runs.evaluate.items import MANIFEST_COLUMNS
 from mmbench.runs.generate.folder import GENERATED_COLUMNS
-from mmbench.runs.generate.make import Generated, Machine, create_model, generate
-from mmbench.runs.generate.plan import VideoSettings, label_of
+from mmbench.runs.generate.make import Generated, generate, opened_model
+from mmbench.runs.generate.plan import label_of
 
 KINDS: Final[tuple[Literal["short", "long"], ...]] = ("short", "long")
 FIGURE_PROMPTS: Final = ("human:29", "human:75")
@@ -34,52 +35,35 @@ class PromptLength:
 
 
 def ablate_prompt_length(
-    models: Sequence[str],
-    settings: VideoSettings,
-    out: Path,
-    *,
-    prompts: Collection[str] = (),
-    limit: int | None = None,
-    machine: Machine | None = None,
-    progress: Progress | None = None,
+    settings: GenerateSettings, testset: str | Path, out: Path, *, progress: Progress | None = None
 ) -> PromptLength:
-    """Make every video twice with each of `models`: from the short and from the long prompt, all else equal.
+    """Make every video twice with each of the models: from the short and from the long prompt, all else equal.
 
     The first frames come from the long prompt, once, and are shared by both kinds and by models of one size.
-    Whatever `settings` says of model, label and prompt kind is replaced. Continues an interrupted run. Raises
-    RequestError for a model that is not image-to-video, and all that `generate` raises.
+    Whatever `settings` says of label and prompt kind is replaced. Continues an interrupted run. Raises RequestError
+    for a model that is not image-to-video, and all that `generate` raises.
     """
-    chosen = [settings.model_copy(update={"model": name, "label": None, "prompt_kind": None}) for name in models]
-    names = [_name_of(one, machine or Machine()) for one in chosen]
+    shared = settings.model_copy(update={"first_frames": settings.first_frames or out / "first_frames"})
+    chosen = [
+        shared.for_model(name).model_copy(update={"label": None, "prompt_kind": None}) for name in settings.models
+    ]
+    names = [_name_of(one) for one in chosen]
     runs, pairs = [], []
     for one, name in zip(chosen, names, strict=True):
         pairs.append((f"{name}-short", f"{name}-long"))
         for kind, label in zip(KINDS, pairs[-1], strict=True):
             version = one.model_copy(update={"prompt_kind": kind, "label": label})
-            runs.append(
-                generate(
-                    version,
-                    out / label,
-                    prompts=prompts,
-                    limit=limit,
-                    machine=machine,
-                    first_frames=out / "first_frames",
-                    progress=progress,
-                )
-            )
+            runs.append(generate(version, testset, out / label, progress=progress))
     return PromptLength(join_manifests([run.manifest for run in runs], out / "manifest.csv"), tuple(runs), tuple(pairs))
 
 
-def _name_of(settings: VideoSettings, machine: Machine) -> str:
-    model = create_model(settings, machine.python)
-    try:
+def _name_of(settings: GenerateSettings) -> str:
+    with opened_model(settings) as model:
         if model.kind != "i2v":
             raise RequestError(
                 f"{settings.model} is no image-to-video model.", "The comparison holds the first frame fixed."
             )
         return label_of(settings, model, model.pick_variant(settings.variant))
-    finally:
-        model.close()
 
 
 def join_manifests(manifests: Sequence[Path], target: Path) -> Path:

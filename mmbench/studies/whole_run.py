@@ -90,25 +90,14 @@ def given_items(settings: RunSettings, base: Path) -> list[Item]:
 
 def generated_videos(settings: RunSettings, out: Path, progress: Progress | None) -> tuple[Generated, ...]:
     """Videos of the test set by each of the settings' models, one model after the other; finished ones are kept."""
-    from mmbench.runs.generate.make import Machine, generate
-    from mmbench.runs.generate.plan import VideoSettings
+    from mmbench.runs.generate.make import generate
 
     if settings.testset is None:
         raise ManifestError("The settings name models but no test set.", "Set `testset`.")
     wanted = settings.generate
-    machine = Machine(wanted.device, wanted.dtype)
+    shared = wanted.model_copy(update={"first_frames": wanted.first_frames or out / "first_frames"})
     made = []
     for model in wanted.models:
-        video = VideoSettings(model=model, testset=settings.testset, variant=wanted.variant, seed=wanted.seed)
         folder = out / "videos" / re.sub(r"[^A-Za-z0-9._-]+", "_", model)
-        made.append(
-            generate(
-                video,
-                folder,
-                limit=wanted.limit,
-                machine=machine,
-                first_frames=out / "first_frames",
-                progress=progress,
-            )
-        )
+        made.append(generate(shared.for_model(model), settings.testset, folder, progress=progress))
     return tuple(made)

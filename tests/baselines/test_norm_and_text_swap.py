@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +10,8 @@ import torch
 from torch import nn
 
 from mmbench.baselines.contract import Baseline, FirstFrame, Request
-from mmbench.baselines.id_animator.model import IDAnimator
 from mmbench.baselines.id_animator.norm import PerFrameGroupNorm, normalise_per_frame
-from mmbench.baselines.photomaker_v2.model import merge_step, swap_text
+from mmbench.baselines.photomaker_v2.model import PhotoMakerOptions, merge_step, swap_text
 
 
 def test_each_frame_is_normalised_by_itself() -> None:
@@ -37,26 +35,29 @@ def test_every_motion_module_is_changed_and_nothing_else(loaded: Callable[[str, 
 
 
 def test_the_switch_of_the_norm_changes_frames_and_is_recorded(
-    tiny_folder: Callable[[str], Path], loaded: Callable[[str, str], Baseline], request_for: Callable[..., Request]
+    loaded: Callable[[str, str], Baseline], request_for: Callable[..., Request]
 ) -> None:
-    joint = IDAnimator(per_frame_norm=False)
-    joint.load("cpu", "auto", "tiny", tiny_folder("id_animator"))
-    video = joint.generate(request_for())
-    published = loaded("id_animator", "tiny").generate(request_for())
-    assert video.info.settings["per_frame_norm"] is False
-    assert not np.array_equal(video.frames, published.frames)
+    model = loaded("id_animator", "tiny")
+    published = model.generate(request_for())
+    joint = model.generate(request_for(options={"per_frame_norm": False}))
+    assert joint.info.settings["per_frame_norm"] is False
+    assert not np.array_equal(joint.frames, published.frames)
+    again = model.generate(request_for())
+    assert again.info.settings["per_frame_norm"] is True
+    assert np.array_equal(again.frames, published.frames), "an option holds for its own request only"
 
 
 def test_the_adapter_scale_is_the_scripts_and_matters(
-    tiny_folder: Callable[[str], Path], loaded: Callable[[str, str], Baseline], request_for: Callable[..., Request]
+    loaded: Callable[[str, str], Baseline], request_for: Callable[..., Request]
 ) -> None:
-    off = IDAnimator(adapter_scale=0.0)
-    off.load("cpu", "auto", "tiny", tiny_folder("id_animator"))
-    published = loaded("id_animator", "tiny").generate(request_for())
+    model = loaded("id_animator", "tiny")
+    off = {"adapter_scale": 0}
+    published = model.generate(request_for())
     assert published.info.settings["adapter_scale"] == 0.8
-    assert not np.array_equal(off.generate(request_for()).frames, published.frames)
+    without = model.generate(request_for(options=off)).frames
+    assert not np.array_equal(without, published.frames)
     # without the adapter's image part, who is in the reference no longer matters
-    assert np.array_equal(off.generate(request_for()).frames, off.generate(request_for(reference=7)).frames)
+    assert np.array_equal(without, model.generate(request_for(reference=7, options=off)).frames)
 
 
 @pytest.mark.parametrize("guided", [True, False])
@@ -84,12 +85,12 @@ def test_steps_up_to_the_merge_step_see_plain_text_and_later_ones_the_fused(
         lambda module, arguments, named: seen.append(named["encoder_hidden_states"].clone()), with_kwargs=True
     )
     steps = 7
-    first_frames.steps = steps  # type: ignore[attr-defined]
+    published, first_frames.options = first_frames.options, PhotoMakerOptions(steps=steps)
     try:
         first_frames.make("A woman img smiles", request_for().references, (48, 72), 3)
     finally:
         handle.remove()
-        first_frames.steps = None  # type: ignore[attr-defined]
+        first_frames.options = published
     assert len(seen) == steps
     at = merge_step(steps)
     assert at == 1

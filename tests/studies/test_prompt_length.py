@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmbench.config import GenerateSettings
 from mmbench.errors import RequestError
 from mmbench.runs.evaluate.items import read_manifest
-from mmbench.runs.generate.plan import VideoSettings
 from mmbench.studies.prompt_length import FIGURE_PROMPTS, ablate_prompt_length
 
 TOY = """
@@ -72,13 +72,13 @@ def testset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def settings(testset: Path) -> VideoSettings:
-    return VideoSettings(model="", testset=str(testset), first_frame="length_toys:Opening")
+def settings(model: str = "length_toys:I2V", **changes: object) -> GenerateSettings:
+    return GenerateSettings.filled(models=(model,), first_frame="length_toys:Opening", **changes)
 
 
 def test_only_the_prompt_differs(testset, tmp_path):
     out = tmp_path / "out"
-    done = ablate_prompt_length(["length_toys:I2V"], settings(testset), out, prompts=FIGURE_PROMPTS)
+    done = ablate_prompt_length(settings(prompts=FIGURE_PROMPTS), testset, out)
     assert done.pairs == (("i2v-short", "i2v-long"),)
     items = read_manifest(done.manifest)
     assert [item.id for item in items] == [f"i2v-{kind}/ann_{i}" for kind in ("short", "long") for i in ("00", "02")]
@@ -98,21 +98,21 @@ def test_only_the_prompt_differs(testset, tmp_path):
 
 def test_models_of_one_size_share_first_frames_and_a_rerun_makes_nothing(testset, tmp_path):
     out = tmp_path / "out"
-    first = ablate_prompt_length(["length_toys:I2V"], settings(testset), out)
+    first = ablate_prompt_length(settings(), testset, out)
     assert [run.made for run in first.runs] == [3, 3]
-    again = ablate_prompt_length(["length_toys:I2V"], settings(testset), out)
+    again = ablate_prompt_length(settings(), testset, out)
     assert [run.made for run in again.runs] == [0, 0]
     assert sys.modules["length_toys"].Opening.made == 3
 
 
 def test_other_kinds_of_model_are_refused(testset, tmp_path):
     with pytest.raises(RequestError, match="no image-to-video model"):
-        ablate_prompt_length(["length_toys:T2V"], settings(testset), tmp_path / "out")
+        ablate_prompt_length(settings("length_toys:T2V"), testset, tmp_path / "out")
 
 
 def test_unknown_prompt_is_refused(testset, tmp_path):
     with pytest.raises(RequestError, match="human:1"):
-        ablate_prompt_length(["length_toys:I2V"], settings(testset), tmp_path / "out", prompts=["human:1"])
+        ablate_prompt_length(settings(prompts=("human:1",)), testset, tmp_path / "out")
 
 
 def test_command_measures_and_compares(testset, tmp_path):

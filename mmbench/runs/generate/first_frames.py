@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mmbench.baselines.contract import Baseline, FirstFrame, Size
+from mmbench.baselines.contract import Baseline, FirstFrame, Setting, Size
 from mmbench.errors import ManifestError
 from mmbench.files import Progress, read_json, sha256_file, write_json
-from mmbench.runs.generate.claims import claim
-from mmbench.runs.generate.plan import Job, open_references
+from mmbench.runs.generate.folder import claim
+from mmbench.runs.generate.plan import Job, open_picture, open_references
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FrameStore:
-    """A folder of first frames of one maker, size and base seed; models with equal needs may share it."""
+    """A folder of first frames of one maker, size and base seed; models with equal needs may share it.
+
+    `options` are the maker's that differ from the published ones.
+    """
 
     folder: Path
     maker: str
     size: Size
+    options: Mapping[str, Setting] = field(default_factory=dict)
 
     def path(self, job: Job) -> Path:
         """Where the job's picture is or will be."""
@@ -48,12 +52,15 @@ class FrameStore:
 
     def open(self, job: Job) -> Image:
         """The job's picture as RGB."""
-        from mmbench.testsets.pictures import decode
+        return open_picture(self.path(job))
 
-        return decode(self.path(job).read_bytes(), str(self.path(job)))
+    def account(self, job: Job) -> dict[str, str]:
+        """What a video's sidecar says of its opening picture."""
+        return {"maker": self.maker, "sha256": sha256_file(self.path(job))}
 
-    def _facts(self, job: Job) -> dict[str, str | int | list[str]]:
+    def _facts(self, job: Job) -> dict[str, Any]:
         return {
+            **({"options": dict(self.options)} if self.options else {}),
             "maker": self.maker,
             "seed": job.seed,
             "prompt": job.prompt.long,
@@ -63,6 +70,25 @@ class FrameStore:
 
     def _account(self, job: Job) -> Path:
         return self.path(job).with_suffix(".json")
+
+
+@dataclass(frozen=True)
+class GivenFrame:
+    """An opening picture that the user gave, for every job."""
+
+    picture: Path
+
+    def path(self, job: Job) -> Path:
+        """The user's file."""
+        return self.picture
+
+    def open(self, job: Job) -> Image:
+        """The picture as RGB."""
+        return open_picture(self.picture)
+
+    def account(self, job: Job) -> dict[str, str]:
+        """What a video's sidecar says of its opening picture."""
+        return {"maker": "given", "sha256": sha256_file(self.picture)}
 
 
 def pick_first_frame_variant(maker: FirstFrame, wanted: str | None, model: Baseline, variant: str) -> str:

@@ -15,7 +15,8 @@ import csv
 import os
 import shutil
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from mmbench.baselines.contract import Video, without_trigger
 from mmbench.errors import ManifestError, MMBenchError
 from mmbench.files import read_json, sha256_file, versions, whole, write_json
 from mmbench.runs.evaluate.items import MANIFEST_COLUMNS
-from mmbench.runs.generate.plan import Job, VideoSettings
+from mmbench.runs.generate.plan import Job
 from mmbench.video.write import write_video
 
 GENERATED_COLUMNS = ("random_weights", "error")
@@ -34,8 +35,11 @@ GENERATED_COLUMNS = ("random_weights", "error")
 class RunFolder:
     """Paths and files of one run; `label` is the model's name in ids and tables, `jobs` all videos of the set.
 
-    `conditions`, once set, says where a job's opening picture is.
+    `conditions`, once set, says where a job's opening picture is. A `single` run is of one job and has no folder to
+    keep failures in: they are raised.
     """
+
+    single = False
 
     def __init__(self, folder: Path, label: str, jobs: Sequence[Job]) -> None:
         self.folder = folder
@@ -55,26 +59,37 @@ class RunFolder:
         """Where the account of the job's failure is."""
         return self.folder / "failures" / f"{job.name}.json"
 
-    def open(self, settings: VideoSettings, digest: str, attempt: dict[str, Any]) -> None:
-        """Begin or continue a run. Raises ManifestError when the folder holds a run with other settings."""
+    def open(self, asked: dict[str, Any], digest: str, attempt: dict[str, Any]) -> None:
+        """Begin or continue a run. Raises ManifestError when the folder holds a run of other videos."""
         import filelock
 
-        path = self.folder / "run.json"
         self.folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(self.folder / ".run.lock"):
-            self._open(path, settings, digest, attempt)
+            self._open(self.folder / "run.json", asked, digest, attempt)
 
-    def _open(self, path: Path, settings: VideoSettings, digest: str, attempt: dict[str, Any]) -> None:
-        mine = {"settings": settings.model_dump(mode="json"), "testset_sha256": digest, "model": self.label}
+    def _open(self, path: Path, asked: dict[str, Any], digest: str, attempt: dict[str, Any]) -> None:
+        mine = {"settings": asked, "testset_sha256": digest, "model": self.label}
         attempts: list[dict[str, Any]] = []
         if path.is_file():
             old = read_object(path)
+            # runs begun before these settings existed had their published values
+            old["settings"] = {"dtype": "auto", "options": {}, "first_frame_options": {}, **old.get("settings", {})}
             differing = [key for key in mine if old.get(key) != mine[key]]
             if differing:
-                changes = _changes(old, mine) or ", ".join(differing)
+                changes = _changes(old["settings"], asked) or ", ".join(differing)
                 raise ManifestError(f"{self.folder} holds another run: {changes}.", "Use another --out folder.")
             attempts = old["attempts"]
         write_json(path, {**mine, "attempts": [*attempts, attempt]})
+
+    def abandon(self) -> None:
+        """Forget a run that ended before anything came of it, so that its folder is free for other settings."""
+        import filelock
+
+        path = self.folder / "run.json"
+        with filelock.FileLock(self.folder / ".run.lock"):
+            begun_here = path.is_file() and len(read_object(path)["attempts"]) == 1
+            if begun_here and not any((self.folder / name).is_dir() for name in ("videos", "failures")):
+                path.unlink()
 
     def is_done(self, job: Job) -> bool:
         """Whether the job's video is here, complete and unchanged."""
@@ -83,6 +98,10 @@ class RunFolder:
         except (FileNotFoundError, ManifestError):
             return False
         return self.video(job).is_file() and sha256_file(self.video(job)) == record.get("video_sha256")
+
+    def claim(self, job: Job) -> AbstractContextManager[bool]:
+        """Whether this process is the one that makes the job's video."""
+        return claim(self.folder, job.name)
 
     def clean(self, job: Job) -> None:
         """Remove what a killed process left unfinished for this job."""
@@ -184,6 +203,32 @@ class RunFolder:
         }
 
 
+@contextmanager
+def claim(folder: Path, name: str, *, wait: bool = False) -> Iterator[bool]:
+    """Yields True while this process holds `name` in `folder`, False when another one does (and `wait` is not set).
+
+    The system drops the claim of a killed process. Whoever gets one must look again whether the work is still
+    to be done. Processes on several machines share claims where the file system shares locks; elsewhere use
+    shards.
+    """
+    import filelock
+
+    places = folder / ".claims"
+    places.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(places / f"{name}.lock")
+    try:
+        lock.acquire(timeout=-1 if wait else 0)
+    except filelock.Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        with suppress(PermissionError):  # Windows keeps a file that is open
+            Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
 @cache
 def generator_versions() -> dict[str, str]:
     """Installed versions of what can change a generated frame."""
@@ -198,8 +243,7 @@ def read_object(path: Path) -> dict[str, Any]:
     return document
 
 
-def _changes(old: dict[str, Any], new: dict[str, Any]) -> str:
-    before, after = old.get("settings", {}), new["settings"]
+def _changes(before: dict[str, Any], after: dict[str, Any]) -> str:
     return ", ".join(
         f"{key} was {before.get(key)!r}, now {after[key]!r}" for key in after if before.get(key) != after[key]
     )

@@ -1,4 +1,4 @@
-"""What a generation run will make: its settings, and one job a video, known before anything is loaded."""
+"""What a generation run will make: one job a video, and what is asked of the model, before anything is loaded."""
 
 from __future__ import annotations
 
@@ -6,40 +6,16 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 from mmbench.baselines.contract import Baseline, Request
-from mmbench.config import Settings
-from mmbench.errors import ManifestError, RequestError
+from mmbench.config import GenerateSettings
+from mmbench.errors import ManifestError, MediaError, RequestError
 from mmbench.files import sha256, sha256_file
-from mmbench.runs.generate.seeds import seed_for
 from mmbench.testsets.types import Identity, Prompt, TestSet
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-
-class VideoSettings(Settings):
-    """Everything that decides the frames. None means the model's published value.
-
-    `model` is a registered name, `module:Class` or `folder:PATH`, `label` its name in tables where its own will not
-    do; `size` is (height, width); `first_frame` is what makes the opening pictures of an image-to-video model. `seed`
-    is the base of every video's own seed.
-    """
-
-    model: str
-    testset: str
-    label: str | None = None
-    variant: str | None = None
-    seed: int = 0
-    size: tuple[int, int] | None = None
-    frames: int | None = None
-    steps: int | None = None
-    guidance: float | None = None
-    negative: str | None = None
-    prompt_kind: Literal["long", "short"] | None = None
-    first_frame: str = "photomaker_v2"
-    first_frame_variant: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +48,15 @@ class Shard:
         return list(jobs[self.index - 1 :: self.count])
 
 
+def seed_for(base: int, identity: str, prompt: str) -> int:
+    """Seed of 32 bits from the run's base seed, the identity's name and the prompt's id.
+
+    The first four bytes, big-endian, of the sha256 of `base|identity|prompt`: models are compared on equal seeds, and a
+    video's seed depends neither on the other videos of the run nor on how it is split among machines.
+    """
+    return int(sha256(f"{base}|{identity}|{prompt}".encode())[:8], 16)
+
+
 def plan_jobs(testset: TestSet, base_seed: int) -> list[Job]:
     """One job for each prompt of each identity, in the set's order.
 
@@ -100,7 +85,29 @@ def choose_jobs(
     return (shard or Shard()).of(chosen[:limit])
 
 
-def label_of(settings: VideoSettings, model: Baseline, variant: str) -> str:
+def what_is_asked(settings: GenerateSettings, model: Baseline, variant: str, testset: str) -> dict[str, Any]:
+    """The settings that decide frames, as JSON-ready values: a folder belongs to one set of them.
+
+    `options` are those that differ from the published ones. Where a video is made (device, weights folder, interpreter)
+    and which of the set's videos are made is left out. Raises RequestError for an unknown option.
+    """
+    kept = ("label", "seed", "size", "frames", "steps", "guidance", "negative", "prompt_kind", "dtype")
+    openings = ("first_frame", "first_frame_variant")
+    asked = settings.model_dump(mode="json", include={*kept, *openings})
+    from mmbench.baselines.registry import create_first_frame
+
+    maker = settings.first_frame_options and create_first_frame(settings.first_frame)
+    return {
+        "model": settings.model,
+        "testset": testset,
+        **asked,
+        "variant": variant,
+        "options": model.changed_options(settings.options),
+        "first_frame_options": maker.changed_options(settings.first_frame_options) if maker else {},
+    }
+
+
+def label_of(settings: GenerateSettings, model: Baseline, variant: str) -> str:
     """The model's name in tables and ids: `label`, else its own with what differs from its published form."""
     if settings.label:
         return file_name(settings.label)
@@ -120,13 +127,22 @@ def file_name(text: str) -> str:
 
 
 def open_references(identity: Identity) -> tuple[Image, ...]:
-    """The identity's pictures as RGB. Raises MediaError for a damaged one."""
+    """The identity's pictures as RGB. Raises MediaError for an absent or damaged one."""
+    return tuple(open_picture(path) for path in identity.references)
+
+
+def open_picture(path: Path) -> Image:
+    """A picture as RGB. Raises MediaError for an absent or damaged one."""
     from mmbench.testsets.pictures import decode
 
-    return tuple(decode(path.read_bytes(), str(path)) for path in identity.references)
+    try:
+        data = path.read_bytes()
+    except OSError as cause:
+        raise MediaError(f"{path}: {cause.strerror}.", "Give the path of a picture.") from cause
+    return decode(data, str(path))
 
 
-def request_for(job: Job, settings: VideoSettings, first_frame: Image | None) -> Request:
+def request_for(job: Job, settings: GenerateSettings, first_frame: Image | None) -> Request:
     """What the model is asked for; both prompts carry the trigger, which the wrapper removes where it means nothing."""
     return Request(
         prompt=job.prompt.long,
@@ -140,21 +156,24 @@ def request_for(job: Job, settings: VideoSettings, first_frame: Image | None) ->
         steps=settings.steps,
         guidance=settings.guidance,
         negative=settings.negative,
+        options=settings.options,
     )
 
 
-def check_settings(model: Baseline, variant: str, jobs: Sequence[Job], settings: VideoSettings) -> None:
-    """Raise RequestError before anything is loaded when the model cannot make what is asked for."""
-    for job in jobs:
-        blank = _blank_frame(model, variant, settings) if model.kind == "i2v" else None
-        model.check(request_for(job, settings, blank), variant)
+def check_settings(
+    model: Baseline, variant: str, jobs: Sequence[Job], settings: GenerateSettings, opening: Image | None = None
+) -> None:
+    """Raise RequestError before anything is loaded when the model cannot make what is asked for.
 
-
-def _blank_frame(model: Baseline, variant: str, settings: VideoSettings) -> Image:
+    Of first frames that are yet to be made a blank one stands in.
+    """
     from PIL import Image as pillow
 
-    height, width = settings.size or model.native(variant).size
-    return pillow.new("RGB", (width, height))
+    if model.kind == "i2v" and opening is None:
+        height, width = settings.size or model.native(variant).size
+        opening = pillow.new("RGB", (width, height))
+    for job in jobs:
+        model.check(request_for(job, settings, opening), variant)
 
 
 def testset_digest(testset: TestSet) -> str:

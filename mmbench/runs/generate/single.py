@@ -1,120 +1,122 @@
-"""One video of one prompt, without a test set."""
+"""One video of one prompt, without a test set: a run of one job, whose folder is the video's own."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from mmbench.baselines.contract import TRIGGER, Baseline, Request, Size, VideoInfo
-from mmbench.errors import MediaError, RequestError
-from mmbench.files import sha256_file, write_json
-from mmbench.runs.generate.first_frames import pick_first_frame_variant
-from mmbench.runs.generate.folder import generator_versions
-from mmbench.runs.generate.make import Machine, create_model
-from mmbench.runs.generate.plan import VideoSettings
-from mmbench.runs.generate.weights import prepare_weights
-from mmbench.testsets.pictures import decode
-from mmbench.video.write import check_container, write_video
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from mmbench.baselines.session import Session
+from mmbench.baselines.contract import TRIGGER
+from mmbench.config import GenerateSettings
+from mmbench.errors import ManifestError, RequestError
+from mmbench.files import sha256_file
+from mmbench.runs.generate.folder import RunFolder, read_object
+from mmbench.runs.generate.make import carry_out, opened_model
+from mmbench.runs.generate.plan import Job, check_settings, label_of, open_picture, what_is_asked
+from mmbench.runs.generate.work import Work
+from mmbench.testsets.types import Identity, Prompt
+from mmbench.video.write import check_container
 
 
 @dataclass(frozen=True)
-class Made:
-    """How the video was made; `random_weights` says that the model was an untrained one, whose videos are noise."""
+class OneVideo:
+    """A video and its account (the sidecar); `made` is False where the same video was there already."""
 
-    info: VideoInfo
-    random_weights: bool
+    path: Path
+    account: dict[str, Any]
+    made: bool
+
+
+class SingleRun(RunFolder):
+    """The video itself in place of a folder: its sidecar beside it, no manifest, no copies, no list of failures.
+
+    It belongs to no fixed settings: a video of which something else was asked is made again.
+    """
+
+    single = True
+
+    def __init__(self, video: Path, label: str, job: Job, asked: dict[str, Any]) -> None:
+        super().__init__(video.parent, label, [job])
+        self.path = video
+        self.asked = asked
+
+    def video(self, job: Job) -> Path:
+        return self.path
+
+    def is_done(self, job: Job) -> bool:
+        with suppress(FileNotFoundError, ManifestError):
+            before = read_object(self.sidecar(job))
+            return before.get("asked") == self.asked and super().is_done(job)
+        return False
+
+    @contextmanager
+    def claim(self, job: Job) -> Iterator[bool]:
+        with super().claim(job) as mine:
+            yield mine
+        with suppress(OSError):
+            (self.folder / ".claims").rmdir()
+
+    def keep(self, job: Job, video: Any, facts: dict[str, Any]) -> None:
+        super().keep(job, video, {**facts, "asked": self.asked})
+
+    def clean(self, job: Job) -> None:
+        for scratch in self.folder.glob(f".{escape(self.path.stem)}.*.part*"):
+            scratch.unlink(missing_ok=True)
+
+    def copy_references(self, job: Job) -> None:
+        """The pictures stay where they are."""
 
 
 def generate_one(
-    settings: VideoSettings,
+    settings: GenerateSettings,
     prompt: str,
     references: Sequence[Path],
     out: Path,
     *,
     first_frame: Path | None = None,
     short_prompt: str = "",
-    machine: Machine | None = None,
-) -> Made:
-    """Write one video to `out` and its account beside it (`.json`).
+) -> OneVideo:
+    """Write one video to `out` and its sidecar beside it (`.json`), or leave both where they are what is asked.
 
-    `settings.seed` is the video's seed itself; `settings.testset` is not used. `prompt` serves as the short
-    prompt too where `short_prompt` is "". An image-to-video model takes `first_frame`, or has one made from
-    the prompt, which then needs the trigger word after the class word ("a man img waves"). Raises
-    RequestError, MissingWeights, MediaError.
+    `settings.seed` is the video's seed itself. `prompt` serves as the short prompt too where `short_prompt` is "". An
+    image-to-video model takes `first_frame`, or has one made from the prompt, kept beside the video, which then needs
+    the trigger word after the class word ("a man img waves"). Raises RequestError, MissingWeights, MediaError.
     """
-    from PIL import Image as pillow
-
-    from mmbench.baselines.session import Session
-
-    machine = machine or Machine()
-    model = create_model(settings, machine.python)
-    variant = model.pick_variant(settings.variant)
     check_container(out)
-    pictures = tuple(_picture(path) for path in references)
-    opening = _picture(first_frame) if first_frame else None
-    size = settings.size or model.native(variant).size
-    request = Request(
-        prompt=prompt,
-        seed=settings.seed,
-        short_prompt=short_prompt or prompt,
-        class_word=class_word_of(prompt),
-        references=pictures,
-        first_frame=opening or (pillow.new("RGB", (size[1], size[0])) if model.kind == "i2v" else None),
-        size=settings.size,
-        frames=settings.frames,
-        steps=settings.steps,
-        guidance=settings.guidance,
-        negative=settings.negative,
+    job = _job(settings, prompt, short_prompt or prompt, references, out)
+    with opened_model(settings) as model:
+        variant = model.pick_variant(settings.variant)
+        check_settings(model, variant, [job], settings, open_picture(first_frame) if first_frame else None)
+        if model.kind == "i2v" and first_frame is None and not job.identity.class_word:
+            raise RequestError(
+                f"{model.name} animates a first frame, and the prompt has no {TRIGGER!r} to make one from.",
+                f'Write {TRIGGER!r} after the class word ("a man {TRIGGER} waves"), or give --first-frame-image.',
+            )
+        asked = {
+            **what_is_asked(settings, model, variant, ""),
+            "prompt": [job.prompt.short, job.prompt.long],
+            "references": [sha256_file(path) for path in references],
+            "first_frame_image": sha256_file(first_frame) if first_frame else None,
+        }
+        run = SingleRun(out, label_of(settings, model, variant), job, asked)
+        work = Work(run, model, variant, settings, [job])
+        work.plan_openings(out.parent, first_frame)
+        carry_out(work, work.weights())
+    if work.elsewhere:
+        raise RequestError(f"{out} is being made by another process.", "Wait for it, or give another --out.")
+    return OneVideo(out, read_object(run.sidecar(job)), bool(work.made))
+
+
+def _job(settings: GenerateSettings, prompt: str, short: str, references: Sequence[Path], out: Path) -> Job:
+    text = Prompt(id=out.stem, index=0, short=short, long=prompt)
+    person = Identity(
+        id=out.stem, group="", class_word=class_word_of(prompt), references=tuple(references), prompts=(text,)
     )
-    model.check(request, variant)
-    with Session(prepare_weights(machine.weights, model, variant), machine.device, machine.dtype) as session:
-        if model.kind == "i2v" and opening is None:
-            request = replace(request, first_frame=_opening(settings, model, variant, request, size, session))
-        video = session.load(model, variant).generate(request)
-    write_video(out, video.frames, video.fps)
-    facts = {
-        "model": model.name,
-        "variant": variant,
-        "random_weights": variant in model.tiny_variants,
-        "licence": model.licence,
-        "video_sha256": sha256_file(out),
-        "versions": generator_versions(),
-    }
-    write_json(out.with_suffix(".json"), {**asdict(video.info), "settings": dict(video.info.settings), **facts})
-    return Made(video.info, variant in model.tiny_variants)
-
-
-def _picture(path: Path) -> Image:
-    try:
-        data = path.read_bytes()
-    except OSError as cause:
-        raise MediaError(f"{path}: {cause.strerror}.", "Give the path of a picture.") from cause
-    return decode(data, str(path))
-
-
-def _opening(
-    settings: VideoSettings, model: Baseline, variant: str, request: Request, size: Size, session: Session
-) -> Image:
-    from mmbench.baselines import registry
-
-    if not request.class_word:
-        raise RequestError(
-            f"{model.name} animates a first frame, and the prompt has no {TRIGGER!r} to make one from.",
-            f'Write {TRIGGER!r} after the class word ("a man {TRIGGER} waves"), or give --first-frame-image.',
-        )
-    maker = registry.create_first_frame(settings.first_frame)
-    maker_variant = pick_first_frame_variant(maker, settings.first_frame_variant, model, variant)
-    prepare_weights(session.weights_dir, maker, maker_variant)
-    session.load(maker, maker_variant)
-    return maker.make(request.prompt, request.references, size, request.seed)
+    return Job(out.stem, person, text, settings.seed)
 
 
 def class_word_of(prompt: str) -> str:

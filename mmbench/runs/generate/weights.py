@@ -30,9 +30,9 @@ def prepare_weights(folder: Path | None, model: Model, variant: str) -> Path:
     return root
 
 
-def require_weights(folder: Path, model: Model, variant: str) -> None:
-    """Raise MissingWeights, naming every absent file, where `model` could not be loaded from `folder`."""
+def require_weights(folder: Path | None, model: Model, variant: str) -> None:
+    """Raise MissingWeights, naming every absent file, where `model` could not be loaded from `folder` or the cache."""
     from mmbench.weights.folders import require
 
     if variant not in model.tiny_variants:
-        require(folder, model.weights(variant))
+        require(folder or cache_dir(), model.weights(variant))

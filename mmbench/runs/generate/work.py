@@ -6,13 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmbench.baselines.contract import Baseline
+from mmbench.baselines.contract import Baseline, FirstFrame
+from mmbench.config import GenerateSettings
 from mmbench.errors import GenerationError
 from mmbench.files import Progress, sha256_file
-from mmbench.runs.generate.claims import claim
-from mmbench.runs.generate.first_frames import FrameStore, make_first_frames, maker_label, pick_first_frame_variant
+from mmbench.runs.generate.first_frames import (
+    FrameStore,
+    GivenFrame,
+    make_first_frames,
+    maker_label,
+    pick_first_frame_variant,
+)
 from mmbench.runs.generate.folder import RunFolder, generator_versions
-from mmbench.runs.generate.plan import Job, VideoSettings, request_for
+from mmbench.runs.generate.plan import Job, request_for
 from mmbench.runs.generate.weights import prepare_weights, require_weights
 
 if TYPE_CHECKING:
@@ -30,16 +36,14 @@ class Work:
         run: RunFolder,
         model: Baseline,
         variant: str,
-        settings: VideoSettings,
-        device: str,
+        settings: GenerateSettings,
         jobs: Sequence[Job],
-        progress: Progress | None,
+        progress: Progress | None = None,
     ) -> None:
         self.run = run
         self.model = model
         self.variant = variant
         self.settings = settings
-        self.device = device
         self.progress = progress
         self.total = len(jobs)
         self.pending = [job for job in jobs if not run.is_done(job)]
@@ -47,23 +51,49 @@ class Work:
         self.made = 0
         self.elsewhere = 0
         self.failed: dict[str, str] = {}
-        self.store: FrameStore | None = None
+        self.openings: FrameStore | GivenFrame | None = None
+        self.maker: FirstFrame | None = None
+        self.maker_variant = ""
 
-    def prepare_first_frames(self, folder: Path, session: Session) -> None:
-        """Make the opening pictures that are lacking; a job without one has failed."""
-        from mmbench.baselines import registry
+    def plan_openings(self, folder: Path, given: Path | None = None) -> None:
+        """Where the opening pictures of an image-to-video model are, or will be; `given` is the user's own."""
+        from mmbench.baselines.registry import create_first_frame
 
-        maker = registry.create_first_frame(self.settings.first_frame)
-        variant = pick_first_frame_variant(maker, self.settings.first_frame_variant, self.model, self.variant)
-        size = self.settings.size or self.model.native(self.variant).size
-        self.store = FrameStore(folder, maker_label(maker, variant), size)
-        self.run.conditions = self.store.path
+        if self.model.kind != "i2v":
+            return
+        if given is not None:
+            self.openings = GivenFrame(given)
+        else:
+            self.maker = create_first_frame(self.settings.first_frame, self.settings.first_frame_options)
+            self.maker_variant = pick_first_frame_variant(
+                self.maker, self.settings.first_frame_variant, self.model, self.variant
+            )
+            size = self.settings.size or self.model.native(self.variant).size
+            options = self.maker.changed_options(self.settings.first_frame_options)
+            self.openings = FrameStore(folder, maker_label(self.maker, self.maker_variant), size, options)
+        self.run.conditions = self.openings.path
+
+    def weights(self) -> Path:
+        """The folder of weights. Raises MissingWeights now, not after hours, for what has yet to be loaded."""
+        folder = self.settings.weights
         if self.pending:
-            # better to learn now than after hours of first frames
-            require_weights(session.weights_dir, self.model, self.variant)
-            prepare_weights(session.weights_dir, maker, variant)
-        make_first_frames(self.pending, self.store, maker, variant, session, self._failed_frame, self.progress)
-        self.pending = [job for job in self.pending if job.name not in self.failed]
+            require_weights(folder, self.model, self.variant)
+            if isinstance(self.openings, FrameStore) and not all(map(self.openings.is_done, self.pending)):
+                assert self.maker is not None
+                require_weights(folder, self.maker, self.maker_variant)
+        return prepare_weights(folder, self.model, self.variant)
+
+    def make(self, session: Session) -> None:
+        """Make what is lacking: opening pictures first, then one video after the other."""
+        if isinstance(self.openings, FrameStore):
+            assert self.maker is not None
+            if self.pending:
+                prepare_weights(self.settings.weights, self.maker, self.maker_variant)
+            make_first_frames(
+                self.pending, self.openings, self.maker, self.maker_variant, session, self._failed_frame, self.progress
+            )
+            self.pending = [job for job in self.pending if job.name not in self.failed]
+        self.make_videos(session)
 
     def make_videos(self, session: Session) -> None:
         """Load the model, if there is anything to do, and make one video after the other."""
@@ -71,7 +101,7 @@ class Work:
         if self.pending:
             session.load(self.model, self.variant)
         for job in self.pending:
-            with claim(self.run.folder, job.name) as mine:
+            with self.run.claim(job) as mine:
                 if not mine:
                     self.elsewhere += 1
                 elif self.run.is_done(job):
@@ -86,10 +116,12 @@ class Work:
         self.run.clean(job)
         try:
             self.run.copy_references(job)
-            first_frame = self.store.open(job) if self.store else None
+            first_frame = self.openings.open(job) if self.openings else None
             video = self.model.generate(request_for(job, self.settings, first_frame))
             self.run.keep(job, video, self._facts(job))
         except Exception as error:
+            if self.run.single:
+                raise
             # One request must not stop the others; its reason is kept and the next run tries it again.
             self._fail(job, error, "video")
             self._restart(error, session)
@@ -105,6 +137,8 @@ class Work:
             session.load(self.model, self.variant)
 
     def _failed_frame(self, job: Job, error: Exception) -> None:
+        if self.run.single:
+            raise error
         self._fail(job, error, "first frame")
 
     def _fail(self, job: Job, error: Exception, stage: str) -> None:
@@ -118,15 +152,15 @@ class Work:
             )
 
     def _facts(self, job: Job) -> dict[str, Any]:
-        store = self.store
         return {
             "variant": self.variant,
             "random_weights": self.variant in self.model.tiny_variants,
             "prompt_kind": self.model.prompt_kind,
             "base_seed": self.settings.seed,
+            "options": self.model.resolve_options(self.settings.options),
             "references": [sha256_file(path) for path in job.identity.references],
-            "first_frame": {"maker": store.maker, "sha256": sha256_file(store.path(job))} if store else None,
+            "first_frame": self.openings.account(job) if self.openings else None,
             "licence": self.model.licence,
-            "device": self.device,
+            "device": self.settings.device,
             "versions": generator_versions(),
         }

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from mmbench.config import GenerateSettings
 from mmbench.runs.generate.make import generate
-from mmbench.runs.generate.plan import VideoSettings
 from mmbench.video.read import probe
 
 DOCS = Path(__file__).resolve().parents[3] / "mmbench" / "runs" / "README.md"
@@ -30,7 +30,7 @@ def test_own_model_example(tmp_path: Path, monkeypatch):
     (folder / "identities.json").write_text(json.dumps({"name": "one", "identities": [row]}))
     lines = ["identity,prompt_index,prompt,prompt_long", "ann,0,a woman img waves,a woman img waves slowly"]
     (folder / "prompts.csv").write_text("\n".join(lines))
-    result = generate(VideoSettings(model="my_model:Fade", testset=str(folder)), tmp_path / "run")
+    result = generate(GenerateSettings(models=("my_model:Fade",)), folder, tmp_path / "run")
     assert (result.label, result.made, result.failed) == ("fade", 1, ())
     clip = probe(tmp_path / "run" / "videos" / "ann_00.mp4")
     assert (clip.n_frames, clip.width, clip.height) == (9, 64, 64)

@@ -20,10 +20,10 @@ HANG = 3600.0  # seconds: a guard against waiting for ever, beyond what any mach
 DRIVER = """
 import sys
 from pathlib import Path
+from mmbench.config import GenerateSettings
 from mmbench.runs.generate.make import generate
-from mmbench.runs.generate.plan import VideoSettings
-settings = VideoSettings(model=f"killed_toy:{sys.argv[3]}", testset=sys.argv[1], first_frame="killed_toy:Opening")
-generate(settings, Path(sys.argv[2]))
+settings = GenerateSettings(models=(f"killed_toy:{sys.argv[3]}",), first_frame="killed_toy:Opening")
+generate(settings, sys.argv[1], Path(sys.argv[2]))
 """
 TOY = """
 import os

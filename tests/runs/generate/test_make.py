@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from mmbench.config import GenerateSettings
 from mmbench.errors import ManifestError, MediaError, MissingWeights, RequestError
 from mmbench.runs.evaluate.items import read_manifest
-from mmbench.runs.generate.make import Machine, generate
-from mmbench.runs.generate.plan import Shard, VideoSettings, plan_jobs
-from mmbench.runs.generate.seeds import seed_for
+from mmbench.runs.generate.make import Generated
+from mmbench.runs.generate.make import generate as generate_into
+from mmbench.runs.generate.plan import Shard, plan_jobs, seed_for
 from mmbench.testsets import load_testset
 from mmbench.video.read import probe
 
@@ -24,11 +25,12 @@ TOY = '''
 """Models without weights: noise from the seed, shifted by the prompt and the pictures."""
 
 import os
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from mmbench.baselines.contract import Baseline, FirstFrame, Native, Video, VideoInfo
+from mmbench.baselines.contract import Baseline, FirstFrame, Native, Options, Video, VideoInfo, option
 
 LOG = os.environ.get("TOY_LOG")
 
@@ -39,8 +41,14 @@ def log(line):
             stream.write(line + "\\n")
 
 
+@dataclass(frozen=True)
+class ToyOptions(Options):
+    brighter: int = option(0, "added to every value", 0, 50)
+
+
 class Toy(Baseline):
     name = "toy"
+    options_type = ToyOptions
     kind = "identity"
     variants = ("default", "other")
     tiny_variants = ("tiny",)
@@ -51,6 +59,8 @@ class Toy(Baseline):
 
     def load(self, device, dtype, variant, weights_dir):
         log("load " + self.name)
+        if os.environ.get("TOY_BREAK"):
+            raise OSError("the weights cannot be read")
 
     def close(self):
         log("close " + self.name)
@@ -68,6 +78,7 @@ class Toy(Baseline):
         frames = rng.integers(0, 200, (3, 4, 6, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
         pictures = request.references + ((request.first_frame,) if request.first_frame else ())
         shift = np.uint8(sum(int(np.asarray(picture).mean()) for picture in pictures) % 50)
+        shift += np.uint8(self.resolve_options(request.options)["brighter"])
         info = VideoInfo(request.seed, 0.01, None, prompt, len(prompt) > 300, {"steps": 1})
         return Video(frames + shift, 8.0, info)
 
@@ -80,6 +91,7 @@ class ToyI2V(Toy):
 
 class Opening(FirstFrame):
     name = "opening"
+    options_type = ToyOptions
     tiny_variants = ("tiny",)
 
     def load(self, device, dtype, variant, weights_dir):
@@ -94,7 +106,8 @@ class Opening(FirstFrame):
             raise RuntimeError("no face")
         log(f"opening {seed}")
         rng = np.random.default_rng(seed)
-        return Image.fromarray(rng.integers(0, 255, (*size, 3), dtype=np.uint8))
+        noise = rng.integers(0, 200, (*size, 3), dtype=np.uint8)
+        return Image.fromarray(noise + np.uint8(self.options.brighter))
 '''
 
 
@@ -135,8 +148,14 @@ def testset(tmp_path: Path) -> Path:
     return write_testset(tmp_path / "set")
 
 
-def settings(testset: Path, **changes: object) -> VideoSettings:
-    return VideoSettings(**{"model": "toy_models:Toy", "testset": str(testset), **changes})
+def settings(testset: Path, model: str = "toy_models:Toy", **changes: object) -> tuple[GenerateSettings, Path]:
+    return GenerateSettings.filled(models=(model,), **changes), testset
+
+
+def generate(wanted: tuple[GenerateSettings, Path], out: Path, progress=None, **changes: object) -> Generated:
+    chosen, testset = wanted
+    changed = {**dict(chosen), **changes}
+    return generate_into(GenerateSettings.filled(**changed), testset, out, progress=progress)
 
 
 def events(log: Path, word: str) -> list[str]:
@@ -208,7 +227,7 @@ def test_damaged_video_is_made_again_as_it_was(toy, testset, tmp_path):
 def test_videos_do_not_depend_on_order_or_shards(toy, testset, tmp_path):
     generate(settings(testset), tmp_path / "whole")
     for index in (3, 1, 2):
-        result = generate(settings(testset), tmp_path / "parts", shard=Shard(index, 3))
+        result = generate(settings(testset), tmp_path / "parts", shard=f"{index}/3")
         assert result.made == 2
     names = sorted(path.name for path in (tmp_path / "whole" / "videos").glob("*.mp4"))
     assert names == sorted(path.name for path in (tmp_path / "parts" / "videos").glob("*.mp4"))
@@ -295,6 +314,62 @@ def test_other_settings_need_another_folder(toy, testset, tmp_path):
     generate(settings(testset, variant="default"), tmp_path / "run")
 
 
+def test_an_option_belongs_to_what_a_folder_holds(toy, testset, tmp_path):
+    generate(settings(testset), tmp_path / "plain")
+    generate(settings(testset, options={"brighter": "9"}), tmp_path / "bright")
+    one, other = (tmp_path / run / "videos" / "man_00_00.mp4" for run in ("plain", "bright"))
+    assert one.read_bytes() != other.read_bytes()
+    assert json.loads(one.with_suffix(".json").read_text())["options"] == {"brighter": 0}
+    assert json.loads(other.with_suffix(".json").read_text())["options"] == {"brighter": 9}
+    with pytest.raises(ManifestError, match="options was {}, now {'brighter': 9}"):
+        generate(settings(testset, options={"brighter": 9}), tmp_path / "plain")
+    # the published value said aloud is the published value, and text is what it says
+    assert generate(settings(testset, options={"brighter": 0}), tmp_path / "plain").made == 0
+    assert generate(settings(testset, options={"brighter": 9.0}), tmp_path / "bright").made == 0
+    toy.unlink()
+    with pytest.raises(RequestError, match="no option 'darker'") as error:
+        generate(settings(testset, options={"darker": 9}), tmp_path / "other")
+    assert "brighter" in error.value.remedy
+    assert not toy.exists()
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_folder_begun_before_options_existed_is_continued(toy, testset, tmp_path):
+    generate(settings(testset), tmp_path / "run", limit=1)
+    record = tmp_path / "run" / "run.json"
+    written = json.loads(record.read_text())
+    for key in ("options", "first_frame_options", "dtype"):
+        del written["settings"][key]
+    record.write_text(json.dumps(written))
+    assert generate(settings(testset), tmp_path / "run").before == 1
+    record.write_text(json.dumps(written))
+    with pytest.raises(ManifestError, match="another run"):
+        generate(settings(testset, options={"brighter": 9}), tmp_path / "run")
+
+
+def test_first_frames_of_another_option_are_made_again(toy, testset, tmp_path):
+    chosen = settings(testset, "toy_models:ToyI2V", first_frame="toy_models:Opening")
+    generate(chosen, tmp_path / "a", first_frames=tmp_path / "frames", limit=1)
+    generate(chosen, tmp_path / "b", first_frames=tmp_path / "frames", limit=1, first_frame_options={"brighter": 9})
+    assert len(events(toy, "opening")) == 2
+    pictures = [run / "videos" / "man_00_00.mp4" for run in (tmp_path / "a", tmp_path / "b")]
+    assert pictures[0].read_bytes() != pictures[1].read_bytes()
+    with pytest.raises(RequestError, match="opening has no option 'darker'"):
+        generate(chosen, tmp_path / "c", first_frame_options={"darker": 9})
+
+
+def test_a_failed_start_leaves_no_folder_that_blocks(toy, testset, tmp_path, monkeypatch):
+    chosen = settings(testset, "dynamicrafter", first_frame="toy_models:Opening")
+    with pytest.raises(MissingWeights):
+        generate(chosen, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setenv("TOY_BREAK", "1")
+    with pytest.raises(OSError, match="cannot be read"):
+        generate(settings(testset), tmp_path / "run")
+    monkeypatch.delenv("TOY_BREAK")
+    assert generate(settings(testset, seed=7), tmp_path / "run").made == 6
+
+
 def test_wrong_request_is_refused_before_loading(toy, testset, tmp_path):
     with pytest.raises(RequestError, match="32x48"):
         generate(settings(testset, size=(64, 64)), tmp_path / "run")
@@ -308,7 +383,7 @@ def test_wrong_request_is_refused_before_loading(toy, testset, tmp_path):
 
 
 def test_tiny_variant_is_marked(toy, testset, tmp_path):
-    result = generate(settings(testset, variant="tiny"), tmp_path / "run", limit=1, machine=Machine("cpu"))
+    result = generate(settings(testset, variant="tiny"), tmp_path / "run", limit=1)
     assert (result.label, result.random_weights) == ("toy-tiny", True)
     assert json.loads((tmp_path / "run/videos/man_00_00.json").read_text())["random_weights"] is True
 
@@ -340,15 +415,23 @@ def test_only_some_prompts(toy, testset, tmp_path):
 
 def test_model_in_another_process(toy, testset, tmp_path, monkeypatch):
     here = generate(settings(testset), tmp_path / "here", limit=2)
-    there = generate(settings(testset), tmp_path / "there", limit=2, machine=Machine(python=Path(sys.executable)))
+    there = generate(settings(testset), tmp_path / "there", limit=2, python=Path(sys.executable))
     assert there.failed == ()
+    bright = settings(testset, options={"brighter": 9}, python=Path(sys.executable))
+    generate(bright, tmp_path / "bright", limit=1)
+    generate(settings(testset, options={"brighter": 9}), tmp_path / "bright", limit=1)
+    far = tmp_path / "bright" / "videos" / "man_00_00.mp4"
+    assert json.loads(far.with_suffix(".json").read_text())["options"] == {"brighter": 9}
+    assert far.read_bytes() != (tmp_path / "here" / "videos" / "man_00_00.mp4").read_bytes()
+    with pytest.raises(RequestError, match="no option 'darker'"):
+        generate(settings(testset, options={"darker": 9}, python=Path(sys.executable)), tmp_path / "dark")
     for item, other in zip(read_manifest(here.manifest), read_manifest(there.manifest), strict=True):
         assert item.video.read_bytes() == other.video.read_bytes()
 
 
 def test_model_process_that_dies_is_started_again(toy, testset, tmp_path, monkeypatch):
     monkeypatch.setenv("TOY_DIE", "of 0 waves 1")
-    result = generate(settings(testset), tmp_path / "run", limit=3, machine=Machine(python=Path(sys.executable)))
+    result = generate(settings(testset), tmp_path / "run", limit=3, python=Path(sys.executable))
     assert result.made == 2
     assert [name for name, _ in result.failed] == ["man_00_01"]
 
@@ -397,22 +480,72 @@ def test_cli_run_and_exit_code(toy, testset, tmp_path, monkeypatch):
     assert "mmbench evaluate --manifest" in result.output
 
 
+def test_cli_options(toy, testset, tmp_path):
+    call = ["--model", "toy_models:Toy", "--testset", str(testset), "--limit", "1", "--device", "cpu"]
+    out = tmp_path / "run"
+    result = CliRunner().invoke(app(), [*call, "--out", str(out), "--option", "brighter=9"])
+    assert result.exit_code == 0, result.output
+    assert json.loads((out / "videos" / "man_00_00.json").read_text())["options"] == {"brighter": 9}
+    for wrong, said in (("darker=9", "no option 'darker'"), ("brighter", "NAME=VALUE"), ("brighter=99", "cannot be")):
+        result = CliRunner().invoke(app(), [*call, "--out", str(tmp_path / "no"), "--option", wrong])
+        assert isinstance(result.exception, RequestError)
+        assert said in str(result.exception)
+    for wrong in (["--size", "wide"], ["--prompt-kind", "middling"], ["--dtype", "float7"], ["--shard", "4/3"]):
+        result = CliRunner().invoke(app(), [*call, "--out", str(tmp_path / "no"), *wrong])
+        assert isinstance(result.exception, RequestError), wrong
+    assert not (tmp_path / "no").exists()
+
+
 def test_cli_single_video(toy, testset, tmp_path):
     reference = testset / "references" / "man_00.png"
-    out = tmp_path / "one.mp4"
+    out = tmp_path / "one" / "one.mp4"
     call = ["--prompt", "a man img waves", "--reference", str(reference), "--out", str(out), "--device", "cpu"]
-    result = CliRunner().invoke(app(), ["--model", "toy_models:Toy", *call, "--seed", "9"])
+    plain = ["--model", "toy_models:Toy", *call, "--seed", "9"]
+    result = CliRunner().invoke(app(), plain)
     assert result.exit_code == 0, result.output
     assert probe(out).n_frames == 3
+    assert sorted(path.name for path in out.parent.iterdir()) == ["one.json", "one.mp4"]
     record = json.loads(out.with_suffix(".json").read_text())
     assert (record["seed"], record["prompt_used"]) == (9, "a man waves")
+    result = CliRunner().invoke(app(), plain)
+    assert "is there already" in result.output
+    assert len(events(toy, "video")) == 1
+    result = CliRunner().invoke(app(), [*plain, "--option", "brighter=9"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(out.with_suffix(".json").read_text())["options"] == {"brighter": 9}
     opening = ["--first-frame", "toy_models:Opening"]
     result = CliRunner().invoke(app(), ["--model", "toy_models:ToyI2V", *opening, *call])
     assert result.exit_code == 0, result.output
-    call[1] = "a man waves"
+    assert {path.name for path in out.parent.glob("*.png")} == {"one_32x48.png"}
+    given = [*call, "--first-frame-image", str(reference)]
+    given[1] = call[1] = "a man waves"
+    result = CliRunner().invoke(app(), ["--model", "toy_models:ToyI2V", *given])
+    assert result.exit_code == 0, result.output
+    assert json.loads(out.with_suffix(".json").read_text())["first_frame"]["maker"] == "given"
     result = CliRunner().invoke(app(), ["--model", "toy_models:ToyI2V", *opening, *call])
     assert isinstance(result.exception, RequestError)
     assert "--first-frame-image" in str(result.exception)
+
+
+def test_a_single_video_has_the_sidecar_of_a_run(toy, testset, tmp_path):
+    from mmbench.runs.generate.single import generate_one
+
+    chosen, _ = settings(testset)
+    generate((chosen, testset), tmp_path / "run", limit=1)
+    (there,) = (tmp_path / "run" / "videos").glob("*.json")
+    one = generate_one(chosen, "a man img waves", [testset / "references" / "man_00.png"], tmp_path / "one.mp4")
+    assert one.made
+    assert set(one.account) - {"asked"} == set(json.loads(there.read_text()))
+
+
+def test_a_single_video_that_fails_raises_and_leaves_nothing(toy, testset, tmp_path, monkeypatch):
+    from mmbench.runs.generate.single import generate_one
+
+    monkeypatch.setenv("TOY_FAIL", "waves")
+    out = tmp_path / "one" / "one.mp4"
+    with pytest.raises(RuntimeError, match="the toy broke"):
+        generate_one(settings(testset)[0], "a man img waves", [testset / "references" / "man_00.png"], out)
+    assert not any(out.parent.iterdir())
 
 
 def test_cli_single_video_refuses_before_any_work(toy, testset, tmp_path, monkeypatch):
