@@ -47,6 +47,7 @@ class Remote(Baseline):
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._ids = itertools.count()
         about = self._call("describe", START_SECONDS)
+        self.name = about["name"]
         self.kind = about["kind"]  # type: ignore[misc]
         self.variants = tuple(about["variants"])  # type: ignore[misc]
         self.tiny_variants = tuple(about["tiny_variants"])  # type: ignore[misc]

@@ -24,6 +24,7 @@ def answer(model: Baseline, op: str, args: dict[str, Any]) -> Any:
     """The result of one operation. Raises KeyError for an unknown one."""
     if op == "describe":
         return {
+            "name": model.name,
             "kind": model.kind,
             "variants": list(model.variants),
             "tiny_variants": list(model.tiny_variants),

@@ -55,10 +55,12 @@ class SingleRun(RunFolder):
 
     @contextmanager
     def claim(self, job: Job) -> Iterator[bool]:
-        with super().claim(job) as mine:
-            yield mine
-        with suppress(OSError):
-            (self.folder / ".claims").rmdir()
+        try:
+            with super().claim(job) as mine:
+                yield mine
+        finally:
+            with suppress(OSError):
+                (self.folder / ".claims").rmdir()
 
     def keep(self, job: Job, video: Any, facts: dict[str, Any]) -> None:
         super().keep(job, video, {**facts, "asked": self.asked})

@@ -321,7 +321,7 @@ def test_an_option_belongs_to_what_a_folder_holds(toy, testset, tmp_path):
     assert one.read_bytes() != other.read_bytes()
     assert json.loads(one.with_suffix(".json").read_text())["options"] == {"brighter": 0}
     assert json.loads(other.with_suffix(".json").read_text())["options"] == {"brighter": 9}
-    with pytest.raises(ManifestError, match="options was {}, now {'brighter': 9}"):
+    with pytest.raises(ManifestError, match=r"options was \{\}, now \{'brighter': 9\}"):
         generate(settings(testset, options={"brighter": 9}), tmp_path / "plain")
     # the published value said aloud is the published value, and text is what it says
     assert generate(settings(testset, options={"brighter": 0}), tmp_path / "plain").made == 0
