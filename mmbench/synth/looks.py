@@ -85,10 +85,8 @@ def _style(kit: Kit, group: Group, male: bool, years: float, coily: bool, rng: n
     return _pick(rng, {n: p for n, p in chances.items() if n in kit.hair_names or n in PAINTED_STYLES})
 
 
-def sample_look(kit: Kit, group: Group, male: bool, years: float, bases: F64, rng: np.random.Generator) -> Appearance:
-    """The appearance of one identity; `bases` are the shape bases' shares, with which tones correlate loosely."""
-    first, second, third = (float(b) for b in bases)
-    child, woman = years < 14, not male and years > 16
+def _skin(first: float, second: float, third: float, rng: np.random.Generator) -> tuple[float, F64]:
+    """How dark, 0 to 1, and the tone (3,)."""
     darkness = float(
         np.clip(
             third * rng.uniform(0.55, 0.95) + second * rng.uniform(0.10, 0.42) + first * rng.uniform(0, 0.28),
@@ -99,7 +97,12 @@ def sample_look(kit: Kit, group: Group, male: bool, years: float, bases: F64, rn
     step = min(int(darkness * 6), 5)
     skin = SKIN_RAMP[step] * (1 - (darkness * 6 - step)) + SKIN_RAMP[step + 1] * (darkness * 6 - step)
     skin = skin * (1 + rng.normal(0, [0.012, 0.012, 0.03])) * rng.uniform(0.96, 1.03)
+    return darkness, skin
 
+
+def _hair(group: Group, years: float, bases: F64, skin: F64, rng: np.random.Generator) -> tuple[float, F64, F64]:
+    """How grey, 0 to 1, and the colours (3,) of hair and brows."""
+    first, second, third = (float(b) for b in bases)
     colours = {
         "black": 0.14 * first + 0.75 * second + 0.85 * third, "dark brown": 0.3, "brown": 0.3 * first,
         "light brown": 0.25 * first, "blond": 0.25 * first, "red": 0.09 * first,
@@ -120,21 +123,34 @@ def sample_look(kit: Kit, group: Group, male: bool, years: float, bases: F64, rn
         brow = brow * 0.72
     if years < 3:
         brow = 0.6 * brow + 0.4 * skin * 0.8
+    return grey, base, brow
 
+
+def _iris(first: float, second: float, third: float, rng: np.random.Generator) -> F64:
+    """Colour (3,) of the eyes."""
     eyes = {
         "brown": 0.3, "dark brown": 0.12 + 0.9 * (second + third), "hazel": 0.2 * first, "green": 0.15 * first,
         "blue": 0.32 * first, "grey": 0.12 * first,
     }  # fmt: skip
     iris = np.array(EYE_COLOURS[_pick(rng, eyes)]) * rng.uniform(0.85, 1.15) * (1 + rng.normal(0, 0.05, 3))
+    return np.asarray(iris)
+
+
+def _lips(skin: F64, darkness: float, pale: bool, woman: bool, rng: np.random.Generator) -> tuple[F64, float]:
+    """Colour (3,) and how much of it shows; `pale` lips show less."""
     lip = (skin * np.array([0.88, 0.66, 0.66]) + np.array([0.04, -0.005, 0.0])) * rng.uniform(0.9, 1.05)
-    lip_amount = float(rng.uniform(0.5, 0.85)) * (0.75 if male or child else 1.0)
+    lip_amount = float(rng.uniform(0.5, 0.85)) * (0.75 if pale else 1.0)
     if woman and rng.random() < 0.55:
         lip = LIPSTICKS[rng.integers(len(LIPSTICKS))] * (1 - 0.3 * darkness) * rng.uniform(0.9, 1.08)
         lip_amount = float(rng.uniform(0.5, 0.85))
+    return lip, lip_amount
 
+
+def _beard(grown: bool, rng: np.random.Generator) -> tuple[float, float, bool, float]:
+    """Beard, moustache, whether it is a goatee, and stubble; all nothing unless a man is `grown`."""
     beard, moustache, goatee = 0.0, 0.0, False
-    stubble = float(rng.uniform(0.05, 0.4)) if male and years > 19 else 0.0
-    if male and years > 19:
+    stubble = float(rng.uniform(0.05, 0.4)) if grown else 0.0
+    if grown:
         u = rng.random()
         if u < 0.20:
             beard, moustache = float(rng.uniform(0.6, 0.95)), float(rng.uniform(0.6, 0.95))
@@ -142,6 +158,18 @@ def sample_look(kit: Kit, group: Group, male: bool, years: float, bases: F64, rn
             moustache = float(rng.uniform(0.6, 0.95))
         elif u < 0.40:
             beard, moustache, goatee = float(rng.uniform(0.5, 0.9)), float(rng.uniform(0.4, 0.9)), True
+    return beard, moustache, goatee, stubble
+
+
+def sample_look(kit: Kit, group: Group, male: bool, years: float, bases: F64, rng: np.random.Generator) -> Appearance:
+    """The appearance of one identity; `bases` are the shape bases' shares, with which tones correlate loosely."""
+    first, second, third = (float(b) for b in bases)
+    child, woman = years < 14, not male and years > 16
+    darkness, skin = _skin(first, second, third, rng)
+    grey, base, brow = _hair(group, years, bases, skin, rng)
+    iris = _iris(first, second, third, rng)
+    lip, lip_amount = _lips(skin, darkness, male or child, woman, rng)
+    beard, moustache, goatee, stubble = _beard(male and years > 19, rng)
     style = _style(kit, group, male, years, third > 0.45, rng)
     age = float(np.clip((years - 32) / 45, 0, 1))
     volume = {"elderly woman": 0.75, "elderly man": 0.7, "boy": 0.85, "girl": 0.9}.get(group, 0.95)

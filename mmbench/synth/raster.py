@@ -78,14 +78,14 @@ def rasterise(
             height, width, ids, bary, depth, cut is not None, coord, edge, table,
         )  # fmt: skip
     else:
-        _rasterise_numpy(xy, key, tri, cut, ids.reshape(-1), bary.reshape(-1, 3), depth.reshape(-1), height, width)
+        _rasterise_numpy(xy, key, tri, cut, GBuffer(ids, bary, depth))
     return GBuffer(ids, bary, depth)
 
 
-def _rasterise_numpy(
-    xy: F32, key: F32, tri: I32, cut: CutOut | None, ids: I32, bary: F32, depth: F32, height: int, width: int
-) -> None:
+def _rasterise_numpy(xy: F32, key: F32, tri: I32, cut: CutOut | None, out: GBuffer) -> None:
     """Triangles grouped by power-of-two box size; every group's edge functions are evaluated in one broadcast."""
+    height, width = out.tri.shape
+    ids, bary, depth = out.tri.reshape(-1), out.bary.reshape(-1, 3), out.depth.reshape(-1)
     p, z = xy[tri].astype(np.float64), key[tri].astype(np.float64)
     x, y = p[..., 0], p[..., 1]
     area = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
@@ -13,6 +14,8 @@ Frame = NDArray[np.uint8]
 """One picture, uint8 RGB, shape (height, width, 3)."""
 
 FpsSource = Literal["container", "manifest", "assumed"]
+CONVERT = "Write it again, or convert it: ffmpeg -i INPUT -c:v libx264 -crf 18 output.mp4."
+"""The remedy of a file that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,29 @@ class ClipInfo:
     sha256: str
     times: tuple[float, ...] = ()
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What can be known of a clip before its frames are decoded; `fps` is 0 where nothing says it."""
+
+    n_frames: int
+    width: int
+    height: int
+    fps: float
+    times: tuple[float, ...] = ()
+    is_folder: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+class Source(Protocol):
+    """One input. `frames` may be called again and starts from the beginning each time."""
+
+    def scan(self) -> Scan:
+        """Count and measure; decodes at most the first frame. Raises MediaError."""
+
+    def frames(self) -> Iterator[Frame]:
+        """Every frame in order, one at a time, read-only uint8 RGB. Raises MediaError."""
 
 
 FeaturesT = TypeVar("FeaturesT", covariant=True)

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmbench.errors import MediaError
-from mmbench.video.clip import Frame
+from mmbench.video.clip import CONVERT, Frame, Scan
 from mmbench.video.limits import MediaLimits
-from mmbench.video.source import CONVERT, Scan
 
 if TYPE_CHECKING:
     from av.container import InputContainer

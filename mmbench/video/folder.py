@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mmbench.errors import MediaError
-from mmbench.video.clip import Frame
+from mmbench.video.clip import Frame, Scan
 from mmbench.video.image import SUFFIXES, open_image, read_image
 from mmbench.video.limits import MediaLimits
-from mmbench.video.source import Scan
 
 
 class FrameFolder:

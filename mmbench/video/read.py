@@ -12,10 +12,10 @@ from typing import Any
 
 from mmbench.errors import ManifestError, MediaError
 from mmbench.files import sha256, sha256_file
-from mmbench.video.clip import ClipInfo, FpsSource, Frame, FramePass
+from mmbench.video.clip import CONVERT, ClipInfo, FpsSource, Frame, FramePass, Scan, Source
 from mmbench.video.folder import frame_files
 from mmbench.video.limits import DEFAULT_LIMITS, MediaLimits
-from mmbench.video.source import CONVERT, Scan, Source, open_source
+from mmbench.video.source import open_source
 
 ASSUMED_FPS = 8.0
 """Frames per second of a clip that does not say: the rate of the models under test, and VBench's nominal

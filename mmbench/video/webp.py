@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmbench.video.clip import Frame
+from mmbench.video.clip import Frame, Scan
 from mmbench.video.image import open_image, to_rgb
 from mmbench.video.limits import MediaLimits
-from mmbench.video.source import Scan
 
 
 class AnimatedWebp:
