@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from mmbench.baselines.faces import StandInFaces, largest
 from mmbench.baselines.pictures import CLIP_MEAN, CLIP_STD
+from mmbench.device import beside_torch
 from mmbench.errors import MissingDependency, ReferenceFaceError
+from mmbench.face.geometry import largest
+from mmbench.face.stand_in import PictureFaces
 from mmbench.weights.folders import require_file
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-    from mmbench.baselines.insightface import OnnxFaces
+    from mmbench.face.packs import PackFaces
 
 BACKGROUND = (0, 16, 18, 7, 8, 9, 14, 15)
 """Parsing classes that become white: background, clothes, hat, ears, earring, neck, necklace."""
@@ -59,7 +61,8 @@ class StandInReader:
         import torch
 
         identity_width, layer_width, layers = self.shape
-        vector = StandInFaces().find(picture, 1)[0].embedding
+        pixels, faces = np.asarray(picture, dtype=np.uint8), PictureFaces()
+        vector = faces.embed(pixels, faces.find(pixels)[0])
         wide = np.resize(vector, identity_width + layers * 5 * layer_width).astype(np.float32)
         identity, rest = np.split(wide, [identity_width])
         tokens = torch.from_numpy(rest).view(layers, 1, 5, layer_width)
@@ -71,7 +74,7 @@ class StandInReader:
 
 def open_reader(folder: Path, weights_dir: Path, device: str) -> TowerReader:
     """The real networks from `face_encoder/`. Raises MissingWeights, MissingDependency."""
-    from mmbench.baselines.insightface import ANTELOPE_V2, open_analyser
+    from mmbench.face.packs import ANTELOPE_V2, open_analyser
 
     for name in (EVA_FILE, "detection_Resnet50_Final.pth", "parsing_bisenet.pth"):
         require_file(folder / name)  # facexlib would fetch a missing one from the network
@@ -96,13 +99,15 @@ def open_reader(folder: Path, weights_dir: Path, device: str) -> TowerReader:
     parsing = init_parsing_model(model_name="bisenet", device=device, model_rootpath=str(folder))
     clip, _, _ = create_model_and_transforms("EVA02-CLIP-L-14-336", str(folder / EVA_FILE), force_custom_clip=True)
     tower = clip.visual.eval().float().to(device)
-    return TowerReader(open_analyser(ANTELOPE_V2, weights_dir, device), helper, parsing.eval(), tower, device)
+    return TowerReader(
+        open_analyser(ANTELOPE_V2, weights_dir, beside_torch(device)), helper, parsing.eval(), tower, device
+    )
 
 
 class TowerReader:
     """RetinaFace, BiSeNet, ArcFace and EVA-CLIP in a row."""
 
-    def __init__(self, faces: OnnxFaces, helper: Any, parsing: Any, tower: Any, device: str) -> None:
+    def __init__(self, faces: PackFaces, helper: Any, parsing: Any, tower: Any, device: str) -> None:
         self.faces, self.helper, self.parsing, self.tower, self.device = faces, helper, parsing, tower, device
 
     def read(self, picture: Image) -> FaceFeatures:
@@ -121,12 +126,10 @@ class TowerReader:
                 "Put a sharper or more frontal picture first.",
             )
         crop = np.ascontiguousarray(self.helper.cropped_faces[0][:, :, ::-1])
-        found = self.faces.find(Pil.fromarray(pixels), DETECTOR_SIZE)
-        vector = (
-            largest(found).embedding
-            if found
-            else self.faces.embed_crop(np.asarray(cv2.resize(crop, (112, 112)), np.uint8))
-        )
+        if found := self.faces.find(pixels, DETECTOR_SIZE):
+            vector = self.faces.embed(pixels, found[largest([face.box for face in found])])
+        else:
+            vector = self.faces.embed_cut(np.asarray(cv2.resize(crop, (112, 112)), np.uint8))
         with torch.inference_mode():
             face = torch.from_numpy(crop).permute(2, 0, 1)[None].float().to(self.device) / 255
             classes = self.parsing(standardise(face, PARSING_MEAN, PARSING_STD))[0].argmax(dim=1, keepdim=True)

@@ -12,19 +12,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mmbench.baselines.contract import Kind, Native, Parameters, PromptKind, Size
-from mmbench.baselines.faces import ARCFACE_POINTS, FaceAnalyser, StandInFaces, aligned, first_face_of_each, surest
 from mmbench.baselines.loading.diffusers_folder import open_part
 from mmbench.baselines.options import Options, option
 from mmbench.baselines.pictures import clip_pixels
 from mmbench.baselines.runtime import Plan, Sampled, TorchBaseline, is_cut, place, seeded, to_uint8
+from mmbench.device import beside_torch
 from mmbench.errors import RequestError
+from mmbench.face.analyser import surest_of_each
+from mmbench.face.cut import aligned
+from mmbench.face.stand_in import PictureFaces
 from mmbench.weights.folders import registered, repo_folder, require_file
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
+    from mmbench.face.types import Analyser, Face
     from mmbench.weights import WeightFile
 
 REPO = "ID-Animator/ID-Animator"
@@ -66,7 +73,7 @@ class IDAnimator(TorchBaseline):
         super().__init__(prompt_kind)
         self.pipe: Any = None
         self.image_encoder: Any = None
-        self.faces: FaceAnalyser = StandInFaces()
+        self.faces: Analyser = PictureFaces()
 
     def native(self, variant: str | None = None) -> Native:
         if self.pick_variant(variant) in self.tiny_variants:
@@ -84,16 +91,16 @@ class IDAnimator(TorchBaseline):
             raise RequestError(f"{self.name} has 32 frame positions, not {frames}.", "It was published with 16.")
 
     def weights(self, variant: str | None = None) -> tuple[WeightFile, ...]:
-        from mmbench.baselines.insightface import BUFFALO_L
+        from mmbench.face.packs import BUFFALO_L
 
         if self.pick_variant(variant) in self.tiny_variants:
             return ()
-        return registered(REPO, names=(BUFFALO_L.detector, BUFFALO_L.recogniser))
+        return registered(REPO, names=BUFFALO_L.names)
 
     def read(self, variant: str, weights_dir: Path) -> None:
         from mmbench.baselines.id_animator.norm import normalise_per_frame
         from mmbench.baselines.id_animator.weights import build_pipeline
-        from mmbench.baselines.insightface import BUFFALO_L, open_analyser
+        from mmbench.face.packs import BUFFALO_L, open_analyser
 
         folder = repo_folder(weights_dir, REPO, self.weights(variant))
         self.pipe = build_pipeline(
@@ -110,7 +117,7 @@ class IDAnimator(TorchBaseline):
             "transformers", "CLIPVisionModelWithProjection", folder / "image_encoder", self.dtype
         ).to(self.device)
         tiny = variant in self.tiny_variants
-        self.faces = StandInFaces() if tiny else open_analyser(BUFFALO_L, weights_dir, self.device)
+        self.faces = PictureFaces() if tiny else open_analyser(BUFFALO_L, weights_dir, beside_torch(self.device))
         self.placement = place(self.pipe, self.device, 6 * 1024**3)
 
     def sample(self, plan: Plan) -> Sampled:
@@ -119,7 +126,9 @@ class IDAnimator(TorchBaseline):
         assert isinstance(plan.options, IDAnimatorOptions)
         self.pipe.set_ip_adapter_scale(plan.options.adapter_scale)
         choose_norm(self.pipe.unet, per_frame=plan.options.per_frame_norm)
-        found = first_face_of_each(self.faces, plan.references, (DETECTOR_SIZE,), surest)
+        pictures = [np.asarray(picture, dtype=np.uint8) for picture in plan.references]
+        found = surest_of_each(self.faces, pictures, (DETECTOR_SIZE,))
+        crops = [crop_face(pictures[at], face) for at, face in found]
         frames = self.pipe(
             prompt=plan.prompt,
             negative_prompt=plan.negative,
@@ -129,7 +138,7 @@ class IDAnimator(TorchBaseline):
             num_inference_steps=plan.steps,
             guidance_scale=plan.guidance,
             generator=seeded(plan.seed),
-            ip_adapter_image_embeds=[self.face_features([crop_face(image, face.points) for image, face in found])],
+            ip_adapter_image_embeds=[self.face_features(crops)],
             decode_chunk_size=1,
             output_type="np",
         ).frames[0]
@@ -179,13 +188,11 @@ class IDAnimator(TorchBaseline):
         self.pipe = self.image_encoder = self.variant = None
 
 
-def crop_face(picture: Image, points: Any) -> Image:
+def crop_face(picture: NDArray[np.uint8], face: Face) -> Image:
     """ArcFace's aligned 112-pixel crop, enlarged to 224 (bicubic), as upstream feeds CLIP."""
-    import numpy as np
     from PIL import Image as Pil
 
-    crop = aligned(np.asarray(picture, dtype=np.uint8), points, ARCFACE_POINTS, 112)
-    return Pil.fromarray(crop).resize((224, 224), Pil.Resampling.BICUBIC)
+    return Pil.fromarray(aligned(picture, face.points)).resize((224, 224), Pil.Resampling.BICUBIC)
 
 
 def average_references(module: object, arguments: object, tokens: list[torch.Tensor]) -> list[torch.Tensor]:

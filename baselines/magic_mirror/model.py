@@ -13,26 +13,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmbench.baselines.contract import TRIGGER, Kind, Native, PromptKind, Request, Size
 from mmbench.baselines.options import Options, option
 from mmbench.baselines.runtime import Plan, Sampled, TorchBaseline, is_cut, place, seeded, to_uint8
+from mmbench.device import beside_torch
 from mmbench.errors import MissingWeights, RequestError
 from mmbench.weights.folders import registered, repo_folder, require_file
 
 if TYPE_CHECKING:
     import torch
 
-    from mmbench.baselines.insightface import OnnxFaces
-    from mmbench.model.pipeline.faces import AnalysedFace
     from mmbench.weights import WeightFile
 
 BASE_REPO = "THUDM/CogVideoX-5b"
 PHOTOMAKER_REPO = "TencentARC/PhotoMaker-V2"
 ADAPTER = Path("magic_mirror") / "magic_mirror.safetensors"
 """Where a trained identity adapter is looked for below the weights folder."""
-DETECTOR_SIZE = 640
 
 
 @dataclass(frozen=True)
@@ -97,11 +94,11 @@ class MagicMirror(TorchBaseline):
         super().check_shape(size, native.frames, variant)
 
     def weights(self, variant: str | None = None) -> tuple[WeightFile, ...]:
-        from mmbench.baselines.insightface import BUFFALO_L
+        from mmbench.face.packs import BUFFALO_L
 
         if self.pick_variant(variant) in self.tiny_variants:
             return ()
-        return registered(BASE_REPO, PHOTOMAKER_REPO, names=(BUFFALO_L.detector, BUFFALO_L.recogniser))
+        return registered(BASE_REPO, PHOTOMAKER_REPO, names=BUFFALO_L.names)
 
     def read(self, variant: str, weights_dir: Path) -> None:
         if variant in self.tiny_variants:
@@ -118,7 +115,7 @@ class MagicMirror(TorchBaseline):
 
     def open_full(self, weights_dir: Path) -> Any:
         """The full-size pipeline with the user's adapter. Raises MissingWeights when there is none."""
-        from mmbench.baselines.insightface import BUFFALO_L, open_analyser
+        from mmbench.face.packs import BUFFALO_L, open_analyser
         from mmbench.model.pipeline.magic_mirror import MagicMirrorPipeline
 
         adapter = self.adapter or weights_dir / ADAPTER
@@ -132,7 +129,7 @@ class MagicMirror(TorchBaseline):
         photomaker = require_file(repo_folder(weights_dir, PHOTOMAKER_REPO, files) / "photomaker-v2.bin")
         assert self.dtype is not None
         pipe = MagicMirrorPipeline.from_base(base, adapter=adapter, photomaker=photomaker, torch_dtype=self.dtype)
-        pipe.face_analyser = CallableFaces(open_analyser(BUFFALO_L, weights_dir, self.device))
+        pipe.face_analyser = open_analyser(BUFFALO_L, weights_dir, beside_torch(self.device))
         return pipe
 
     def sample(self, plan: Plan) -> Sampled:
@@ -179,21 +176,3 @@ class MagicMirror(TorchBaseline):
 
     def close(self) -> None:
         self.pipe = self.variant = None
-
-
-class CallableFaces:
-    """Our face networks in the form that Magic Mirror's pipeline asks for."""
-
-    def __init__(self, faces: OnnxFaces) -> None:
-        self.faces = faces
-
-    def __call__(self, image: NDArray[np.uint8]) -> list[AnalysedFace]:
-        """All faces of an RGB picture (H, W, 3), with raw embeddings."""
-        from PIL import Image
-
-        from mmbench.model.pipeline.faces import AnalysedFace
-
-        return [
-            AnalysedFace(tuple(float(edge) for edge in face.box), face.embedding)  # type: ignore[arg-type]
-            for face in self.faces.find(Image.fromarray(image), DETECTOR_SIZE)
-        ]

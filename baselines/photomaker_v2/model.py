@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mmbench.baselines.checks import check_picture
 from mmbench.baselines.contract import FirstFrame, Parameters, Size, without_trigger
-from mmbench.baselines.faces import FaceAnalyser, StandInFaces, first_face_of_each, surest
 from mmbench.baselines.loading.checkpoint import read_tensors, tensors_only
 from mmbench.baselines.loading.diffusers_folder import open_folder, quiet_libraries
 from mmbench.baselines.loading.lora import locate_processor, merge
@@ -23,7 +25,10 @@ from mmbench.baselines.options import Options, option
 from mmbench.baselines.photomaker_v2.trigger import trigger_ids
 from mmbench.baselines.pictures import clip_pixels, cover
 from mmbench.baselines.runtime import count_parameters, pick_dtype, place, seeded
+from mmbench.device import beside_torch
 from mmbench.errors import RequestError, WeightsError
+from mmbench.face.analyser import surest_of_each
+from mmbench.face.stand_in import PictureFaces
 from mmbench.weights.folders import registered, repo_folder, require_file
 
 if TYPE_CHECKING:
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from mmbench.baselines.photomaker_v2.id_encoder import IdentityEncoder
+    from mmbench.face.types import Analyser
     from mmbench.weights import WeightFile
 
 BASE_REPO = "SG161222/RealVisXL_V4.0"
@@ -68,15 +74,15 @@ class PhotoMakerV2(FirstFrame):
         self.variant: str | None = None
         self.pipe: Any = None
         self.encoder: IdentityEncoder | None = None
-        self.faces: FaceAnalyser = StandInFaces()
+        self.faces: Analyser = PictureFaces()
         self.merged = 0
 
     def weights(self, variant: str | None = None) -> tuple[WeightFile, ...]:
-        from mmbench.baselines.insightface import BUFFALO_L
+        from mmbench.face.packs import BUFFALO_L
 
         if self.pick_variant(variant) in self.tiny_variants:
             return ()
-        return registered(BASE_REPO, ADAPTER_REPO, names=(BUFFALO_L.detector, BUFFALO_L.recogniser))
+        return registered(BASE_REPO, ADAPTER_REPO, names=BUFFALO_L.names)
 
     def load(self, device: str, dtype: str, variant: str, weights_dir: Path) -> None:
         self.variant = None
@@ -89,8 +95,8 @@ class PhotoMakerV2(FirstFrame):
         """Base pipeline, LoRA folded in, identity encoder, face networks."""
         from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
 
-        from mmbench.baselines.insightface import BUFFALO_L, open_analyser
         from mmbench.baselines.photomaker_v2.id_encoder import build_encoder
+        from mmbench.face.packs import BUFFALO_L, open_analyser
 
         files = self.weights(variant)
         number = pick_dtype(dtype, "bfloat16", device)
@@ -108,7 +114,7 @@ class PhotoMakerV2(FirstFrame):
         self.pipe.set_progress_bar_config(disable=True)
         self.encoder = build_encoder(tensors_only(adapter["id_encoder"], path), path).to(device, number)
         tiny = variant in self.tiny_variants
-        self.faces = StandInFaces() if tiny else open_analyser(BUFFALO_L, weights_dir, device)
+        self.faces = PictureFaces() if tiny else open_analyser(BUFFALO_L, weights_dir, beside_torch(device))
         place(self.pipe, device, 10 * 1024**3)
 
     def make(
@@ -120,7 +126,7 @@ class PhotoMakerV2(FirstFrame):
             raise RequestError(f"{self.name} is not loaded.", "Call `load` first, or use a Session.")
         for picture in references:
             check_picture(picture, "reference")
-        found = first_face_of_each(self.faces, references, DETECTOR_SIZES, surest)
+        found = self.known(references)
         height, width = self.bucket(size)
         chosen = self.options
         assert isinstance(chosen, PhotoMakerOptions)
@@ -146,11 +152,16 @@ class PhotoMakerV2(FirstFrame):
             ).images[0]
         return cover(picture.convert("RGB"), size)
 
+    def known(self, references: Sequence[Image]) -> list[tuple[Image, NDArray[np.float32]]]:
+        """The references that show a face, each with its ArcFace vector. Raises ReferenceFaceError without any."""
+        pictures = [np.asarray(picture, dtype=np.uint8) for picture in references]
+        found = surest_of_each(self.faces, pictures, DETECTOR_SIZES)
+        return [(references[at], self.faces.embed(pictures[at], face)) for at, face in found]
+
     def embeddings(
-        self, prompt: str, found: Sequence[tuple[Image, Any]], negative: str
+        self, prompt: str, found: Sequence[tuple[Image, NDArray[np.float32]]], negative: str
     ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """The pipeline's text arguments without identity, and `prompt_embeds`, `pooled` with it."""
-        import numpy as np
         import torch
 
         assert self.encoder is not None
@@ -175,7 +186,7 @@ class PhotoMakerV2(FirstFrame):
             pooled, mask = out[0], torch.tensor(words.mask, device=device)
         dtype = self.pipe.text_encoder_2.dtype
         parameter = next(self.encoder.parameters())
-        vectors = torch.from_numpy(np.stack([face.embedding for _, face in found]))
+        vectors = torch.from_numpy(np.stack([vector for _, vector in found]))
         side = self.encoder.image_size
         fused = self.encoder(
             clip_pixels([picture for picture, _ in found], side).to(parameter.device, parameter.dtype),

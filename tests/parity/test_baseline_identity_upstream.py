@@ -52,10 +52,10 @@ def test_photomaker_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no
     from diffusers import EulerDiscreteScheduler
 
     import mmbench.baselines.photomaker_v2.tiny as tiny
-    from mmbench.baselines.faces import StandInFaces
     from mmbench.baselines.loading.lora import locate_processor, merge
     from mmbench.baselines.loading.tiny import make_tiny
     from mmbench.baselines.photomaker_v2.model import ADAPTER_REPO, BASE_REPO, NEGATIVE, PhotoMakerV2, merge_step
+    from mmbench.face.stand_in import PictureFaces
 
     width = 128  # upstream's perceiver has width // 128 heads
     monkeypatch.setattr(tiny, "TEXT_WIDTH", width // 2)
@@ -103,10 +103,11 @@ def test_photomaker_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no
         tokenizer.add_tokens(["img"], special_tokens=True)
     theirs.scheduler = EulerDiscreteScheduler.from_config(theirs.scheduler.config)
     theirs.set_progress_bar_config(disable=True)
-    prompt, faces = "a woman img, on a hill", StandInFaces()
+    prompt, faces = "a woman img, on a hill", PictureFaces()
     for count, steps in ((1, 5), (2, 12), (3, 5)):
         references = [Image.fromarray(pattern(96 + 7 * index, 80)) for index in range(count)]
-        vectors = [torch.from_numpy(faces.find(picture, 1)[0].embedding) for picture in references]
+        arrays = [np.asarray(picture) for picture in references]
+        vectors = [torch.from_numpy(faces.embed(array, faces.find(array)[0])) for array in arrays]
         ours.steps = steps
         wanted = theirs(
             prompt=prompt,
@@ -133,7 +134,8 @@ def test_scrfd_is_insightfaces(tmp_path: Path, note: Note) -> None:
     from insightface.model_zoo.scrfd import SCRFD
     from onnx import TensorProto, helper, numpy_helper
 
-    from mmbench.baselines.insightface import ANCHORS, STRIDES, OnnxFaces
+    from mmbench.face.insightface.scrfd import ANCHORS, STRIDES
+    from mmbench.face.packs import PackFaces
 
     rng, side = np.random.default_rng(0), 320
     nodes, outputs = [], []
@@ -158,7 +160,7 @@ def test_scrfd_is_insightfaces(tmp_path: Path, note: Note) -> None:
     )
     picture = pattern(500, 300)
     boxes, points = theirs.detect(picture[:, :, ::-1].copy(), input_size=(side, side))
-    faces = OnnxFaces(session, recogniser, False).find(Image.fromarray(picture), side)
+    faces = PackFaces(session, recogniser).find(picture, side)
     assert len(faces) == len(boxes) > 5
     difference = max(
         max(np.abs(box[:4] - face.box).max(), np.abs(five - face.points).max(), abs(box[4] - face.score))
@@ -170,11 +172,11 @@ def test_scrfd_is_insightfaces(tmp_path: Path, note: Note) -> None:
 
 def test_the_face_crop_is_insightfaces(note: Note) -> None:
     face_align = pytest.importorskip("insightface.utils.face_align")
-    from mmbench.baselines.faces import ARCFACE_POINTS, aligned
+    from mmbench.face.cut import aligned
 
     picture = pattern(460, 500)
     wanted = face_align.norm_crop(picture, POINTS, 112)
-    difference = int(np.abs(wanted.astype(int) - aligned(picture, POINTS, ARCFACE_POINTS, 112)).max())
+    difference = int(np.abs(wanted.astype(int) - aligned(picture, POINTS)).max())
     note(f"ArcFace crop: {difference} grey levels")
     assert difference <= 2
 
@@ -195,7 +197,7 @@ def test_consisids_face_features(monkeypatch: pytest.MonkeyPatch, note: Note) ->
     from facexlib.parsing.bisenet import BiSeNet
 
     from mmbench.baselines.consisid.faces import TowerReader
-    from mmbench.baselines.faces import Face
+    from mmbench.face.types import Face
 
     torch.manual_seed(0)
     detector = RetinaFace(network_name="resnet50", half=False, device="cpu")
@@ -211,7 +213,9 @@ def test_consisids_face_features(monkeypatch: pytest.MonkeyPatch, note: Note) ->
     tower = create_model_and_transforms("EVA02-CLIP-L-14-336", None, force_custom_clip=True)[0].visual.eval()
     vector = np.random.default_rng(0).standard_normal(512).astype(np.float32)
     application = types.SimpleNamespace(get=lambda picture: [{"bbox": box, "embedding": vector, "kps": POINTS}])
-    analyser: Any = types.SimpleNamespace(find=lambda picture, size: [Face(box, POINTS, 0.9, vector)])
+    analyser: Any = types.SimpleNamespace(
+        find=lambda picture, side: [Face(box, 0.9, POINTS, None, box)], embed=lambda picture, face: vector
+    )
     picture = pattern(460, 500)
     with torch.no_grad():
         identity, layers, shown, _ = process_face_embeddings_infer(

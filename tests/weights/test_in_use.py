@@ -10,11 +10,11 @@ import torch
 from mmbench.config import EvaluateSettings
 from mmbench.encode.viclip.alignment import REGISTERED, make_viclip
 from mmbench.errors import MissingWeights
-from mmbench.face.dlib.recogniser import checked
 from mmbench.files import sha256_file
 from mmbench.flow.raft.weights import load_raft, random_raft
 from mmbench.runs.doctor import examine
 from mmbench.weights.cache import set_user_path
+from mmbench.weights.checked import checked
 from mmbench.weights.locate import locate
 from mmbench.weights.registry import expand, find
 

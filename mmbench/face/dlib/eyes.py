@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.face.dlib.recogniser import DlibRecogniser, checked, import_dlib, rectangle
+from mmbench.face.dlib.recogniser import DlibRecogniser, import_dlib, rectangle
 from mmbench.face.geometry import enclosing_box, five_from_68
 from mmbench.face.types import Face
 from mmbench.score import Provenance
+from mmbench.weights.checked import checked
 
 if TYPE_CHECKING:
     from mmbench.video.clip import Frame

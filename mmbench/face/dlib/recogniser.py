@@ -1,22 +1,17 @@
-"""dlib's 128-d recogniser as face_recognition drives it: five-point alignment, padding 0.25, one clean
-pass."""
+"""dlib's 128-d recogniser as face_recognition drives it: five-point alignment, padding 0.25, one clean pass."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.errors import MissingDependency
-from mmbench.files import installed_version, sha256_file
+from mmbench.files import installed_version
 from mmbench.score import Provenance
-from mmbench.weights.cache import check_digest
-from mmbench.weights.locate import is_user_file, name_in_use
-from mmbench.weights.locate import path as weight_path
-from mmbench.weights.registry import find
+from mmbench.weights.checked import checked
 
 if TYPE_CHECKING:
     import types
@@ -27,8 +22,6 @@ if TYPE_CHECKING:
 CHIP_SIZE = 150
 CHIP_PADDING = 0.25
 EMBEDDING_SIZE = 128
-
-_DIGESTS: dict[tuple[Path, int, int], str] = {}
 
 
 class DlibRecogniser:
@@ -82,20 +75,3 @@ def rectangle(dlib: types.ModuleType, box: Sequence[float] | NDArray[np.floating
     """A dlib rectangle (whole pixels, both corners inside) from (left, top, right, bottom)."""
     left, top, right, bottom = (round(float(side)) for side in box)
     return dlib.rectangle(left, top, right, bottom)
-
-
-def checked(name: str, digests: dict[str, str]) -> str:
-    """Path of a dlib model file whose digest fits the registry; the digest is noted under the file's name.
-
-    Raises MissingWeights or WeightsError. A file of the user's own choice is taken as it is, and noted as such.
-    """
-    entry = find(name)
-    file = weight_path(entry)
-    stat = file.stat()
-    key = (file, stat.st_size, stat.st_mtime_ns)
-    if key not in _DIGESTS:
-        _DIGESTS[key] = sha256_file(file)
-    if not is_user_file(entry):
-        check_digest(_DIGESTS[key], entry, str(file))
-    digests[name_in_use(entry, file, _DIGESTS[key], Path(entry.location).name)] = _DIGESTS[key]
-    return str(file)

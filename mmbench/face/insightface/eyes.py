@@ -9,20 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.face.cut import aligned
-from mmbench.face.dlib.recogniser import DlibRecogniser, checked
+from mmbench.face.dlib.recogniser import DlibRecogniser
 from mmbench.face.insightface.arcface import ArcFace
 from mmbench.face.insightface.scrfd import Scrfd
 from mmbench.face.insightface.session import check_provider, import_onnxruntime, open_session, provider_of
 from mmbench.face.insightface.tiny import tiny_arcface, tiny_scrfd
+from mmbench.face.packs import BUFFALO_L
 from mmbench.face.types import chained
 from mmbench.score import Provenance
+from mmbench.weights.checked import checked
 
 if TYPE_CHECKING:
     from mmbench.face.types import Face
     from mmbench.video.clip import Frame
-
-DETECTOR = "buffalo-l-det-10g"
-RECOGNISER = "buffalo-l-w600k-r50"
 
 
 class ScrfdDetector:
@@ -37,7 +36,7 @@ class ScrfdDetector:
         check_provider(device)
         self.tiny, self.device, self.threads = tiny, device, threads
         weights: dict[str, str] = {}
-        session = open_session(tiny_scrfd() if tiny else checked(DETECTOR, weights), device, threads)
+        session = open_session(tiny_scrfd() if tiny else checked(BUFFALO_L.detector, weights), device, threads)
         self._scrfd = Scrfd(session)
         self.provenance = Provenance("insightface", weights, _versions(device, session), random_weights=tiny)
 
@@ -61,7 +60,7 @@ class InsightFaceBackend:
         self.detector = detector or ScrfdDetector(tiny, device, threads)
         tiny, device, threads = self.detector.tiny, self.detector.device, self.detector.threads
         weights: dict[str, str] = {}
-        session = open_session(tiny_arcface() if tiny else checked(RECOGNISER, weights), device, threads)
+        session = open_session(tiny_arcface() if tiny else checked(BUFFALO_L.recogniser, weights), device, threads)
         self._recogniser = ArcFace(session)
         recogniser = Provenance("insightface", weights, _versions(device, session), random_weights=tiny)
         self.provenance = self.detector.provenance

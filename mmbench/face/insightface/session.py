@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mmbench.device import DEVICES, kind_and_index
 from mmbench.errors import MissingDependency, MMBenchError
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -34,7 +35,7 @@ def open_session(model: str | bytes, device: str, threads: int = 1) -> Any:
     if wanted != PROVIDERS["cpu"]:
         if hasattr(onnxruntime, "preload_dlls"):  # from 1.21: finds the CUDA libraries that pip installed
             onnxruntime.preload_dlls()
-        providers.insert(0, (wanted, {"device_id": device.partition(":")[2] or "0", **CUDA_OPTIONS}))
+        providers.insert(0, (wanted, {"device_id": str(kind_and_index(device)[1]), **CUDA_OPTIONS}))
     session = onnxruntime.InferenceSession(model, options, providers=providers)
     if provider_of(session) != wanted:  # onnxruntime only logs that a provider did not start
         raise MissingDependency(
@@ -49,9 +50,9 @@ def open_session(model: str | bytes, device: str, threads: int = 1) -> Any:
 def check_provider(device: str) -> str:
     """The provider of a device, which the installed onnxruntime has. Raises as `open_session`."""
     onnxruntime = import_onnxruntime()
-    kind, _, index = device.partition(":")
-    if kind not in PROVIDERS or not (index or "0").isdigit():
-        raise MMBenchError(f"onnxruntime has no device {device!r} here.", "Set device to cpu, cuda or cuda:1.")
+    kind, _ = kind_and_index(device)
+    if kind not in PROVIDERS:
+        raise MMBenchError(f"There is no device {device!r} for onnxruntime.", DEVICES)
     provider = PROVIDERS[kind]
     if provider not in onnxruntime.get_available_providers():
         raise MissingDependency(
@@ -76,3 +77,16 @@ def import_onnxruntime() -> Any:
             "Install the extra: pip install 'mmbench[insightface]', or 'mmbench[insightface-gpu]' for a GPU.",
         ) from error
     return onnxruntime
+
+
+def import_onnx() -> Any:
+    """The package onnx with its helpers, which reads and writes networks. Raises MissingDependency without it."""
+    try:
+        import onnx
+        import onnx.helper
+        import onnx.numpy_helper
+    except ImportError as error:
+        raise MissingDependency(
+            "onnx is not installed.", "Install the extra: pip install 'mmbench[insightface]'."
+        ) from error
+    return onnx

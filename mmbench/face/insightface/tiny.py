@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from mmbench.errors import MissingDependency
 from mmbench.face.cut import SIDE, TEMPLATE
 from mmbench.face.insightface.arcface import EMBEDDING_SIZE
 from mmbench.face.insightface.scrfd import ANCHORS, INPUT_SIDE, STRIDES
+from mmbench.face.insightface.session import import_onnx
 
 OPSET = 17
 SEED = 0
@@ -96,12 +96,5 @@ def _model(onnx: Any, make: Any, nodes: Any, inputs: Any, outputs: Any, constant
 
 
 def _onnx() -> tuple[Any, Any]:
-    try:
-        import onnx
-        import onnx.helper
-        import onnx.numpy_helper
-    except ImportError as error:
-        raise MissingDependency(
-            "onnx is not installed.", "Install the extra: pip install 'mmbench[insightface]'."
-        ) from error
+    onnx = import_onnx()
     return onnx, onnx.helper

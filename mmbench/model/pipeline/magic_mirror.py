@@ -14,13 +14,16 @@ from diffusers.pipelines.cogvideo.pipeline_cogvideox import CogVideoXPipeline, r
 from diffusers.schedulers.scheduling_dpm_cogvideox import CogVideoXDPMScheduler
 from torch import Tensor
 
+from mmbench.device import beside_torch
 from mmbench.errors import MissingWeights, RequestError
+from mmbench.face.analyser import BackendAnalyser
+from mmbench.face.types import Analyser
 from mmbench.model.network.face_embeds import FaceEmbeds
 from mmbench.model.network.face_encoder import MagicMirrorFaceEncoder
 from mmbench.model.network.transformer import MagicMirrorTransformer3DModel
 from mmbench.model.pipeline import inputs
 from mmbench.model.pipeline.denoise import Denoiser, TableCache, Texts
-from mmbench.model.pipeline.faces import BackendAnalyser, FaceAnalyser, Picture, analyse_references
+from mmbench.model.pipeline.faces import Picture, analyse_references
 from mmbench.model.pipeline.guidance import GuidanceMode, calls_of, guidance_at
 from mmbench.model.pipeline.loading import IdentityAdapterMixin
 from mmbench.model.pipeline.modes import ModesMixin
@@ -62,7 +65,7 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
         super().__init__(tokenizer, text_encoder, vae, transformer, scheduler)
         self.register_modules(face_encoder=face_encoder)
         self.register_to_config(weights_note=weights_note)
-        self.face_analyser: FaceAnalyser | None = None
+        self.face_analyser: Analyser | None = None
         self.tables = TableCache()
         self._warned = False
 
@@ -302,19 +305,18 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
         encoder: MagicMirrorFaceEncoder = self.face_encoder
         return encoder
 
-    def _analyser(self) -> FaceAnalyser:
+    def _analyser(self) -> Analyser:
         if self.face_analyser is None:
             width = self._face_encoder().config.embedding_dim
             if width != 512:
                 raise RequestError(
                     f"No face analyser is set, and no known one gives vectors of {width} numbers.",
-                    "Set pipe.face_analyser, for a small model to mmbench.model.pipeline.faces.CentreAnalyser().",
+                    "Set pipe.face_analyser, for a small model to mmbench.face.stand_in.CentreFaces().",
                 )
             from mmbench.face.make import make_backend
 
-            device = self._execution_device  # onnxruntime has no other GPU than CUDA's
-            name = str(device) if device.type == "cuda" else "cpu"
-            self.face_analyser = BackendAnalyser(make_backend("insightface", device=name))
+            device = beside_torch(str(self._execution_device))
+            self.face_analyser = BackendAnalyser(make_backend("insightface", device=device))
         return self.face_analyser
 
     def _masks(self, prompts: Sequence[IdentityPrompt], max_length: int) -> Tensor:

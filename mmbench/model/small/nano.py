@@ -46,9 +46,9 @@ def build_pipeline(variant: Literal["nano", "smoke"] = "nano", seed: int = 0) ->
     require_generate()
     from diffusers.schedulers.scheduling_dpm_cogvideox import CogVideoXDPMScheduler
 
+    from mmbench.face.stand_in import CentreFaces
     from mmbench.model.network.face_encoder import MagicMirrorFaceEncoder
     from mmbench.model.network.transformer import MagicMirrorTransformer3DModel
-    from mmbench.model.pipeline.faces import CentreAnalyser
     from mmbench.model.pipeline.magic_mirror import MagicMirrorPipeline
 
     size = size_named(variant)
@@ -70,7 +70,7 @@ def build_pipeline(variant: Literal["nano", "smoke"] = "nano", seed: int = 0) ->
         face_encoder=face_encoder.eval(),
         weights_note="random",
     )
-    pipeline.face_analyser = CentreAnalyser(size.face_encoder["embedding_dim"])
+    pipeline.face_analyser = CentreFaces(size.face_encoder["embedding_dim"])
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

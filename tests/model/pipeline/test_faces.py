@@ -8,40 +8,26 @@ import torch
 from PIL import Image
 
 from mmbench.errors import ReferenceFaceError, RequestError
-from mmbench.model.pipeline.faces import (
-    AnalysedFace,
-    BackendAnalyser,
-    CentreAnalyser,
-    analyse_references,
-    crop_square,
-    to_rgb,
-)
+from mmbench.face.stand_in import CentreFaces
+from mmbench.face.types import Face
+from mmbench.model.pipeline.faces import analyse_references, to_rgb
 
 
 class Two:
-    """Finds a small and a large face."""
+    """Finds a small and a large face; the vector of a face repeats its left edge over 4."""
 
-    def __call__(self, image):
-        return [
-            AnalysedFace((0, 0, 4, 4), np.zeros(3, np.float32)),
-            AnalysedFace((4, 4, 14, 16), np.ones(3, np.float32)),
-        ]
+    def find(self, picture, side=640):
+        boxes = np.array([[0, 0, 4, 4], [4, 4, 14, 16]], np.float32)
+        return [Face(box, 1.0, np.zeros((5, 2), np.float32), None, box) for box in boxes]
+
+    def embed(self, picture, face):
+        return np.full(3, face.box[0] / 4, np.float32)
 
 
 def test_largest_face_is_taken():
     got = analyse_references(np.zeros((20, 20, 3), np.uint8), Two(), 8, 3)
     assert got.embeddings.tolist() == [[[1, 1, 1]]]
     assert got.pixel_values.shape == (1, 1, 3, 8, 8)
-
-
-def test_crop_is_white_padded_and_centred():
-    image = np.zeros((10, 10, 3), np.uint8)
-    whole = crop_square(image, (0, 0, 10, 10), 20, margin=2.0)
-    assert (whole[10, 10] == 0).all()
-    assert (whole[0] == 255).all()
-    assert (whole[:, -1] == 255).all()
-    inside = np.arange(300, dtype=np.uint8).reshape(10, 10, 3)
-    assert np.array_equal(crop_square(inside, (2, 3, 6, 7), 4, margin=1.0), inside[3:7, 2:6])
 
 
 def test_pixels_are_clip_normalised():
@@ -68,37 +54,8 @@ def test_other_pictures_are_refused(bad):
 def test_no_face_and_no_picture_are_errors(reference):
     blank = Image.new("RGB", (32, 32), "white")
     with pytest.raises(ReferenceFaceError, match="picture 2 of 2"):
-        analyse_references([reference, blank], CentreAnalyser(), 8, 32)
+        analyse_references([reference, blank], CentreFaces(), 8, 32)
     with pytest.raises(RequestError, match="empty list"):
-        analyse_references([], CentreAnalyser(), 8, 32)
+        analyse_references([], CentreFaces(), 8, 32)
     with pytest.raises(RequestError, match=r"\(512,\)"):
-        analyse_references(reference, CentreAnalyser(), 8, 512)
-
-
-def test_stand_in_tells_pictures_apart(reference):
-    from mmbench.model.small.nano import example_reference
-
-    vectors = [CentreAnalyser()(np.asarray(x))[0].embedding for x in (reference, reference, example_reference(1))]
-    assert np.array_equal(vectors[0], vectors[1])
-    assert np.abs(vectors[0] - vectors[2]).max() > 0.1
-
-
-def test_face_backends_are_adapted():
-    class Box:
-        box = np.array([1, 2, 3, 5], np.float32)
-
-    class Backend:
-        def detect(self, frames):
-            return [[Box()] if frame.any() else [] for frame in frames]
-
-        def chip(self, frame, face):
-            return frame[:2, :2]
-
-        def embed(self, chips):
-            return chips.reshape(len(chips), -1).astype(np.float32)
-
-    analyser = BackendAnalyser(Backend())
-    face = analyser(np.ones((8, 8, 3), np.uint8))[0]
-    assert face.box == (1, 2, 3, 5)
-    assert face.embedding.shape == (12,)
-    assert analyser(np.zeros((8, 8, 3), np.uint8)) == []
+        analyse_references(reference, CentreFaces(), 8, 512)

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 
 from mmbench.errors import MissingWeights, MMBenchError, WeightsError
-from mmbench.face.dlib import recogniser as dlib_recogniser
 from mmbench.face.dlib.eyes import DlibBackend, shrink
-from mmbench.face.dlib.recogniser import checked
 from mmbench.face.face_pass import FacePass
 from mmbench.face.geometry import five_from_68
 from mmbench.face.make import make_backend
 from mmbench.face.types import TwoStageBackend
+from mmbench.weights.checked import checked
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +134,7 @@ def test_provenance_names_files_digests_and_version(dlib_backend):
 def test_a_changed_weight_file_is_refused(monkeypatch, tmp_path):
     fake = tmp_path / "shape_predictor_5_face_landmarks.dat"
     fake.write_bytes(b"not dlib's")
-    monkeypatch.setattr(dlib_recogniser, "weight_path", lambda name: fake)
+    monkeypatch.setattr("mmbench.weights.checked.path", lambda name: fake)
     with pytest.raises(WeightsError, match=fake.name):
         checked("dlib-landmarks-5", {})
 

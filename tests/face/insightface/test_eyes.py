@@ -11,7 +11,6 @@ pytest.importorskip("onnx")
 import onnxruntime
 
 from mmbench.errors import MissingDependency, MissingWeights, MMBenchError
-from mmbench.face.cut import TEMPLATE, aligned, similarity
 from mmbench.face.dlib.recogniser import DlibRecogniser
 from mmbench.face.insightface.eyes import InsightFaceBackend
 from mmbench.face.insightface.scrfd import decode, letterbox, suppress
@@ -27,33 +26,6 @@ def tiny():
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     return np.kron(coarse, np.ones((math.ceil(height / 6), math.ceil(width / 8), 1), np.uint8))[:height, :width].copy()
-
-
-@pytest.mark.parametrize("angle", [0.0, 0.7, -2.5])
-def test_similarity_recovers_rotation_scale_and_shift(angle):
-    points = np.random.default_rng(0).normal(0, 10, (5, 2))
-    turn = 1.7 * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    matrix = similarity(points, points @ turn.T + [3, -8])
-    np.testing.assert_allclose(matrix, np.column_stack([turn, [3, -8]]), atol=1e-9)
-
-
-def test_similarity_never_mirrors_and_refuses_one_point():
-    points = TEMPLATE.copy()
-    mirrored = points * [-1, 1]
-    assert np.linalg.det(similarity(points, mirrored)[:, :2]) > 0
-    with pytest.raises(ValueError, match="coincide"):
-        similarity(np.ones((5, 2)), points)
-
-
-def test_a_face_on_the_template_is_cut_out_unchanged():
-    frame = picture(112, 112)
-    np.testing.assert_array_equal(aligned(frame, TEMPLATE), frame)
-
-
-def test_an_enlarged_and_moved_face_comes_back_to_the_template():
-    frame = picture(400, 400)
-    chip = aligned(frame, TEMPLATE * 2 + [100, 60])
-    np.testing.assert_array_equal(chip[::8, ::8], frame[60:284:16, 100:324:16])
 
 
 @pytest.mark.parametrize(
