@@ -5,7 +5,6 @@ Nothing of torch is imported here, so a worker in another environment, or a plug
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from mmbench.baselines.options import Setting as Setting
 from mmbench.baselines.options import as_mapping, changed, read_options
 from mmbench.baselines.options import option as option
 from mmbench.errors import RequestError
+from mmbench.trigger import without_trigger
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,9 +31,6 @@ Kind = Literal["identity", "i2v", "t2v"]
 PromptKind = Literal["long", "short"]
 Size = tuple[int, int]
 """(height, width) in pixels."""
-
-TRIGGER = "img"
-"""The word after the class word that tells PhotoMaker and Magic Mirror where the identity goes."""
 
 
 @dataclass(frozen=True)
@@ -198,7 +195,7 @@ class Baseline(Model):
     def check(self, request: Request, variant: str | None = None) -> None:
         """Raise RequestError for a request this model cannot serve. Needs no weights and runs in microseconds."""
         variant = self.pick_variant(variant)
-        if not without_trigger(self.prompt_for(request)):
+        if not without_trigger(self.prompt_for(request)).strip():
             raise RequestError(
                 f"{self.name} takes the {self.prompt_kind} prompt, and this request has none.",
                 f"Fill `{'short_prompt' if self.prompt_kind == 'short' else 'prompt'}`.",
@@ -245,8 +242,3 @@ class FirstFrame(Model):
         self, prompt: str, references: Sequence[Image], size: Size, seed: int, negative: str | None = None
     ) -> Image:
         """RGB picture of `size` (height, width); `prompt` carries the trigger. Raises RequestError without one."""
-
-
-def without_trigger(prompt: str) -> str:
-    """`prompt` with every standalone trigger word, and the space before it, removed; "swimgear" stays whole."""
-    return re.sub(rf"\s*\b{TRIGGER}\b", "", prompt).strip()

@@ -10,6 +10,7 @@ import numpy as np
 
 from mmbench.baselines.contract import Baseline, Kind, Native, PromptKind, Request, Video, VideoInfo
 from mmbench.errors import GenerationError, MediaError, RequestError
+from mmbench.trigger import without_trigger
 
 SUFFIXES = (".mp4", ".webm", ".mov", ".avi", ".mkv", ".gif")
 FPS = 8.0
@@ -84,8 +85,6 @@ class Folder(Baseline):
 
 def slug(text: str) -> str:
     """A prompt as a file name: "A woman img smiles!" -> "a_woman_smiles"."""
-    from mmbench.baselines.contract import without_trigger
-
     return re.sub(r"[^a-z0-9]+", "_", without_trigger(text).lower()).strip("_")[:120]
 
 

@@ -22,7 +22,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = {
-    **dict.fromkeys(("errors", "items", "score", "trigger"), 0),
+    **dict.fromkeys(("errors", "items", "score", "trigger", "version"), 0),
     **dict.fromkeys(("engine", "files", "device", "config"), 1),
     **dict.fromkeys(("weights", "video"), 2),
     **dict.fromkeys(("face", "flow", "encode"), 3),

@@ -15,7 +15,8 @@ from typing import Any
 
 from mmbench.errors import ManifestError
 from mmbench.files import cache_folder, read_json
-from mmbench.testsets.types import GROUPS, TRIGGER, Identity, Prompt, TestSet
+from mmbench.testsets.types import GROUPS, Identity, Prompt, TestSet
+from mmbench.trigger import TRIGGER, marks
 
 BUNDLED = ("synthetic50",)
 BUILT = ("pubfig50",)
@@ -116,7 +117,7 @@ def _identity(folder: Path, row: dict[str, Any], prompts: dict[str, list[Prompt]
             raise ManifestError(f"{where}: {name}'s picture {path} is missing.", "Build the set again.")
     for prompt in own:
         for text in (prompt.short, prompt.long):
-            if len(re.findall(rf"\b{re.escape(class_word)} {TRIGGER}\b", text)) != 1:
+            if not marks(text, class_word):
                 raise ManifestError(
                     f"{folder / 'prompts.csv'}: prompt {prompt.index} of {name} does not hold "
                     f"'{class_word} {TRIGGER}' once: {text[:60]!r}.",

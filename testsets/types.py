@@ -10,9 +10,6 @@ Group = Literal["man", "woman", "elderly man", "elderly woman", "boy", "girl", "
 GROUPS: tuple[Group, ...] = get_args(Group)
 """The paper's seven groups (section 4.1)."""
 
-TRIGGER = "img"
-"""The word after the class word that marks the identity, as PhotoMaker and Magic Mirror expect it."""
-
 PROMPTS_PER_IDENTITY = 4
 
 

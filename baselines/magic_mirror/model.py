@@ -6,7 +6,6 @@ classes with small numbers and random weights, and say so in every video's setti
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import numpy as np
 
-from mmbench.baselines.contract import TRIGGER, Kind, Native, PromptKind, Request, Size
+from mmbench.baselines.contract import Kind, Native, PromptKind, Request, Size
 from mmbench.baselines.options import Options, option
 from mmbench.baselines.runtime import Plan, Sampled, TorchBaseline, is_cut, place, seeded, to_uint8
 from mmbench.device import beside_torch
 from mmbench.errors import MissingWeights, RequestError
+from mmbench.trigger import TRIGGER, count_triggers, marked_word
 from mmbench.weights.folders import registered, repo_folder, require_file
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class MagicMirror(TorchBaseline):
     def check(self, request: Request, variant: str | None = None) -> None:
         super().check(request, variant)
         text = self.prompt_for(request)
-        if len(re.findall(rf"\b{TRIGGER}\b", text)) != 1 and not request.class_word:
+        if marked_word(text) is None and (count_triggers(text) or not request.class_word):
             raise RequestError(
                 f"{self.name} needs to know the identity's word in {text!r}.",
                 f'Write the trigger after it ("a young woman {TRIGGER} smiles"), or fill `class_word`.',
@@ -135,7 +135,7 @@ class MagicMirror(TorchBaseline):
     def sample(self, plan: Plan) -> Sampled:
         chosen = plan.options
         assert isinstance(chosen, MagicMirrorOptions)
-        has_trigger = re.search(rf"\b{TRIGGER}\b", plan.prompt) is not None
+        has_trigger = count_triggers(plan.prompt) > 0
         result = self.pipe(
             prompt=plan.prompt,
             negative_prompt=plan.negative,

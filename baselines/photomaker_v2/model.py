@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.baselines.checks import check_picture
-from mmbench.baselines.contract import FirstFrame, Parameters, Size, without_trigger
+from mmbench.baselines.contract import FirstFrame, Parameters, Size
 from mmbench.baselines.loading.checkpoint import read_tensors, tensors_only
 from mmbench.baselines.loading.diffusers_folder import open_folder, quiet_libraries
 from mmbench.baselines.loading.lora import locate_processor, merge
@@ -29,6 +29,7 @@ from mmbench.device import beside_torch
 from mmbench.errors import RequestError, WeightsError
 from mmbench.face.analyser import surest_of_each
 from mmbench.face.stand_in import PictureFaces
+from mmbench.trigger import without_trigger
 from mmbench.weights.folders import registered, repo_folder, require_file
 
 if TYPE_CHECKING:

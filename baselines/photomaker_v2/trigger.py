@@ -6,13 +6,12 @@ prompt is split at the whole word before it is tokenised, so the tokenizers stay
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from mmbench.baselines.contract import TRIGGER
 from mmbench.errors import RequestError
+from mmbench.trigger import TRIGGER, count_triggers, marked_word
 
 
 class ClipTokenizer(Protocol):
@@ -41,14 +40,14 @@ def trigger_ids(tokenizer: ClipTokenizer, prompt: str, copies: int) -> TriggerId
     `copies` = references x identity tokens. Raises RequestError unless the prompt has exactly one trigger, after a
     word, inside the tokens that are kept.
     """
-    found = list(re.finditer(rf"\b{TRIGGER}\b", prompt))
-    if len(found) != 1:
+    if (count := count_triggers(prompt)) != 1:
         raise RequestError(
-            f"PhotoMaker needs the trigger word {TRIGGER!r} once, this prompt has it {len(found)} times: {prompt!r}.",
+            f"PhotoMaker needs the trigger word {TRIGGER!r} once, this prompt has it {count} times: {prompt!r}.",
             f'Write it after the class word, as in "a young woman {TRIGGER} smiles".',
         )
-    before = list(tokenizer.encode(prompt[: found[0].start()], add_special_tokens=False, verbose=False))
-    after = list(tokenizer.encode(prompt[found[0].end() :], add_special_tokens=False, verbose=False))
+    marked = marked_word(prompt)
+    halves = ("", "") if marked is None else (marked.text[: marked.end], marked.text[marked.end :])
+    before, after = (list(tokenizer.encode(half, add_special_tokens=False, verbose=False)) for half in halves)
     length = tokenizer.model_max_length
     room = length - 2
     if not before or len(before) >= room:

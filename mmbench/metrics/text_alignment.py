@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -10,8 +9,8 @@ import numpy as np
 
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
 from mmbench.score import Score
+from mmbench.trigger import without_trigger
 
-TRIGGER = "img"
 PromptField = Literal["short", "long"]
 
 
@@ -28,11 +27,6 @@ def alignment(video: Floats, text: Floats) -> Alignment:
     if not all(np.isfinite(norm) and norm > 0 for norm in norms):
         raise ValueError(f"features have the lengths {norms[0]} and {norms[1]}: no direction to compare")
     return Alignment(float(np.dot(video / norms[0], text / norms[1])))
-
-
-def without_trigger(prompt: str, trigger: str = TRIGGER) -> str:
-    """The prompt without the trigger word some models need: "a man img walks" -> "a man walks"."""
-    return " ".join(re.sub(rf"(?<![\w-]){re.escape(trigger)}(?![\w-])", " ", prompt).split())
 
 
 class TextAlignment(ClipMetric):

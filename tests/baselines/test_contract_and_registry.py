@@ -19,11 +19,11 @@ from mmbench.baselines.contract import (
     Request,
     Video,
     VideoInfo,
-    without_trigger,
 )
 from mmbench.baselines.registry import BASELINES, create, create_first_frame, installed
 from mmbench.baselines.session import Session
 from mmbench.errors import RequestError
+from mmbench.trigger import without_trigger
 
 
 class Toy(Baseline):

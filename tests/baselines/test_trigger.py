@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmbench.baselines.contract import without_trigger
 from mmbench.baselines.loading.tiny_tokenizers import write_clip
 from mmbench.baselines.photomaker_v2.trigger import trigger_ids
 from mmbench.errors import RequestError
+from mmbench.trigger import without_trigger
 
 
 class Words:

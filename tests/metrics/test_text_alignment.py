@@ -10,7 +10,8 @@ import pytest
 from mmbench.encode.viclip.alignment import VideoTextPass, make_viclip
 from mmbench.items import Item
 from mmbench.metrics.base import Evidence
-from mmbench.metrics.text_alignment import TextAlignment, alignment, without_trigger
+from mmbench.metrics.text_alignment import TextAlignment, alignment
+from mmbench.trigger import without_trigger
 from mmbench.video.clip import ClipInfo
 
 
@@ -40,7 +41,7 @@ def test_a_feature_without_direction_is_refused(bad):
     ("prompt", "clean"),
     [
         ("a man img walks", "a man walks"),
-        ("img, a woman", ", a woman"),
+        ("img, a woman", "a woman"),
         ("imgs of a timg", "imgs of a timg"),
         ("an img-free page", "an img-free page"),
         ("a dog", "a dog"),

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from mmbench.errors import ManifestError
 from mmbench.files import Progress, sha256, sha256_file
-from mmbench.testsets.types import GROUPS, PROMPTS_PER_IDENTITY, TRIGGER
+from mmbench.testsets.types import GROUPS, PROMPTS_PER_IDENTITY
+from mmbench.trigger import TRIGGER
 from mmbench.weights.http import Limits, download
 
 DATA = Path(__file__).parent

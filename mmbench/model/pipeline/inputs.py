@@ -12,7 +12,8 @@ from torch import Tensor
 from mmbench.errors import RequestError
 from mmbench.model.network.face_embeds import FaceEmbeds
 from mmbench.model.pipeline.guidance import DynamicGuidance
-from mmbench.model.pipeline.prompt import IdentityPrompt, parse_prompt, without_trigger
+from mmbench.model.pipeline.prompt import IdentityPrompt, parse_prompt
+from mmbench.trigger import without_trigger
 
 logger = logging.getLogger(__name__)
 RECOMMENDED_FRAMES = 49

@@ -29,6 +29,7 @@ from mmbench.model.pipeline.loading import IdentityAdapterMixin
 from mmbench.model.pipeline.modes import ModesMixin
 from mmbench.model.pipeline.output import MagicMirrorPipelineOutput, RunInfo
 from mmbench.model.pipeline.prompt import IdentityPrompt, identity_mask
+from mmbench.trigger import TRIGGER
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
     def identity_mask(
         self,
         prompt: str | list[str],
-        trigger_word: str = "img",
+        trigger_word: str = TRIGGER,
         identity_word: str | None = None,
         max_sequence_length: int | None = None,
     ) -> Tensor:
@@ -133,7 +134,7 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
         identity_guidance_scale: float | None = None,
         identity_start_step: int = 0,
         identity_word: str | None = None,
-        trigger_word: str = "img",
+        trigger_word: str = TRIGGER,
         fast_path: bool = True,
         release_modulation: bool = False,
     ) -> MagicMirrorPipelineOutput | tuple[Any]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mmbench.errors import RequestError
+from mmbench.trigger import TRIGGER, count_triggers, marked_word
 
 _PEOPLE = (
     "man woman boy girl baby person lady gentleman guy male female child kid toddler infant teenager adult "
@@ -40,7 +41,7 @@ class IdentityPrompt:
         return self.text[self.start : self.end]
 
 
-def parse_prompt(prompt: str, trigger: str = "img", identity_word: str | None = None) -> IdentityPrompt:
+def parse_prompt(prompt: str, trigger: str = TRIGGER, identity_word: str | None = None) -> IdentityPrompt:
     """Find the identity word: the word before the trigger, else `identity_word`, else the first of the
     lexicon.
 
@@ -48,39 +49,33 @@ def parse_prompt(prompt: str, trigger: str = "img", identity_word: str | None = 
     without a word before it, and for an `identity_word` that contradicts the trigger or is not in the
     prompt.
     """
-    triggers = list(re.finditer(rf"\b{re.escape(trigger)}\b", prompt))
-    if len(triggers) > 1:
+    if (count := count_triggers(prompt, trigger)) > 1:
         raise RequestError(
-            f"The prompt has the trigger word '{trigger}' {len(triggers)} times: {prompt!r}.",
+            f"The prompt has the trigger word '{trigger}' {count} times: {prompt!r}.",
             "Magic Mirror has one identity per video: keep the trigger after one word only.",
         )
-    if triggers:
-        found = re.search(rf"\b([\w'-]+)\s+{re.escape(trigger)}\b", prompt)
-        if found is None:
+    if count:
+        marked = marked_word(prompt, trigger)
+        if marked is None:
             raise RequestError(
                 f"No word stands before the trigger '{trigger}' in {prompt!r}.",
                 f"Write it right after the word for the person, as in 'a man {trigger} is smiling'.",
             )
-        if identity_word is not None and found[1].lower() != identity_word.lower():
+        if identity_word is not None and marked.word.lower() != identity_word.lower():
             raise RequestError(
-                f"identity_word={identity_word!r}, but the trigger '{trigger}' stands after {found[1]!r}.",
+                f"identity_word={identity_word!r}, but the trigger '{trigger}' stands after {marked.word!r}.",
                 "Give one of the two.",
             )
-        return IdentityPrompt(prompt[: found.end(1)] + prompt[found.end() :], found.start(1), found.end(1))
+        return IdentityPrompt(marked.text, marked.start, marked.end)
     words = IDENTITY_WORDS if identity_word is None else (identity_word,)
     found = re.search(rf"\b(?:{'|'.join(re.escape(w) for w in words)})\b", prompt, re.IGNORECASE)
     if found is None:
         missing = "a known word for a person" if identity_word is None else f"the identity word {identity_word!r}"
         raise RequestError(
             f"The prompt does not have {missing}: {prompt!r}.",
-            f"Put '{trigger}' after the word that names the person, or pass identity_word='...'.",
+            f"Put '{trigger or TRIGGER}' after the word that names the person, or pass identity_word='...'.",
         )
     return IdentityPrompt(prompt, found.start(), found.end())
-
-
-def without_trigger(prompt: str, trigger: str = "img") -> str:
-    """The prompt as the base model should see it."""
-    return re.sub(rf"\s+{re.escape(trigger)}\b", "", prompt)
 
 
 def identity_mask(tokenizer: Any, prompt: IdentityPrompt, max_length: int) -> Tensor:

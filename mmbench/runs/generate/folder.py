@@ -21,11 +21,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mmbench.baselines.contract import Video, without_trigger
+from mmbench.baselines.contract import Video
 from mmbench.errors import ManifestError, MMBenchError
 from mmbench.files import read_json, sha256_file, versions, whole, write_json
 from mmbench.runs.evaluate.items import MANIFEST_COLUMNS
 from mmbench.runs.generate.plan import Job
+from mmbench.trigger import without_trigger
 from mmbench.video.write import write_video
 
 GENERATED_COLUMNS = ("random_weights", "error")

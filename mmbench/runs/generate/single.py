@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from mmbench.baselines.contract import TRIGGER
 from mmbench.config import GenerateSettings
 from mmbench.errors import ManifestError, RequestError
 from mmbench.files import sha256_file
@@ -19,6 +17,7 @@ from mmbench.runs.generate.make import carry_out, opened_model
 from mmbench.runs.generate.plan import Job, check_settings, label_of, open_picture, what_is_asked
 from mmbench.runs.generate.work import Work
 from mmbench.testsets.types import Identity, Prompt
+from mmbench.trigger import TRIGGER, marked_word
 from mmbench.video.write import check_container
 
 
@@ -123,5 +122,5 @@ def _job(settings: GenerateSettings, prompt: str, short: str, references: Sequen
 
 def class_word_of(prompt: str) -> str:
     """The word before the trigger, or "" without one."""
-    found = re.search(rf"\b(\w+) {TRIGGER}\b", prompt)
-    return found[1] if found else ""
+    found = marked_word(prompt)
+    return found.word if found else ""

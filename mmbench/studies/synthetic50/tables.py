@@ -8,8 +8,9 @@ from pathlib import Path
 
 from mmbench.studies.synthetic50.members import FPS, Member, clip_path, reference_paths, write_identities
 from mmbench.studies.synthetic50.pictures import identity_of
-from mmbench.studies.synthetic50.wording import TRIGGER, prompts
+from mmbench.studies.synthetic50.wording import prompts
 from mmbench.synth.control import SYSTEMS
+from mmbench.trigger import without_trigger
 
 
 def build_tables(out: Path, fifty: list[Member]) -> None:
@@ -23,7 +24,7 @@ def build_tables(out: Path, fifty: list[Member]) -> None:
             clips.append((
                 f"{system}/{member.name}_{member.prompt_index}", system, member.name, member.group,
                 clip_path(system, member),
-                ";".join(reference_paths(member)), _plain(chosen.short), _plain(chosen.long),
+                ";".join(reference_paths(member)), without_trigger(chosen.short), without_trigger(chosen.long),
                 member.prompt_index, 0, FPS,
             ))  # fmt: skip
     clips.sort(key=lambda row: SYSTEMS.index(row[1]))
@@ -43,11 +44,6 @@ def build_tables(out: Path, fifty: list[Member]) -> None:
     )
     _write_csv(out / "manifest.csv", columns, clips)
     write_identities(out, [(m.group, m.seed) for m in fifty])
-
-
-def _plain(text: str) -> str:
-    """A prompt without its trigger word, as text alignment scores it."""
-    return text.replace(f" {TRIGGER}", "", 1)
 
 
 def _write_csv(path: Path, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:

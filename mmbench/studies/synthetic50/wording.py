@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mmbench.synth.identity import Group
+from mmbench.trigger import TRIGGER
 
-TRIGGER = "img"
 CLASS_WORD: dict[Group, str] = {
     "man": "man", "woman": "woman", "elderly man": "man", "elderly woman": "woman", "boy": "boy",
     "girl": "girl", "baby": "baby"

@@ -9,6 +9,7 @@ from typing import Final
 from mmbench.errors import RequestError
 from mmbench.synth.identity import GROUPS, Group, Rgb
 from mmbench.synth.motion import Motion
+from mmbench.trigger import TRIGGER
 
 ACTIONS: Final[dict[str, Motion]] = {
     "nodding": "nod",
@@ -34,7 +35,7 @@ COLOURS: Final[dict[str, Rgb]] = {
 """Display colours (0-1) of shirts and walls; every rendering varies them a little."""
 
 WORDS: Final = (
-    *("a", "an", "is", "in", "shirt", "before", "wall", "img"),
+    *("a", "an", "is", "in", "shirt", "before", "wall", TRIGGER),
     *("elderly", "man", "woman", "boy", "girl", "baby"),
     *(POSING, *ACTIONS),
     *COLOURS,
@@ -45,7 +46,7 @@ _GROUP = "|".join(sorted(GROUPS, key=len, reverse=True))
 _ACTION = "|".join((POSING, *ACTIONS))
 _COLOUR = "|".join(COLOURS)
 _PATTERN = re.compile(
-    rf"an? (?P<group>{_GROUP}) img is (?P<action>{_ACTION}) "
+    rf"an? (?P<group>{_GROUP}) {TRIGGER} is (?P<action>{_ACTION}) "
     rf"in a (?P<shirt>{_COLOUR}) shirt before a (?P<wall>{_COLOUR}) wall"
 )
 
@@ -67,7 +68,7 @@ class Caption:
         'an elderly man img is nodding in a red shirt before a blue wall'
         """
         article = "an" if self.group[0] in "aeiou" else "a"
-        return f"{article} {self.group} img is {self.action} in a {self.shirt} shirt before a {self.wall} wall"
+        return f"{article} {self.group} {TRIGGER} is {self.action} in a {self.shirt} shirt before a {self.wall} wall"
 
 
 def parse_caption(text: str) -> Caption:

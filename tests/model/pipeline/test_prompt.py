@@ -7,8 +7,9 @@ import torch
 
 from mmbench.errors import RequestError
 from mmbench.model.network.configs import size_named
-from mmbench.model.pipeline.prompt import identity_mask, parse_prompt, without_trigger
+from mmbench.model.pipeline.prompt import identity_mask, parse_prompt
 from mmbench.model.small.nano import offline_tokenizer
+from mmbench.trigger import without_trigger
 
 
 def unigram(pieces):
