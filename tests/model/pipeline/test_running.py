@@ -90,7 +90,7 @@ def test_attention_backend_is_passed_on(own, run, monkeypatch):
         block.attn1.processor._attention_backend = "_native_math"
     for use_tables in (True, False):
         assert np.allclose(run(pipeline=own, fast_path=use_tables).frames, want, atol=1e-5)
-    assert seen == {("fast", "_native_math"), ("joint_block", "_native_math")}
+    assert seen == {("forward", "_native_math"), ("joint_block", "_native_math")}
 
 
 def test_a_wrapped_norm_layer_is_seen_by_the_tables(own, run):
