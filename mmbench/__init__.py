@@ -1,6 +1,13 @@
 """mmbench: Magic Mirror in the open, and the benchmark for identity-preserved video generation.
 
-The public API, imported when first used: `evaluate`, `compare`, `build_report`, `load_testset`, `metrics`.
+The public API, imported when first used: `read_folder` and `read_manifest` give items, `evaluate` measures them,
+`compare` and `build_report` read what was measured; `load_testset` and `metrics` serve code of your own.
+
+    >>> import mmbench
+    >>> from pathlib import Path
+    >>> items = mmbench.read_manifest(mmbench.load_testset("synthetic50").folder / "manifest.csv")
+    >>> mmbench.evaluate(items[:1], Path("runs/mine")).complete
+    True
 """
 
 from __future__ import annotations
@@ -15,15 +22,27 @@ if TYPE_CHECKING:
     from mmbench.reports.build import build_report
     from mmbench.reports.numbers.comparison import compare
     from mmbench.runs.evaluate.evaluate import evaluate
+    from mmbench.runs.evaluate.items import read_folder, read_manifest
     from mmbench.testsets.load import load_testset
 
-__all__ = ["__version__", "build_report", "compare", "evaluate", "load_testset", "metrics"]
+__all__ = [
+    "__version__",
+    "build_report",
+    "compare",
+    "evaluate",
+    "load_testset",
+    "metrics",
+    "read_folder",
+    "read_manifest",
+]
 
 _LAZY = {
     "build_report": "mmbench.reports.build",
     "compare": "mmbench.reports.numbers.comparison",
     "evaluate": "mmbench.runs.evaluate.evaluate",
     "load_testset": "mmbench.testsets.load",
+    "read_folder": "mmbench.runs.evaluate.items",
+    "read_manifest": "mmbench.runs.evaluate.items",
 }
 
 

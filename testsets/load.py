@@ -54,6 +54,13 @@ def load_testset(name_or_path: str | Path) -> TestSet:
 
     Raises ManifestError naming file and entry: unknown group, missing picture, a prompt of an unknown
     identity, an identity without picture or prompt, a class word that does not stand before the trigger.
+
+        >>> import mmbench
+        >>> bundled = mmbench.load_testset("synthetic50")
+        >>> len(bundled.identities), bundled.size
+        (50, 200)
+        >>> bundled.identities[0].prompts[0].short.split(" img")[0]
+        'A man'
     """
     folder = find_testset(name_or_path)
     document = _read_json(folder / "identities.json")

@@ -53,6 +53,14 @@ def build_report(run: Path, out: Path | None = None, options: ReportOptions | No
     """Read a run and write its report to `out` (default: RUN/report).
 
     Raises ManifestError when `run` is not a run or has no rows.
+
+        >>> import mmbench
+        >>> from mmbench.config import EvaluateSettings
+        >>> items = mmbench.read_manifest(mmbench.load_testset("synthetic50").folder / "manifest.csv")
+        >>> settings = EvaluateSettings(metrics=("motion_smoothness",), flow={"backend": "dis"})
+        >>> run = mmbench.evaluate(items[:2], Path("runs/two"), settings).run
+        >>> mmbench.build_report(run).page.is_file()
+        True
     """
     from mmbench.metrics.registry import facts_by_name
     from mmbench.runs.evaluate.store import read_rows

@@ -104,6 +104,18 @@ def compare(
     made by untrained networks are "not comparable" unless `random_weights` says so (tests of the machinery).
     Where both sides are the same rows there is nothing to test: no differences, and the summary says so.
     Raises ManifestError when a side is empty or holds several models.
+
+        >>> from pathlib import Path
+        >>> import mmbench
+        >>> from mmbench.items import Item
+        >>> from mmbench.score import Score
+        >>> def rows(model, value):
+        ...     items = [Item(f"{model}{n}", model, f"person {n}", Path("a.mp4"), prompt="waves") for n in range(8)]
+        ...     return [ItemRow(item, (Score.ok("id_similarity", value + 0.01 * n),)) for n, item in enumerate(items)]
+        >>> facts = mmbench.metrics.facts_by_name()
+        >>> result = mmbench.compare(rows("ours", 0.9), rows("theirs", 0.8), facts)
+        >>> result.differences[0].verdict, result.differences[0].p
+        ('a better', 0.0078125)
     """
     how = _How(random_weights, seed)
     if rows_a and _content(rows_a) == _content(rows_b):

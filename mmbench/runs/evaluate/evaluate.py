@@ -64,6 +64,14 @@ def evaluate(
     those that failed or lacked something. Raises ManifestError when `run` was made with other settings, WeightsError or
     MMBenchError when there is no such device, ReferenceFaceError (before any clip is opened) when a reference shows
     no face.
+
+        >>> import mmbench
+        >>> items = mmbench.read_manifest(mmbench.load_testset("synthetic50").folder / "manifest.csv")
+        >>> settings = EvaluateSettings(metrics=("motion_smoothness",), flow={"backend": "dis"})
+        >>> still = [item for item in items if item.model == "still"][:2]
+        >>> result = mmbench.evaluate(still, Path("runs/still"), settings)
+        >>> [row.score("motion_smoothness").value for row in result.rows]
+        [0.0, 0.0]
     """
     if not items:
         raise ManifestError("There is nothing to evaluate.", "Give at least one video.")

@@ -27,6 +27,11 @@ def read_manifest(path: Path) -> list[Item]:
     `identity`, videos with the same references are one identity. Other columns: see MANIFEST_COLUMNS; unknown
     ones are kept in `Item.extra`. Files need not exist yet: a missing video becomes a row with its error.
     Raises ManifestError naming the line for a missing column, an empty cell, a bad number or a repeated id.
+
+        >>> import mmbench
+        >>> items = mmbench.read_manifest(mmbench.load_testset("synthetic50").folder / "manifest.csv")
+        >>> len(items), items[0].model, items[0].identity
+        (400, 'truth', 'man-00')
     """
     reader = csv.DictReader(_csv_text(path).splitlines())
     header = set(reader.fieldnames or ())
@@ -89,6 +94,12 @@ def read_folder(folder: Path, references: Path, prompts: Path | None = None, nam
     `video` (file name or stem) or `identity` [and `prompt_index`] and `prompt` [and `prompt_long`].
     Raises ManifestError when there is no video, no reference, a video fits no identity, or two videos differ only in
     their endings.
+
+        >>> import mmbench
+        >>> bundled = mmbench.load_testset("synthetic50").folder
+        >>> items = mmbench.read_folder(bundled / "controls" / "drift", bundled / "references")
+        >>> len(items), items[0].model, len({item.identity for item in items})
+        (50, 'drift', 50)
     """
     people = read_references(references)
     videos = find_videos(folder)
