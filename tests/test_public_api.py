@@ -9,7 +9,6 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -42,10 +41,7 @@ def test_examples_in_docstrings_run(name: str, tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MMBENCH_CACHE", str(tmp_path / "cache"))
     module = import_module(name)
-    names = dict(vars(module))
-    if isinstance(module, ModuleType) and name == "mmbench.metrics":
-        names["IdSimilarity"] = module.IdSimilarity  # looked up when first used
-    done = doctest.testmod(module, extraglobs=names, optionflags=doctest.NORMALIZE_WHITESPACE)
+    done = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert done.attempted and not done.failed
 
 

@@ -5,8 +5,7 @@
     >>> import mmbench, numpy as np
     >>> embeddings, references = np.eye(16, 128), np.ones((2, 128))
     >>> metric = mmbench.metrics.IdSimilarity()
-    >>> round(metric.update(embeddings, references), 3)
-    0.088
+    >>> result = metric.update(embeddings, references)
     >>> round(float(metric.compute()), 3)
     0.088
 """
