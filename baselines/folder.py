@@ -9,10 +9,10 @@ from typing import ClassVar
 import numpy as np
 
 from mmbench.baselines.contract import Baseline, Kind, Native, PromptKind, Request, Video, VideoInfo
-from mmbench.errors import GenerationError, MediaError, RequestError
+from mmbench.errors import RequestError
 from mmbench.trigger import without_trigger
+from mmbench.video.endings import VIDEO_ENDINGS, is_clip
 
-SUFFIXES = (".mp4", ".webm", ".mov", ".avi", ".mkv", ".gif")
 FPS = 8.0
 
 
@@ -61,12 +61,12 @@ class Folder(Baseline):
     def listing(self) -> dict[str, Path]:
         """Slug of the file name to file. Raises RequestError for a folder without videos."""
         found = (
-            {path.stem.lower(): path for path in sorted(self.path.iterdir()) if path.suffix.lower() in SUFFIXES}
+            {_stem(path).lower(): path for path in sorted(self.path.iterdir()) if is_clip(path)}
             if self.path.is_dir()
             else {}
         )
         if not found:
-            raise RequestError(f"{self.path} holds no videos.", f"Give a folder with {', '.join(SUFFIXES)} files.")
+            raise RequestError(f"{self.path} holds no videos.", f"Give a folder with {', '.join(VIDEO_ENDINGS)} files.")
         return found
 
     def find(self, request: Request) -> Path:
@@ -89,16 +89,12 @@ def slug(text: str) -> str:
 
 
 def read_video(path: Path) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], float]:
-    """Frames uint8 RGB (T, H, W, 3) and frames per second. Raises MediaError for a file without a picture."""
-    import av
+    """Frames uint8 RGB (T, H, W, 3) and frames per second. Raises MediaError where the clip cannot be used."""
+    from mmbench.video.read import open_clip
 
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            rate = float(stream.average_rate or FPS)
-            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
-    except (av.error.FFmpegError, IndexError) as error:
-        raise MediaError(f"{path} cannot be decoded: {error}.", "Check or replace the file.") from error
-    if not frames:
-        raise GenerationError(f"{path} holds no frames.", "Check or replace the file.")
-    return np.stack(frames), rate
+    clip = open_clip(path)
+    return np.stack(list(clip.frames())), clip.info.fps
+
+
+def _stem(path: Path) -> str:
+    return path.name if path.is_dir() else path.stem

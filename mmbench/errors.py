@@ -52,3 +52,29 @@ class GenerationError(MMBenchError):
 
 class WorkerDied(MMBenchError):
     """A worker process ended before its task was done: killed, out of memory, or its script cannot be imported."""
+
+
+EXTRAS = {
+    "generate": ("accelerate", "diffusers", "transformers"),
+    "insightface": ("onnxruntime", "onnx"),
+    "insightface-gpu": ("onnxruntime", "onnx"),
+    "synth": ("numba",),
+}
+"""The packages that an extra of mmbench brings, by their import names; those of them that are asked for by name."""
+
+
+def require_extra(name: str, *packages: str) -> None:
+    """Raise MissingDependency, with the command that installs it, unless the packages of an extra can be found.
+
+    `packages` are those that are needed, all of the extra's where none is named. Nothing is imported.
+    """
+    from importlib.util import find_spec
+
+    if missing := [package for package in packages or EXTRAS[name] if find_spec(package) is None]:
+        raise MissingDependency(f"{', '.join(missing)}: not installed.", how_to_install(name))
+
+
+def how_to_install(extra: str) -> str:
+    """The command that installs an extra; "" is mmbench without one."""
+    remedy = f"pip install 'mmbench[{extra}]'" if extra else "pip install 'mmbench'"
+    return f"{remedy}, or 'mmbench[insightface-gpu]' for a GPU" if extra == "insightface" else remedy

@@ -15,7 +15,7 @@ import numpy as np
 
 from mmbench.baselines.pictures import CLIP_MEAN, CLIP_STD
 from mmbench.device import beside_torch
-from mmbench.errors import MissingDependency, ReferenceFaceError
+from mmbench.errors import MissingDependency, ReferenceFaceError, how_to_install
 from mmbench.face.geometry import largest
 from mmbench.face.stand_in import PictureFaces
 from mmbench.weights.folders import require_file
@@ -85,7 +85,7 @@ def open_reader(folder: Path, weights_dir: Path, device: str) -> TowerReader:
     except ImportError as error:
         raise MissingDependency(
             f"ConsisID's face networks need a package that is not installed: {error.name}.",
-            "pip install --no-deps consisid_eva_clip facexlib && pip install 'mmbench[insightface]' timm einops ftfy",
+            f"pip install --no-deps consisid_eva_clip facexlib timm einops ftfy, and {how_to_install('insightface')}",
         ) from error
     helper = FaceRestoreHelper(
         upscale_factor=1,

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench.baselines.loading.checkpoint import listing
-from mmbench.errors import MissingDependency, MissingWeights, WeightsError
+from mmbench.errors import MissingWeights, WeightsError, require_extra
 
 if TYPE_CHECKING:
     import torch
@@ -25,8 +24,7 @@ def quiet_libraries() -> Iterator[None]:
 
     Raises MissingDependency unless both are installed.
     """
-    if missing := [name for name in LIBRARIES if find_spec(name) is None]:
-        raise MissingDependency(f"{', '.join(missing)}: not installed.", "pip install 'mmbench[generate]'")
+    require_extra("generate")
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 

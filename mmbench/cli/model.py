@@ -46,11 +46,11 @@ def profile(
 
     from rich.console import Console
 
+    from mmbench.errors import require_extra
     from mmbench.model.cost.profile import cost_table
     from mmbench.model.cost.report import as_markdown, write_profile
-    from mmbench.model.extra import require_generate
 
-    require_generate()
+    require_extra("generate")
     console = Console(highlight=False, soft_wrap=True, markup=False)
     today = datetime.now(UTC).date()
     steps = None

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mmbench.errors import MissingDependency, MissingWeights, WeightsError
+from mmbench.errors import MissingWeights, WeightsError, require_extra
 from mmbench.face.cut import SIDE
 
 EPSILON = 1e-5
@@ -110,11 +110,10 @@ def load_iresnet(path: Path) -> IResNet:
 
     Raises MissingWeights, MissingDependency (the package onnx), WeightsError for another kind of network.
     """
-    try:
-        import onnx
-        from google.protobuf.message import DecodeError
-    except ImportError as cause:
-        raise MissingDependency("Reading an ONNX file needs onnx.", "pip install 'mmbench[insightface]'") from cause
+    require_extra("insightface", "onnx")
+    import onnx
+    from google.protobuf.message import DecodeError
+
     if not path.is_file():
         raise MissingWeights(f"{path}: the recogniser's ONNX file is not there.", "Give the path of w600k_r50.onnx.")
     try:

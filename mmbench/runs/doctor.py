@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mmbench.config import EvaluateSettings
-from mmbench.errors import MMBenchError
+from mmbench.errors import MMBenchError, how_to_install
 from mmbench.files import installed_version
 from mmbench.metrics.base import DerivedMetric
 from mmbench.runs.evaluate.clip import make_metrics
@@ -58,8 +58,7 @@ def _packages() -> list[Diagnosis]:
             found.append(Diagnosis("ok", "package", name, f"{installed} ({purpose})"))
         else:
             state: Literal["missing", "broken"] = "missing" if extra else "broken"
-            wanted = f"mmbench[{extra}]" if extra else "mmbench"
-            found.append(Diagnosis(state, "package", name, f"not installed ({purpose}): pip install '{wanted}'"))
+            found.append(Diagnosis(state, "package", name, f"not installed ({purpose}): {how_to_install(extra)}"))
     return found
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from mmbench.errors import MediaError
 from mmbench.video.clip import Frame, Scan
-from mmbench.video.image import SUFFIXES, open_image, read_image
+from mmbench.video.endings import PICTURE_ENDINGS, is_picture
+from mmbench.video.image import open_image, read_image
 from mmbench.video.limits import MediaLimits
 
 
@@ -25,7 +26,7 @@ class FrameFolder:
         if not files:
             raise MediaError(
                 f"{self.path}: the folder holds no picture.",
-                f"Put the frames into it, in files ending in {', '.join(SUFFIXES)}.",
+                f"Put the frames into it, in files ending in {', '.join(PICTURE_ENDINGS)}.",
             )
         self.limits.check_frames(str(self.path), len(files))
         with open_image(files[0], self.limits):
@@ -50,11 +51,7 @@ class FrameFolder:
 
 def frame_files(folder: Path) -> list[Path]:
     """The pictures of a folder in natural order of their names."""
-    files = [
-        file
-        for file in folder.iterdir()
-        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
-    ]
+    files = [file for file in folder.iterdir() if is_picture(file) and not file.name.startswith(".") and file.is_file()]
     return sorted(files, key=lambda file: natural_key(file.name))
 
 

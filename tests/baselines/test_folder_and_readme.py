@@ -53,7 +53,7 @@ def test_a_folder_without_videos_or_with_a_broken_one(tmp_path: Path, request_fo
     with pytest.raises(RequestError, match="no videos"):
         Folder(tmp_path / "nowhere").check(request_for())
     (tmp_path / "a_young_woman_smiles.mp4").write_bytes(b"not a video")
-    with pytest.raises(MediaError, match="cannot be decoded"):
+    with pytest.raises(MediaError, match="no video of a known kind"):
         Folder(tmp_path).generate(request_for())
 
 

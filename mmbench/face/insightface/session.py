@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mmbench.device import DEVICES, kind_and_index
-from mmbench.errors import MissingDependency, MMBenchError
+from mmbench.errors import MissingDependency, MMBenchError, require_extra
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -69,24 +69,17 @@ def provider_of(session: Any) -> str:
 
 def import_onnxruntime() -> Any:
     """The package onnxruntime. Raises MissingDependency where it is not installed."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingDependency(
-            "onnxruntime is not installed.",
-            "Install the extra: pip install 'mmbench[insightface]', or 'mmbench[insightface-gpu]' for a GPU.",
-        ) from error
+    require_extra("insightface", "onnxruntime")
+    import onnxruntime
+
     return onnxruntime
 
 
 def import_onnx() -> Any:
     """The package onnx with its helpers, which reads and writes networks. Raises MissingDependency without it."""
-    try:
-        import onnx
-        import onnx.helper
-        import onnx.numpy_helper
-    except ImportError as error:
-        raise MissingDependency(
-            "onnx is not installed.", "Install the extra: pip install 'mmbench[insightface]'."
-        ) from error
+    require_extra("insightface", "onnx")
+    import onnx
+    import onnx.helper
+    import onnx.numpy_helper
+
     return onnx

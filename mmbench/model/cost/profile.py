@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmbench.model.extra import require_generate
+from mmbench.errors import require_extra
 from mmbench.model.network.configs import ModelSize, size_named
 from mmbench.model.network.face_embeds import FaceEmbeds
 
@@ -72,7 +72,7 @@ class CostTable:
 
 def cost_table(size: str = "5b") -> CostTable:
     """Count parameters and FLOPs of a model size ("5b", "nano", "smoke")."""
-    require_generate()
+    require_extra("generate")
     chosen = size_named(size)
     return CostTable(size, parameter_rows(chosen), flops_rows(chosen), resident_rows(chosen))
 

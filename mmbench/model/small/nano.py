@@ -14,8 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmbench.errors import RequestError
-from mmbench.model.extra import require_generate
+from mmbench.errors import RequestError, require_extra
 from mmbench.model.network.configs import ModelSize, size_named
 from mmbench.model.pipeline.prompt import IDENTITY_WORDS
 
@@ -43,7 +42,7 @@ def build_pipeline(variant: Literal["nano", "smoke"] = "nano", seed: int = 0) ->
     The parts that start at zero are random too, so that the identity visibly enters the result. The codec is
     fitted to drawn clips. Same seed, same weights.
     """
-    require_generate()
+    require_extra("generate")
     from diffusers.schedulers.scheduling_dpm_cogvideox import CogVideoXDPMScheduler
 
     from mmbench.face.stand_in import CentreFaces

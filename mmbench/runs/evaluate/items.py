@@ -11,9 +11,8 @@ from pathlib import Path
 
 from mmbench.errors import ManifestError
 from mmbench.items import Item
+from mmbench.video.endings import PICTURE_ENDINGS, VIDEO_ENDINGS, is_clip, is_picture
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".webp"})
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 MANIFEST_COLUMNS = (
     *("id", "model", "identity", "group", "video", "references", "prompt", "prompt_long"),
     *("prompt_index", "seed", "fps", "condition"),
@@ -106,7 +105,7 @@ def read_folder(folder: Path, references: Path, prompts: Path | None = None, nam
     if not videos:
         raise ManifestError(
             f"{folder}: no video found.",
-            f"Known endings: {', '.join(sorted(VIDEO_SUFFIXES))}, or folders of images.",
+            f"Known endings: {', '.join(VIDEO_ENDINGS)}, or folders of images.",
         )
     items, lost = [], []
     for video in videos:
@@ -151,10 +150,10 @@ def read_references(path: Path) -> dict[str, tuple[Path, ...]]:
         if entry.is_dir():
             if images := _images(entry):
                 people[entry.name] = images
-        elif entry.suffix.lower() in IMAGE_SUFFIXES:
+        elif is_picture(entry):
             people[entry.stem] = (entry,)
     if not people:
-        raise ManifestError(f"{path}: holds no reference image.", f"Known: {', '.join(sorted(IMAGE_SUFFIXES))}.")
+        raise ManifestError(f"{path}: holds no reference image.", f"Known: {', '.join(PICTURE_ENDINGS)}.")
     return people
 
 
@@ -165,16 +164,10 @@ def find_videos(folder: Path) -> list[Path]:
         raise ManifestError(f"{folder}: {what}.", "Give the folder that holds the videos.")
     found: list[Path] = []
     for entry in sorted(folder.iterdir()):
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            files = [child for child in entry.iterdir() if not child.name.startswith(".")]
-            only_images = files and all(c.is_file() and c.suffix.lower() in IMAGE_SUFFIXES for c in files)
-            # A lone animated picture format can be either; several stills in a folder are frames.
-            animated = any(c.suffix.lower() in {".gif", ".webp"} for c in files)
-            found += [entry] if only_images and not animated else find_videos(entry)
-        elif entry.suffix.lower() in VIDEO_SUFFIXES:
+        if is_clip(entry):
             found.append(entry)
+        elif entry.is_dir() and not entry.name.startswith("."):
+            found += find_videos(entry)
     return found
 
 
@@ -235,7 +228,7 @@ def _csv_text(path: Path) -> str:
 
 
 def _images(folder: Path) -> tuple[Path, ...]:
-    return tuple(sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES))
+    return tuple(sorted(p for p in folder.iterdir() if is_picture(p)))
 
 
 def _identity_of(relative: Path, identities: tuple[str, ...]) -> str | None:
