@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mmbench.baselines.contract import Baseline, Parameters, PromptKind, Request, Setting, Size, Video, VideoInfo
 from mmbench.baselines.loading.diffusers_folder import quiet_libraries
 from mmbench.baselines.options import Options, as_mapping, read_options
+from mmbench.device import torch_device
 from mmbench.errors import GenerationError, RequestError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class TorchBaseline(Baseline):
     def load(self, device: str, dtype: str, variant: str, weights_dir: Path) -> None:
         self.close()
         variant = self.pick_variant(variant)
-        self.device = device
+        self.device = str(torch_device(device))
         self.dtype = pick_dtype(dtype, self.published_dtype, device)
         with quiet_libraries():
             self.read(variant, weights_dir)

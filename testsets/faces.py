@@ -12,9 +12,9 @@ from mmbench.testsets.pubfig50.references import HasFace
 
 def dlib_has_face() -> HasFace:
     """A function that says whether dlib finds a face; it may be called from several threads, one at a time works."""
-    from mmbench.face.dlib.eyes import DlibBackend
+    from mmbench.face.make import make_backend
 
-    backend = DlibBackend()
+    backend = make_backend("dlib")
     turn = threading.Lock()
 
     def has_face(picture: NDArray[np.uint8]) -> bool:

@@ -25,7 +25,7 @@ from mmbench.baselines.options import Options, option
 from mmbench.baselines.photomaker_v2.trigger import trigger_ids
 from mmbench.baselines.pictures import clip_pixels, cover
 from mmbench.baselines.runtime import count_parameters, pick_dtype, place, seeded
-from mmbench.device import beside_torch
+from mmbench.device import beside_torch, torch_device
 from mmbench.errors import RequestError, WeightsError
 from mmbench.face.analyser import surest_of_each
 from mmbench.face.stand_in import PictureFaces
@@ -89,7 +89,7 @@ class PhotoMakerV2(FirstFrame):
         self.variant = None
         variant = self.pick_variant(variant)
         with quiet_libraries():
-            self.read(device, dtype, variant, weights_dir)
+            self.read(str(torch_device(device)), dtype, variant, weights_dir)
         self.variant = variant
 
     def read(self, device: str, dtype: str, variant: str, weights_dir: Path) -> None:

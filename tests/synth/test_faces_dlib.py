@@ -7,7 +7,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-from mmbench.studies.synthetic50 import dlib_faces
+from mmbench.studies.synthetic50.looking import descriptor, face_at
 from mmbench.studies.synthetic50.measure import equal_error, look_at, table
 from mmbench.studies.synthetic50.members import members
 from mmbench.studies.synthetic50.screen import face_centre
@@ -50,9 +50,9 @@ def test_similarity_falls_evenly_along_a_morph(kit: Kit) -> None:
     for t in np.linspace(0, 1, 7):
         person = blend_people(first, last, float(t))
         image = render(person, Scene(), State())
-        box = dlib_faces.detect(image, face_centre(person, Scene(), State()))
-        assert box is not None
-        vectors.append(dlib_faces.descriptor(image, box))
+        face = face_at(image, face_centre(person, Scene(), State()))
+        assert face is not None
+        vectors.append(descriptor(image, face))
     away = [float(np.linalg.norm(v - vectors[0])) for v in vectors]
     assert spearmanr(np.arange(7), away).statistic > 0.9
     assert away[-1] > 0.4

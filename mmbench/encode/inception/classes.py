@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbench.device import torch_device
 from mmbench.score import Provenance
 from mmbench.video.clip import ClipInfo, Frame
 
@@ -58,7 +59,7 @@ def make_inception(device: str = "cpu", weights: str | Path | None = None, tiny:
         loaded = load(REGISTERED) if weights is None else load_file(Path(weights))
         load_strict(network, loaded.state, str(loaded.path))
         provenance = replace(provenance, weights={loaded.name: loaded.sha256})
-    return Inception(network.to(device).eval().requires_grad_(False), provenance, device)
+    return Inception(network.to(torch_device(device)).eval().requires_grad_(False), provenance, device)
 
 
 class InceptionPass:

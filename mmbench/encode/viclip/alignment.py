@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbench.device import torch_device
 from mmbench.score import Provenance
 from mmbench.video.clip import ClipInfo, Frame
 from mmbench.video.sample import middle_indices
@@ -58,8 +59,9 @@ class ViClip:
     """Both towers on one device. Text features are kept per prompt for the life of this object."""
 
     def __init__(self, video: VideoTower, text: nn.Module, provenance: Provenance, device: str) -> None:
-        self.video_tower = video.to(device).float().eval().requires_grad_(False)
-        self.text_tower = text.to(device).float().eval().requires_grad_(False)
+        where = torch_device(device)
+        self.video_tower = video.to(where).float().eval().requires_grad_(False)
+        self.text_tower = text.to(where).float().eval().requires_grad_(False)
         self.provenance = provenance
         self.device = device
         self._texts: dict[str, TextFeature] = {}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmbench.device import torch_device
 from mmbench.flow.raft.correlation import CorrelationLookup, coordinates, correlation_pyramid
 from mmbench.flow.raft.update import SplitUpdate
 from mmbench.flow.types import FlowBackend, Precision
@@ -52,10 +53,8 @@ class RaftFlow:
         precision: Precision = "fp32",
         split_gru: bool = True,
     ) -> None:
-        import torch
-
-        self.network = network.to(device).eval().requires_grad_(False)
-        self.device = torch.device(device)
+        self.device = torch_device(device)
+        self.network = network.to(self.device).eval().requires_grad_(False)
         self.precision = precision
         self.split_gru = split_gru
         settings = {"precision": precision, "gru": "split" if split_gru else "stock", "device": device}

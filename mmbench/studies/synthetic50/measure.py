@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.files import Progress
-from mmbench.studies.synthetic50 import dlib_faces
+from mmbench.studies.synthetic50.looking import descriptor, face_at, landmarks
 from mmbench.synth.identity import GROUPS, Group
 from mmbench.synth.kit import load_kit
 from mmbench.synth.person import build_person
@@ -66,17 +66,17 @@ def look_at(pairs: Sequence[tuple[Group, int]], views: int, say: Progress, salt:
             image = render(person, scene, state, seed=k)
             truth = measure(stage(person, scene, state))
             x, y = (float(v) for v in truth.five[:3].mean(0))
-            box = dlib_faces.detect(image, (x, y))
-            descriptor, error = None, None
-            if box is not None:
-                descriptor = dlib_faces.descriptor(image, box)
+            face = face_at(image, (x, y))
+            vector, error = None, None
+            if face is not None:
+                vector = descriptor(image, face)
                 apart = np.linalg.norm(truth.five[0] - truth.five[1]) / np.cos(np.deg2rad(state.pose.yaw))
-                found = five_points(dlib_faces.landmarks(image, box).astype(np.float32))
+                found = five_points(landmarks(face))
                 error = float(np.linalg.norm(found - truth.five, axis=1).mean() / apart * 100)
             around = np.isin(truth.labels, (LABELS.index("background"), LABELS.index("clothes")))
             seen.append(View(
-                group, seed, state.pose.yaw, box is not None,
-                box is not None or dlib_faces.detect(image, (x, y), fallback=True) is not None, descriptor, error,
+                group, seed, state.pose.yaw, face is not None,
+                face is not None or face_at(image, (x, y), fallback=True) is not None, vector, error,
                 _histogram(image[around]), _histogram(image[truth.labels == LABELS.index("hair")]),
             ))  # fmt: skip
         say(done, len(pairs), "people measured")

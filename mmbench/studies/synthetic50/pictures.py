@@ -40,7 +40,7 @@ def build_references(out: Path, fifty: Sequence[Member], say: Progress) -> None:
     """1-4 stills a person: own light, backdrop, clothes, size; redrawn until dlib's HOG detector finds the face."""
     from PIL import Image
 
-    from mmbench.studies.synthetic50 import dlib_faces
+    from mmbench.studies.synthetic50.looking import face_at
     from mmbench.studies.synthetic50.screen import face_centre
 
     cast = Cast(load_kit())
@@ -59,7 +59,7 @@ def build_references(out: Path, fifty: Sequence[Member], say: Progress) -> None:
                 pose = Pose(float(rng.uniform(-16, 16)), float(rng.uniform(-6, 6)), float(rng.uniform(-4, 4)))
                 state = State(expression=face, gaze=Gaze(float(rng.uniform(-4, 4)), 0.0), pose=pose)
                 image = render(person, scene, state, seed=k)
-                if dlib_faces.detect(image, face_centre(person, scene, state)) is not None:
+                if face_at(image, face_centre(person, scene, state)) is not None:
                     break
             with whole(path) as part:
                 Image.fromarray(image).save(part, "JPEG", quality=90)

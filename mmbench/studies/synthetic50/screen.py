@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmbench.studies.synthetic50 import dlib_faces
+from mmbench.studies.synthetic50.looking import descriptor, face_at
 from mmbench.synth.identity import GROUPS, Group
 from mmbench.synth.kit import Kit, load_kit
 from mmbench.synth.person import Person, Pose, build_person
@@ -46,10 +46,10 @@ def candidate_centroid(kit: Kit, group: Group, seed: int) -> np.ndarray[tuple[in
     for yaw in YAWS:
         scene, state = Scene(backdrop=Backdrop("studio", 3)), State(pose=Pose(yaw, 0, 0))
         image = render(person, scene, state)
-        box = dlib_faces.detect(image, face_centre(person, scene, state))
-        if box is None:
+        face = face_at(image, face_centre(person, scene, state))
+        if face is None:
             return None
-        found.append(dlib_faces.descriptor(image, box))
+        found.append(descriptor(image, face))
     return np.asarray(np.mean(found, 0))
 
 
