@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -11,7 +12,6 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from mmbench.errors import ManifestError, RequestError
-from mmbench.files import sha256
 
 Setting = str | int | float | bool | None
 """The value of a model's own option."""
@@ -50,7 +50,7 @@ class Settings(BaseModel):
     def digest(self) -> str:
         """sha256 of the canonical JSON: equal for equal settings, whatever the file's order or comments."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return sha256(canonical.encode())
+        return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 class FaceSettings(Settings):
