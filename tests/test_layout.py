@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = {
     **dict.fromkeys(("errors", "items", "score", "trigger", "version"), 0),
-    **dict.fromkeys(("engine", "files", "device", "config"), 1),
+    "files": 0.5,  # with the next ones on the first floor, where everybody else writes with it
+    **dict.fromkeys(("engine", "device", "config"), 1),
     **dict.fromkeys(("weights", "video"), 2),
     **dict.fromkeys(("face", "flow", "encode"), 3),
     **dict.fromkeys(("metrics", "model", "synth"), 4),
@@ -59,7 +60,7 @@ FILES_ONLY = {
 }
 """Calls that only `mmbench/files.py` makes: one whole-or-nothing write, one cache root."""
 
-MAX_LINES, MAX_FUNCTION, MAX_ARGUMENTS, MAX_FILES = 400, 60, 8, 12
+MAX_LINES, MAX_FUNCTION, MAX_ARGUMENTS, MAX_FILES = 400, 60, 8, 13
 ENTRY_POINTS = {"mmbench.metrics", "mmbench.models"}
 """Groups by which other packages bring metrics and models: names of groups, not of modules."""
 
@@ -326,7 +327,9 @@ def cited_documents(tree: Sources) -> Iterator[str]:
 
 
 RULES: tuple[Callable[[Sources], Iterator[str]], ...] = (
+    upward_imports,
     relative_imports,
+    temporary_names_and_caches,
     long_files,
     cited_documents,
 )
@@ -367,7 +370,7 @@ def test_the_house_keeps_its_rules(rule: Callable[[Sources], Iterator[str]]) -> 
         (temporary_names_and_caches, {"mmbench/runs/x.py": "p = q.with_name(f'.{q.name}.{os.getpid()}')"}),
         (temporary_names_and_caches, {"mmbench/synth/x.py": "pooch.os_cache('mmbench')"}),
         (long_files, {"mmbench/video/x.py": "\n" * 401}),
-        (crowded_folders, {f"mmbench/video/{letter}.py": "" for letter in "abcdefghijklm"}),
+        (crowded_folders, {f"mmbench/video/{letter}.py": "" for letter in "abcdefghijklmn"}),
         (long_functions, {"mmbench/video/x.py": "def f():\n" + "    pass\n" * 60}),
         (long_functions, {"mmbench/video/x.py": "def f(a, b, c, d, e, f, g, h, *, i): pass"}),
         (long_functions, {"mmbench/cli/x.py": "def f(a: Annotated[int, Option()]):\n" + "    pass\n" * 61}),
