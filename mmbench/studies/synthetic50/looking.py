@@ -45,4 +45,5 @@ def landmarks(face: Face) -> NDArray[np.float32]:
 
 def descriptor(image: Picture, face: Face) -> NDArray[np.float64]:
     """The 128 numbers of the face, float64, not normalised."""
-    return _dlib().embed(_dlib().chip(image, face)[None])[0].astype(np.float64)
+    vector: NDArray[np.float64] = _dlib().embed(_dlib().chip(image, face)[None])[0].astype(np.float64)
+    return vector
