@@ -9,7 +9,7 @@ import math
 import types
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from mmbench.errors import RequestError
 
@@ -143,7 +143,7 @@ def _values(hint: Any, low: float | None, high: float | None) -> str:
         return ", ".join(said) + (" or none" if type(None) in parts else "")
     if get_origin(hint) is Literal:
         return ", ".join(get_args(hint))
-    name = cast("str", {bool: "true or false", int: "a whole number", float: "a number"}.get(hint, "text"))
+    name = {bool: "true or false", int: "a whole number", float: "a number"}.get(hint, "text")
     if low is not None and high is not None:
         return f"{name} from {low:g} to {high:g}"
     return f"{name}, {low:g} or more" if low is not None else name
