@@ -62,13 +62,13 @@ def evaluate(
 
     Resumes: rows already in `run` are kept; items whose file changed are measured again, and with `retry` also
     those that failed or lacked something. Raises ManifestError when `run` was made with other settings, WeightsError or
-    MMBenchError when there is no such device, ReferenceFaceError (before any clip is opened) when a reference shows
-    no face.
+    MMBenchError when there is no such device, ReferenceFaceError, before any clip, for a reference without a face.
 
         >>> import mmbench
         >>> items = mmbench.read_manifest(mmbench.load_testset("synthetic50").folder / "manifest.csv")
         >>> settings = EvaluateSettings(metrics=("motion_smoothness",), flow={"backend": "dis"})
-        >>> result = mmbench.evaluate(items[-2:], Path("runs/still"), settings)  # clips of the system `still`
+        >>> still = [item for item in items if item.model == "still"][:2]
+        >>> result = mmbench.evaluate(still, Path("runs/still"), settings)
         >>> [row.score("motion_smoothness").value for row in result.rows]
         [0.0, 0.0]
     """
