@@ -59,6 +59,7 @@ EXTRAS = {
     "insightface": ("onnxruntime", "onnx"),
     "insightface-gpu": ("onnxruntime", "onnx"),
     "synth": ("numba",),
+    "train": ("accelerate", "diffusers", "transformers"),
 }
 """The packages that an extra of mmbench brings, by their import names; those of them that are asked for by name."""
 

@@ -12,7 +12,8 @@ class Item:
 
     `identity` is also the cluster of every interval and test. `prompt` is the short standardised prompt
     (trigger word removed), `prompt_long` the enhanced one. `fps`, when given, overrides what the container
-    says. `condition` is the conditioning first frame of an image-to-video model.
+    says. `condition` is the conditioning first frame of an image-to-video model. `step` is the number of training
+    steps behind the weights, where a clip was made while they were trained.
     """
 
     id: str
@@ -27,6 +28,7 @@ class Item:
     seed: int | None = None
     fps: float | None = None
     condition: Path | None = None
+    step: int | None = None
     extra: dict[str, str] = field(default_factory=dict, hash=False)
 
     @property

@@ -47,6 +47,7 @@ def _register() -> None:
         report,
         synth,
         testset,
+        train,
         validity,
         weights,
     )
@@ -57,6 +58,7 @@ def _register() -> None:
     app.command("evaluate")(evaluate.evaluate)
     app.command("report", short_help="Leaderboard of a run: page, Markdown, CSV, LaTeX, JSON.")(report.report)
     app.command("compare", short_help="Is A better than B? Paired differences with intervals.")(report.compare)
+    app.command("train", short_help="Train the adapter (or a base) from a settings file.")(train.train)
     app.add_typer(model.app, name="model")
     app.add_typer(testset.app, name="testset", short_help="Test sets: build PubFig-50, check or show a set.")
     app.add_typer(synth.app, name="synth", short_help="Synthetic people of known truth: kit, clips, controls.")

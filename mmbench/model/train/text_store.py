@@ -16,11 +16,15 @@ def text_key(caption: str, encoder: str, length: int) -> str:
     return sha256(json.dumps([caption, encoder, length]).encode())
 
 
+EMPTY = "0" * 64
+"""Key of the empty caption."""
+
+
 class TextStore:
     """A folder of embeddings [N_t, text_dim], one safetensors file a caption.
 
     All rows are kept: the encoder runs without a mask, so the rows of the padding differ between captions too.
-    The empty caption ("" under the same encoder) stands for a dropped one and has to be in the store.
+    One encoder a folder: its empty caption is kept under a key of its own.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,7 +62,10 @@ class TextStore:
         except (FileNotFoundError, SafetensorError, KeyError) as cause:
             raise MissingWeights(f"{path}: no text embedding ({cause}).", "Encode the captions again.") from cause
 
-    def put_all(self, texts: dict[str, Tensor]) -> None:
-        """Keep several, by their keys."""
-        for key, embedding in texts.items():
-            self.put(key, embedding)
+    def put_empty(self, embedding: Tensor) -> None:
+        """Keep the embedding of the empty caption: what a sample reads whose text is dropped."""
+        self.put(EMPTY, embedding)
+
+    def empty(self) -> Tensor:
+        """The embedding of the empty caption."""
+        return self.get(EMPTY)

@@ -146,3 +146,13 @@ def test_texts_are_held_once_and_missed_by_name(tmp_path: Path) -> None:
         store.get(text_key("a woman", "tiny", 16))
     with pytest.raises(ManifestError, match="not the key"):
         store.get("../../etc/passwd")
+
+
+def test_webdataset_reads_the_shards(tmp_path: Path) -> None:
+    webdataset = pytest.importorskip("webdataset")
+    records = [record(f"k{i}", 2, 2) for i in range(3)]
+    write_shard(tmp_path / "000000.tar", records)
+    held = list(webdataset.WebDataset(str(tmp_path / "000000.tar"), shardshuffle=False))
+    assert [sample["__key__"] for sample in held] == [r.key for r in records]
+    for sample, mine in zip(held, records, strict=True):
+        same(decode({k: v for k, v in sample.items() if not k.startswith("__")}), mine)
