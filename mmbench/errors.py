@@ -54,6 +54,10 @@ class WorkerDied(MMBenchError):
     """A worker process ended before its task was done: killed, out of memory, or its script cannot be imported."""
 
 
+class PlugInError(MMBenchError):
+    """A metric or model of another package that cannot be used."""
+
+
 EXTRAS = {
     "generate": ("accelerate", "diffusers", "transformers"),
     "insightface": ("onnxruntime", "onnx"),

@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 METRIC = '''
 from typing import ClassVar
 
-from mmbench.metrics.base import ClipMetric, Evidence, MetricFacts, Need
+from mmbench.metrics.base import ClipMetric, Evidence, MetricFacts
 from mmbench.score import Score
 
 
@@ -20,10 +22,17 @@ class Length(ClipMetric):
     facts: ClassVar[MetricFacts] = MetricFacts(
         "length", "Length", True, "frames", (1.0, None), "Number of frames.", "toy package"
     )
-    needs: ClassVar[frozenset[Need]] = frozenset()
 
     def measure(self, evidence: Evidence) -> list[Score]:
         return [Score.ok("length", evidence.clip.n_frames)]
+
+
+class Sound(Length):
+    """The same, aloud."""
+
+    facts: ClassVar[MetricFacts] = MetricFacts(
+        "sound", "Sound", True, "frames", (1.0, None), "Frames, aloud.", "toy package"
+    )
 '''
 
 
@@ -49,9 +58,42 @@ def test_a_metric_of_another_package_is_found(tmp_path: Path) -> None:
     assert "Number of frames." in done.stdout
 
 
-def test_a_plug_in_may_not_replace_a_metric(tmp_path: Path) -> None:
-    environment = install_toy(tmp_path, "[mmbench.metrics]\nface_rate = toy_metric:Length\n")
-    done = mmbench(environment, "explain", "all")
-    assert done.returncode == 2
-    assert "already exists" in done.stderr
-    assert "Traceback" not in done.stderr
+BROKEN = {
+    "absent": ("length = no_such_module:Length", "No module named 'no_such_module'"),
+    "raising": ("length = toy_raising:Length", "ZeroDivisionError"),
+    "no metric": ("length = toy_metric:ClipMetric", "is no metric"),
+    "a name taken": ("face_rate = toy_metric:Length", "already exists"),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_broken_plug_in_is_named_and_stops_nothing_else(how: str, tmp_path: Path) -> None:
+    point, reason = BROKEN[how]
+    environment = install_toy(tmp_path, f"[mmbench.metrics]\n{point}\nsound = toy_metric:Sound\n")
+    (tmp_path / "toy_raising.py").write_text("1 / 0\n")
+    everything = mmbench(environment, "explain", "all")
+    assert everything.returncode == 0, everything.stderr
+    assert "Frames, aloud" in everything.stdout and "face_rate" in everything.stdout
+    name = point.split()[0]
+    if name == "length":
+        asked = mmbench(environment, "explain", "length")
+        assert asked.returncode == 2 and reason in asked.stderr and "Traceback" not in asked.stderr
+    doctor = mmbench(environment, "doctor")
+    line = next(line for line in doctor.stdout.splitlines() if " plug-in " in line)
+    assert name in line and reason in line and "package toy" in line
+    assert "ok      metric   sound: ready" in doctor.stdout
+
+
+def test_evaluating_goes_on_beside_a_broken_plug_in(tmp_path: Path) -> None:
+    environment = install_toy(tmp_path, "[mmbench.metrics]\nlength = absent:Length\nsound = toy_metric:Sound\n")
+    code = """
+import warnings
+from mmbench.config import EvaluateSettings
+from mmbench.runs.evaluate.clip import make_metrics
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    assert "sound" in make_metrics(EvaluateSettings()) and "length" not in make_metrics(EvaluateSettings())
+assert "'length'" in str(told[0].message) and "absent" in str(told[0].message), told
+"""
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

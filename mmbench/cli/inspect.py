@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from mmbench.metrics.base import Metric
 
 
 def doctor() -> None:
@@ -46,7 +49,8 @@ def explain(metric: Annotated[str, typer.Argument(help="Name of a metric or comp
         "Range": f"{low} to {high}, {fact.unit}",
         "Better": "higher" if fact.higher_is_better else "lower",
         "Of": "a set of clips (one model)" if fact.scope == "set" else "each clip; tables show the mean",
-        "Needs": ", ".join(sorted(need.value for need in owner.needs)) or "other metrics of the clip",
+        "Needs": ", ".join(need.name for need in owner.needs) or "nothing but the clip, or its other metrics",
+        "Missing": _lacking(owner) or "nothing that can be told without loading it",
         "Source": fact.source,
         "Caveats": fact.caveats or "none known",
         "Companions": ", ".join(f.name for f in owner.all_facts() if f != fact) or "none",
@@ -54,3 +58,17 @@ def explain(metric: Annotated[str, typer.Argument(help="Name of a metric or comp
     console.print(f"[bold]{escape(fact.title)}[/bold] ({fact.name})")
     for label, text in lines.items():
         console.print(f"  {label + ':':<12}{escape(text)}", soft_wrap=True)
+
+
+def _lacking(metric: type[Metric]) -> str:
+    """What the needs of a metric say that this machine lacks for it, with the default settings."""
+    from mmbench.config import EvaluateSettings
+    from mmbench.errors import MMBenchError
+
+    lacking: dict[str, None] = {}
+    for need in metric.needs:
+        try:
+            need.check(EvaluateSettings())
+        except MMBenchError as cause:
+            lacking[str(cause)] = None
+    return " ".join(lacking)

@@ -8,37 +8,43 @@ metric's facts. The class serves two callers: `update`/`compute`/`merge_state` f
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbench.errors import MMBenchError
 from mmbench.items import Item
 from mmbench.score import Provenance, Score
+from mmbench.video.need import FrameNeed, Maker, Need, Networks, RunNeed
 
 if TYPE_CHECKING:
-    from mmbench.encode.inception.classes import InceptionResult
-    from mmbench.encode.viclip.alignment import VideoText
-    from mmbench.face.bank import ReferenceBank
-    from mmbench.face.track import FaceTrack, ReferenceFaces
-    from mmbench.flow.flow_pass import FlowResult
+    from mmbench.config import EvaluateSettings
     from mmbench.video.clip import ClipInfo
 
 Floats = NDArray[np.float32] | NDArray[np.float64]
 
 
-class Need(StrEnum):
-    """What a metric has to be given. The engine gathers the union of needs in one decode."""
+T = TypeVar("T")
 
-    FACES = "faces"
-    REFERENCES = "references"
-    FLOW = "flow"
-    VIDEO_TEXT = "video_text"
-    INCEPTION = "inception"
-    ARCFACE = "arcface"
+__all__ = [
+    "ClipMetric",
+    "DerivedMetric",
+    "Evidence",
+    "Floats",
+    "FrameNeed",
+    "Maker",
+    "Metric",
+    "MetricFacts",
+    "Need",
+    "Networks",
+    "NoEvidence",
+    "RunNeed",
+    "SetMetric",
+    "StoredFeatures",
+]
 
 
 @dataclass(frozen=True)
@@ -62,21 +68,27 @@ class MetricFacts:
     column: bool = False
 
 
-@dataclass
+class NoEvidence(MMBenchError):
+    """A clip lacks what a metric reads of it; to the engine the metric is "missing" there."""
+
+
+@dataclass(frozen=True)
 class Evidence:
-    """All that one decode gathered about one clip. A field is None when nobody asked for it."""
+    """All that was gathered about one clip: `found` by need. `evidence[NEED]` reads it, and has the need's type."""
 
     item: Item
     clip: ClipInfo
-    faces: FaceTrack | None = None
-    references: ReferenceFaces | None = None
-    condition: ReferenceFaces | None = None
-    bank: ReferenceBank | None = None
-    flow: FlowResult | None = None
-    video_text: VideoText | None = None
-    inception: InceptionResult | None = None
-    arcface: FaceTrack | None = None
-    arcface_references: ReferenceFaces | None = None
+    found: Mapping[Need[Any], Any] = field(default_factory=dict)
+
+    def __getitem__(self, need: Need[T]) -> T:
+        """What meets the need. Raises NoEvidence where nothing does: nobody asked for it, or the item has none."""
+        if (found := self.get(need)) is None:
+            raise NoEvidence(f"There is no {need.name} of this clip.", "Give the clip what that is found in.")
+        return found
+
+    def get(self, need: Need[T]) -> T | None:
+        """What meets the need, None where nothing does."""
+        return self.found.get(need)
 
 
 class Metric(ABC):
@@ -84,7 +96,12 @@ class Metric(ABC):
 
     facts: ClassVar[MetricFacts]
     companions: ClassVar[tuple[MetricFacts, ...]] = ()
-    needs: ClassVar[frozenset[Need]]
+    needs: ClassVar[Collection[Need[Any]]] = ()
+
+    @classmethod
+    def from_settings(cls, settings: EvaluateSettings) -> Self:
+        """The metric as a run with these settings wants it; one with options of its own takes them from there."""
+        return cls()
 
     @classmethod
     def all_facts(cls) -> tuple[MetricFacts, ...]:
@@ -127,7 +144,6 @@ class DerivedMetric(Metric):
     them too."""
 
     requires: tuple[str, ...]
-    needs: ClassVar[frozenset[Need]] = frozenset()
 
     @abstractmethod
     def derive(self, scores: Mapping[str, Score]) -> list[Score]:
@@ -136,10 +152,10 @@ class DerivedMetric(Metric):
 
 @dataclass(frozen=True)
 class StoredFeatures:
-    """What a set metric needs of one clip, read back from disk: so re-scoring a finished run costs nothing."""
+    """What a set metric keeps of one clip, by names of its own: re-scoring a finished run costs no decoding."""
 
     item: Item
-    log_probs: NDArray[np.float32]
+    arrays: Mapping[str, NDArray[Any]]
     provenance: Provenance | None = None
 
 
@@ -147,5 +163,9 @@ class SetMetric(Metric):
     """One value for a set of clips (one model); the engine calls it when every clip of the model is done."""
 
     @abstractmethod
+    def features(self, evidence: Evidence) -> StoredFeatures:
+        """What to keep of one clip: arrays of numbers, and what made them."""
+
+    @abstractmethod
     def measure_set(self, clips: Sequence[StoredFeatures]) -> list[Score]:
-        """Scores of the set, clips in manifest order."""
+        """Scores of the set from what `features` gave for its clips, in manifest order."""

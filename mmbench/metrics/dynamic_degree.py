@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from mmbench.flow.decision import certain_verdict
+from mmbench.flow.needs import FLOW
 from mmbench.flow.vbench_rule import count_needed, pair_threshold
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
 from mmbench.score import Score
@@ -92,7 +93,7 @@ class DynamicDegree(ClipMetric):
             decimals=4,
         ),
     )
-    needs: ClassVar[frozenset[Need]] = frozenset({Need.FLOW})
+    needs: ClassVar[Collection[Need[Any]]] = (FLOW,)
 
     def update(self, scores: Sequence[float] | Floats, height: int, width: int, n_sampled: int) -> Motion:
         """Add one clip, given as to `motion`."""
@@ -102,10 +103,8 @@ class DynamicDegree(ClipMetric):
 
     def measure(self, evidence: Evidence) -> list[Score]:
         """The verdict with everything needed to audit it, and the motion strength."""
-        flow = evidence.flow
+        flow = evidence[FLOW]
         names = (self.facts.name, self.companions[0].name)
-        if flow is None:
-            return [Score.missing(name, "no flow was computed") for name in names]
         if flow.reason:
             return [Score.missing(name, flow.reason, flow.remedy) for name in names]
         result = self.update(flow.scores, flow.height, flow.width, flow.n_sampled)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Collection
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbench.face.needs import FACES
 from mmbench.metrics.base import ClipMetric, Evidence, MetricFacts, Need
 from mmbench.score import Score
 
@@ -52,7 +54,7 @@ class FaceRate(ClipMetric):
             "mmbench",
         ),
     )
-    needs: ClassVar[frozenset[Need]] = frozenset({Need.FACES})
+    needs: ClassVar[Collection[Need[Any]]] = (FACES,)
 
     def update(self, slot_usable: NDArray[np.bool_]) -> float:
         """Add one clip's (K,) usable flags."""
@@ -61,10 +63,8 @@ class FaceRate(ClipMetric):
         return value
 
     def measure(self, evidence: Evidence) -> list[Score]:
-        """Scores of one clip; needs `evidence.faces`. A clip without any face scores 0 here, and only here."""
-        track = evidence.faces
-        if track is None:
-            raise ValueError("face_rate needs a face track")
+        """Scores of one clip. A clip without any face scores 0 here, and only here."""
+        track = evidence[FACES]
         rows = np.searchsorted(track.frames, track.slots)
         p = track.provenance
         return [

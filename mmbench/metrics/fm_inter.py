@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbench.face.needs import FACES
 from mmbench.face.track import FaceTrack
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
 from mmbench.metrics.id_similarity import too_few_faces
 from mmbench.score import Score
+
+if TYPE_CHECKING:
+    from mmbench.config import EvaluateSettings
 
 SAMPLES = 4
 """Frames compared: with four, the definition reproduces the paper's figures on the official clips."""
@@ -161,13 +166,18 @@ class FMInter(ClipMetric):
             "Below the clip's floor (details) there is no measurable motion.",
         ),
     )
-    needs: ClassVar[frozenset[Need]] = frozenset({Need.FACES})
+    needs: ClassVar[Collection[Need[Any]]] = (FACES,)
 
     def __init__(self, version: int = 2) -> None:
         super().__init__()
         if version not in (1, 2):
             raise ValueError(f"version is 1 or 2, got {version}")
         self.version = version
+
+    @classmethod
+    def from_settings(cls, settings: EvaluateSettings) -> Self:
+        """`fm_version` is the version."""
+        return cls(settings.fm_version)
 
     def update(self, points: Floats, short_side: float) -> FMInterResult | None:
         """Add one clip's (S, 5, 2) sampled points in px; clips with fewer than two usable pairs are not counted."""
@@ -176,10 +186,8 @@ class FMInter(ClipMetric):
         return result
 
     def measure(self, evidence: Evidence) -> list[Score]:
-        """Scores of one clip; needs `evidence.faces`."""
-        track = evidence.faces
-        if track is None:
-            raise ValueError("fm_inter needs a face track")
+        """Scores of one clip."""
+        track = evidence[FACES]
         names = [f.name for f in self.all_facts()]
         if missing := too_few_faces("fm_inter", track):
             return [Score.missing(name, missing.reason, missing.remedy) for name in names]

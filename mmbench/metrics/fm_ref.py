@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbench.face.needs import CONDITION, FACES, REFERENCES
 from mmbench.face.track import FaceTrack, ReferenceFaces
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
 from mmbench.metrics.id_similarity import too_few_faces
@@ -105,7 +107,7 @@ class FMRef(ClipMetric):
             "face boxes",
         ),
     )
-    needs: ClassVar[frozenset[Need]] = frozenset({Need.FACES, Need.REFERENCES})
+    needs: ClassVar[Collection[Need[Any]]] = (FACES, REFERENCES, CONDITION)
 
     def update(self, points: Floats, boxes: Floats, ref_points: Floats, ref_boxes: Floats) -> FMRefResult:
         """Add one clip: (K, 5, 2) px and (K, 4) xyxy px, references (R, 5, 2) and (R, 4)."""
@@ -114,10 +116,8 @@ class FMRef(ClipMetric):
         return result
 
     def measure(self, evidence: Evidence) -> list[Score]:
-        """Scores of one clip; needs `evidence.faces` and `evidence.references`."""
-        track, references = evidence.faces, evidence.references
-        if track is None or references is None:
-            raise ValueError("fm_ref needs a face track and references")
+        """Scores of one clip."""
+        track, references = evidence[FACES], evidence[REFERENCES]
         if missing := too_few_faces("fm_ref", track):
             return [
                 missing,
@@ -135,7 +135,7 @@ class FMRef(ClipMetric):
             Score.ok("fm_ref_max", loose.max, track.provenance),
             Score.ok("fm_ref_pose", pose.mean, track.provenance),
         ]
-        if evidence.condition is not None:  # only image-to-video models have one
-            against = measure_against(track, evidence.condition)[0]
+        if (condition := evidence.get(CONDITION)) is not None:  # only image-to-video models have one
+            against = measure_against(track, condition)[0]
             scores.append(Score.ok("fm_ref_cond", against.mean, track.provenance))
         return scores

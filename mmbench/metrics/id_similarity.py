@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.face.bank import ReferenceBank, centroid, unit
 from mmbench.face.insightface.arcface import EMBEDDING_SIZE as ARCFACE_SIZE
+from mmbench.face.needs import ARCFACE, ARCFACE_REFERENCES, BANK, FACES, REFERENCES
 from mmbench.face.track import FaceTrack, ReferenceFaces
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
 from mmbench.score import Score
@@ -197,7 +199,7 @@ class IdSimilarity(ClipMetric):
             "cosine",
         ),
     )
-    needs: ClassVar[frozenset[Need]] = frozenset({Need.FACES, Need.REFERENCES})
+    needs: ClassVar[Collection[Need[Any]]] = (FACES, REFERENCES, BANK)
 
     def update(self, embeddings: Floats, references: Floats) -> IdSimilarityResult:
         """Add one clip's (K, D) embeddings and its identity's (R, D) references."""
@@ -206,13 +208,13 @@ class IdSimilarity(ClipMetric):
         return result
 
     def measure(self, evidence: Evidence) -> list[Score]:
-        """Scores of one clip; needs `evidence.faces` and `evidence.references`."""
+        """Scores of one clip."""
         return measure_identity(
             self.all_facts(),
             evidence.item.identity,
-            evidence.faces,
-            evidence.references,
-            evidence.bank,
+            evidence[FACES],
+            evidence[REFERENCES],
+            evidence.get(BANK),
             DLIB_SIZE,
             "dlib",
         )
@@ -233,7 +235,7 @@ class IdSimilarityArcFace(ClipMetric):
         caveats="Same person typically 0.5-0.8, strangers near 0. Faces are looked for in the 16 sampled frames alone, "
         "unless insightface is the run's face backend. Weights are for non-commercial research only.",
     )
-    needs: ClassVar[frozenset[Need]] = frozenset({Need.ARCFACE})
+    needs: ClassVar[Collection[Need[Any]]] = (ARCFACE, ARCFACE_REFERENCES)
 
     def update(self, embeddings: Floats, references: Floats) -> float:
         """Add one clip's (K, 512) embeddings and its identity's (R, 512) references."""
@@ -242,8 +244,8 @@ class IdSimilarityArcFace(ClipMetric):
         return value
 
     def measure(self, evidence: Evidence) -> list[Score]:
-        """Score of one clip; needs `evidence.arcface` and `evidence.arcface_references`."""
-        track, references = evidence.arcface, evidence.arcface_references
+        """Score of one clip."""
+        track, references = evidence[ARCFACE], evidence[ARCFACE_REFERENCES]
         return measure_identity(
             self.all_facts(), evidence.item.identity, track, references, None, ARCFACE_SIZE, "ArcFace"
         )
@@ -252,8 +254,8 @@ class IdSimilarityArcFace(ClipMetric):
 def measure_identity(
     facts: tuple[MetricFacts, ...],
     identity: str,
-    track: FaceTrack | None,
-    references: ReferenceFaces | None,
+    track: FaceTrack,
+    references: ReferenceFaces,
     bank: ReferenceBank | None,
     size: int,
     whose: str,
@@ -261,8 +263,6 @@ def measure_identity(
     """The identity scores named in `facts` for one clip: the main one first; "missing" unless the embeddings are of
     `whose` recogniser, which has `size` numbers."""
     name = facts[0].name
-    if track is None or references is None:
-        raise ValueError(f"{name} needs a face track and references")
     if missing := too_few_faces(name, track) or foreign_embeddings(name, track, references, size, whose):
         return [missing, *(Score.missing(f.name, missing.reason, missing.remedy) for f in facts[1:])]
     result = id_similarity(track.embeddings, references.embeddings)

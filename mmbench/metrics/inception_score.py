@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.metrics.base import MetricFacts, Need, SetMetric, StoredFeatures
+from mmbench.encode.needs import INCEPTION
+from mmbench.metrics.base import Evidence, MetricFacts, Need, SetMetric, StoredFeatures
 from mmbench.score import Score
 
 SPLITS = 10
@@ -132,7 +133,7 @@ class InceptionScore(SetMetric):
             decimals=2,
         ),
     )
-    needs: ClassVar[frozenset[Need]] = frozenset({Need.INCEPTION})
+    needs: ClassVar[Collection[Need[Any]]] = (INCEPTION,)
 
     def __init__(self) -> None:
         self.clips: list[LogProbs] = []
@@ -157,12 +158,17 @@ class InceptionScore(SetMetric):
         """Forget all clips."""
         self.clips.clear()
 
+    def features(self, evidence: Evidence) -> StoredFeatures:
+        """`log_probs`, float32 (n_frames, 1008), of every frame."""
+        seen = evidence[INCEPTION]
+        return StoredFeatures(evidence.item, {"log_probs": seen.log_probs}, seen.provenance)
+
     def measure_set(self, clips: Sequence[StoredFeatures]) -> list[Score]:
         """The score in manifest order and its two companions; missing under 10 clips."""
         if len(clips) < MIN_CLIPS:
             remedy = "Measure more clips of this model."
             return [Score.missing(facts.name, _too_few(len(clips)), remedy) for facts in self.all_facts()]
-        result = inception_scores([clip.log_probs for clip in clips])
+        result = inception_scores([clip.arrays["log_probs"] for clip in clips])
         main = Score.ok(
             self.facts.name,
             result.value,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
+from mmbench.flow.needs import SMOOTH_FLOW
 from mmbench.flow.smoothness import SmoothnessTerm
 from mmbench.metrics.base import ClipMetric, Evidence, MetricFacts, Need
 from mmbench.score import Score
@@ -75,7 +76,7 @@ class MotionSmoothness(ClipMetric):
             decimals=5,
         ),
     )
-    needs: ClassVar[frozenset[Need]] = frozenset({Need.FLOW})
+    needs: ClassVar[Collection[Need[Any]]] = (SMOOTH_FLOW,)
 
     def update(self, terms: Sequence[SmoothnessTerm]) -> Smoothness | None:
         """Add one clip, given as to `smoothness`."""
@@ -85,9 +86,7 @@ class MotionSmoothness(ClipMetric):
 
     def measure(self, evidence: Evidence) -> list[Score]:
         """The mean with its terms, and the acceleration."""
-        flow = evidence.flow
-        if flow is None:
-            return self._missing("no flow was computed")
+        flow = evidence[SMOOTH_FLOW]
         if flow.reason:
             return self._missing(flow.reason, flow.remedy)
         if flow.smoothness is None:

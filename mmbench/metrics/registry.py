@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from inspect import isabstract
 
-from mmbench.errors import MMBenchError
-from mmbench.metrics.base import Metric, MetricFacts
+from mmbench.errors import MMBenchError, PlugInError
+from mmbench.metrics.base import Metric, MetricFacts, Need
+
+GROUP = "mmbench.metrics"
 
 # Name -> "module:class", in the order of Table 1 (v2), then ours. Strings, so that listing imports nothing heavy.
 BUILT_IN = {
@@ -29,19 +33,62 @@ BUILT_IN = {
 
 @cache
 def plug_ins() -> dict[str, EntryPoint]:
-    """Metrics of other packages by name, not loaded. One that takes a built-in's name raises MMBenchError."""
-    points = {point.name: point for point in entry_points(group="mmbench.metrics")}
-    for name in points.keys() & BUILT_IN.keys():
-        raise MMBenchError(
-            f"The plug-in {points[name].value!r} registers the metric {name!r}, which already exists.",
-            "Rename it in the plug-in's entry points.",
-        )
-    return points
+    """Metrics of other packages by name, not loaded, broken ones too (`broken_plug_ins`)."""
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+@cache
+def _loaded() -> tuple[dict[str, type[Metric]], dict[str, PlugInError]]:
+    """The plug-ins that can be used, and what is wrong with the others. None of them stops another."""
+    found: dict[str, type[Metric]] = {}
+    wrong: dict[str, PlugInError] = {}
+    taken = {facts.name for name in BUILT_IN for facts in metric_class(name).all_facts()} | set(BUILT_IN)
+    for name, point in plug_ins().items():
+        try:
+            found[name] = _checked(point, taken)
+            taken |= {name, *(facts.name for facts in found[name].all_facts())}
+        except PlugInError as cause:
+            wrong[name] = cause
+    return found, wrong
+
+
+def _checked(point: EntryPoint, taken: Collection[str]) -> type[Metric]:
+    """The class of an entry point. Raises PlugInError naming the plug-in and its package."""
+    package = f" of the package {point.dist.name}" if point.dist else ""
+    what = f"The metric plug-in {point.name!r} ({point.value}){package}"
+    remedy = "Mend or uninstall that package."
+    try:
+        loaded = point.load()
+        if not isinstance(loaded, type) or not issubclass(loaded, Metric) or isabstract(loaded):
+            raise PlugInError(f"{what} is no metric class.", "See mmbench.metrics.base, and the examples beside it.")
+        names = [facts.name for facts in loaded.all_facts()]
+        if wrong := [name for name in names if not re.fullmatch(r"\w+", name)]:
+            raise PlugInError(f"{what} names a score {wrong[0]!r}.", "Use letters, digits and underscores.")
+        if strange := [need for need in loaded.needs if not isinstance(need, Need)]:
+            raise PlugInError(f"{what} needs {strange[0]!r}, which is no need.", "See mmbench.video.need.")
+    except PlugInError:
+        raise
+    except Exception as cause:  # whatever its module does when it is imported
+        raise PlugInError(f"{what} cannot be loaded: {type(cause).__name__}: {cause}.", remedy) from cause
+    if clash := sorted({point.name, *names} & set(taken)):
+        raise PlugInError(f"{what} registers {clash[0]!r}, which already exists.", "Rename it in that package.")
+    return loaded
+
+
+def broken_plug_ins() -> dict[str, PlugInError]:
+    """What is wrong with each plug-in that cannot be used, by name. Loads them all."""
+    return _loaded()[1]
+
+
+def forget() -> None:
+    """Look for plug-ins again: after a package was installed into a running process."""
+    plug_ins.cache_clear()
+    _loaded.cache_clear()
 
 
 def metric_names() -> tuple[str, ...]:
-    """All installed metrics, built-in ones first in column order."""
-    return (*BUILT_IN, *plug_ins())
+    """All metrics that can be used, built-in ones first in column order."""
+    return (*BUILT_IN, *_loaded()[0])
 
 
 def metric_class(name: str) -> type[Metric]:
@@ -51,8 +98,10 @@ def metric_class(name: str) -> type[Metric]:
         loaded: type[Metric] = getattr(import_module(module), attribute)
         return loaded
     if name in plug_ins():
-        plugged: type[Metric] = plug_ins()[name].load()
-        return plugged
+        usable, wrong = _loaded()
+        if name in usable:
+            return usable[name]
+        raise wrong[name]
     if owner := _owner(name):
         raise MMBenchError(f"{name!r} is measured together with {owner!r}, not by itself.", f"Name {owner}.")
     raise no_such_metric(name, metric_names())
@@ -73,7 +122,9 @@ def _owner(score: str) -> str | None:
 
 
 def no_such_metric(name: str, known: Iterable[str]) -> MMBenchError:
-    """The error for a name that is none of `known`: it says which are close, else all."""
+    """The error for a name that is none of `known`: its plug-in is broken, or which are close, else all."""
+    if name in (broken := broken_plug_ins()):
+        return broken[name]
     names = list(known)
     near = get_close_matches(name, names, n=3)
     said = (

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
+from mmbench.face.needs import FACES, REFERENCES
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
 from mmbench.metrics.id_similarity import DLIB_SIZE, MIN_SLOTS, foreign_embeddings, similarity_curve, too_few_faces
 from mmbench.score import Score
@@ -57,7 +59,7 @@ class SimilarityDecay(ClipMetric):
         "Slightly negative values are noise around zero.",
         column=True,
     )
-    needs: ClassVar[frozenset[Need]] = frozenset({Need.FACES, Need.REFERENCES})
+    needs: ClassVar[Collection[Need[Any]]] = (FACES, REFERENCES)
 
     def update(self, similarity: Floats, tau: Floats) -> DecayResult | None:
         """Add one clip's similarity curve (K,) at times tau (K,) in [0, 1]; too short curves are not counted."""
@@ -66,10 +68,8 @@ class SimilarityDecay(ClipMetric):
         return result
 
     def measure(self, evidence: Evidence) -> list[Score]:
-        """Score of one clip; needs `evidence.faces` and `evidence.references`."""
-        track, references = evidence.faces, evidence.references
-        if track is None or references is None:
-            raise ValueError("similarity_decay needs a face track and references")
+        """Score of one clip."""
+        track, references = evidence[FACES], evidence[REFERENCES]
         name = self.facts.name
         if missing := too_few_faces(name, track) or foreign_embeddings(name, track, references, DLIB_SIZE, "dlib"):
             return [missing]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from mmbench.config import SuccessSettings
 from mmbench.metrics.base import DerivedMetric, MetricFacts
 from mmbench.score import Provenance, Score
+
+if TYPE_CHECKING:
+    from mmbench.config import EvaluateSettings
 
 CHECKS = ("motion", "text", "face", "identity")
 
@@ -89,6 +92,11 @@ class SuccessRates(DerivedMetric):
             "identity": (self.limits.identity_metric,),
         }
         self.requires = tuple(name for names in self.inputs.values() for name in names)
+
+    @classmethod
+    def from_settings(cls, settings: EvaluateSettings) -> Self:
+        """`success` holds the limits."""
+        return cls(settings.success)
 
     def derive(self, scores: Mapping[str, Score]) -> list[Score]:
         """Scores of one clip; each check whose inputs are missing is missing, and so is the average then."""

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
+from mmbench.encode.needs import VIDEO_TEXT
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
 from mmbench.score import Score
 from mmbench.trigger import without_trigger
+
+
+if TYPE_CHECKING:
+    from mmbench.config import EvaluateSettings
 
 PromptField = Literal["short", "long"]
 
@@ -49,11 +55,16 @@ class TextAlignment(ClipMetric):
         ),
         column=True,
     )
-    needs: ClassVar[frozenset[Need]] = frozenset({Need.VIDEO_TEXT})
+    needs: ClassVar[Collection[Need[Any]]] = (VIDEO_TEXT,)
 
     def __init__(self, prompt: PromptField = "short") -> None:
         super().__init__()
         self.prompt = prompt
+
+    @classmethod
+    def from_settings(cls, settings: EvaluateSettings) -> Self:
+        """`text.prompt` is the prompt."""
+        return cls(settings.text.prompt)
 
     def update(self, video: Floats, text: Floats) -> Alignment:
         """Add one clip, given as to `alignment`."""
@@ -63,9 +74,7 @@ class TextAlignment(ClipMetric):
 
     def measure(self, evidence: Evidence) -> list[Score]:
         """The cosine, with the prompt as it was read and how much of it did not fit."""
-        item, seen = evidence.item, evidence.video_text
-        if seen is None:
-            return [Score.missing(self.facts.name, "the clip was not encoded")]
+        item, seen = evidence.item, evidence[VIDEO_TEXT]
         given = item.prompt if self.prompt == "short" else item.prompt_long
         prompt = without_trigger(given or "")
         if not prompt:

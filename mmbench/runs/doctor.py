@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import platform
+import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from mmbench.config import EvaluateSettings
 from mmbench.errors import MMBenchError, how_to_install
 from mmbench.files import installed_version
 from mmbench.metrics.base import DerivedMetric
+from mmbench.metrics.registry import broken_plug_ins
 from mmbench.runs.evaluate.clip import make_metrics
-from mmbench.runs.evaluate.gather import prepare_passes
+from mmbench.runs.evaluate.gather import Gatherer
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class Diagnosis:
     """One line of the doctor's: "missing" is mendable by the command in `text`, "broken" stops everything."""
 
     state: Literal["ok", "missing", "broken"]
-    kind: Literal["package", "weights", "metric"]
+    kind: Literal["package", "weights", "metric", "plug-in"]
     name: str
     text: str
 
@@ -45,9 +48,12 @@ ALTERNATIVES = {"onnxruntime": "onnxruntime-gpu"}
 
 
 def examine(settings: EvaluateSettings | None = None) -> list[Diagnosis]:
-    """Packages, weights and metrics of this installation, in that order. Loads the networks that are present."""
+    """Packages, weights, metrics and broken plug-ins of this installation. Loads the networks that are present."""
     settings = settings or EvaluateSettings()
-    return [*_packages(), *_weights(), *_metrics(settings)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # plug-ins left out have lines of their own here
+        metrics = _metrics(settings)
+    return [*_packages(), *_weights(), *metrics, *_plug_ins()]
 
 
 def _packages() -> list[Diagnosis]:
@@ -84,12 +90,12 @@ def _weights() -> list[Diagnosis]:
 
 def _metrics(settings: EvaluateSettings) -> list[Diagnosis]:
     metrics = make_metrics(settings)
-    unmet = prepare_passes(settings, list(metrics.values()))[1]
+    unmet = Gatherer(settings, metrics.values(), (), Path()).lacking()
     found: list[Diagnosis] = []
     for name, metric in metrics.items():
-        lacking = [unmet[need] for need in sorted(metric.needs) if need in unmet]
-        if lacking:
-            found.append(Diagnosis("missing", "metric", name, f"{lacking[0].reason} {lacking[0].remedy}"))
+        if lacking := [unmet[need] for need in metric.needs if need in unmet]:
+            state: Literal["missing", "broken"] = "broken" if lacking[0].fault else "missing"
+            found.append(Diagnosis(state, "metric", name, f"{lacking[0].reason} {lacking[0].remedy}"))
         elif isinstance(metric, DerivedMetric):
             states = {f.name: f.state for f in found}
             absent = [r for r in metric.requires if states.get(r, "ok") != "ok"]
@@ -98,3 +104,8 @@ def _metrics(settings: EvaluateSettings) -> list[Diagnosis]:
         else:
             found.append(Diagnosis("ok", "metric", name, "ready"))
     return found
+
+
+def _plug_ins() -> list[Diagnosis]:
+    """Plug-ins that cannot be used; everything else works without them."""
+    return [Diagnosis("broken", "plug-in", name, str(wrong)) for name, wrong in broken_plug_ins().items()]

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from mmbench.flow.flow_pass import FlowPass
 from mmbench.flow.make import make_flow
+from mmbench.flow.needs import FLOW
 from mmbench.items import Item
-from mmbench.metrics.base import Evidence
+from mmbench.metrics.base import Evidence, NoEvidence
 from mmbench.metrics.dynamic_degree import DynamicDegree, motion
 from mmbench.video.clip import ClipInfo
 
@@ -58,7 +59,7 @@ def evidence(mode: str, step: int) -> Evidence:
     flow_pass.start(clip)
     for index, frame in enumerate(frames):
         flow_pass.feed(index, np.ascontiguousarray(frame))
-    return Evidence(Item("a", "m", "i", Path("a.mp4")), clip, flow=flow_pass.finish())
+    return Evidence(Item("a", "m", "i", Path("a.mp4")), clip, {FLOW: flow_pass.finish()})
 
 
 def test_measure_reports_what_an_audit_needs():
@@ -83,7 +84,7 @@ def test_states_merge_to_the_mean_over_clips():
     assert first.compute() == pytest.approx(1 / 3)
 
 
-def test_without_flow_the_scores_are_missing_with_a_reason():
+def test_without_flow_it_is_said_that_there_is_none():
     clip = ClipInfo(Path("a.mp4"), 9, 64, 64, 8.0, "container", 8.0, False, "0" * 64)
-    scores = DynamicDegree().measure(Evidence(Item("a", "m", "i", Path("a.mp4")), clip))
-    assert [score.status for score in scores] == ["missing", "missing"]
+    with pytest.raises(NoEvidence, match="no flow of this clip"):
+        DynamicDegree().measure(Evidence(Item("a", "m", "i", Path("a.mp4")), clip))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mmbench.face.bank import centroid
+from mmbench.face.needs import ARCFACE, ARCFACE_REFERENCES, FACES, REFERENCES
 from mmbench.face.track import FaceTrack, ReferenceFaces
 from mmbench.items import Item
 from mmbench.metrics.base import ClipMetric, Evidence
@@ -132,8 +133,8 @@ def evidence(rng: np.random.Generator) -> Callable[[int, int], Evidence]:
         references = ReferenceFaces((Path("a.png"),), vectors, points, some[:1], some[:1], None, maker)
         clip = ClipInfo(Path("a.mp4"), 16, 64, 64, 8.0, "manifest", 8.0, False, "0" * 64)
         item = Item("m/a", "m", "a", Path("a.mp4"))
-        both = {"faces": track, "references": references, "arcface": track, "arcface_references": references}
-        return Evidence(item, clip, **both)  # type: ignore[arg-type]
+        found = {FACES: track, REFERENCES: references, ARCFACE: track, ARCFACE_REFERENCES: references}
+        return Evidence(item, clip, found)
 
     return make
 

@@ -84,7 +84,10 @@ def test_a_split_cannot_score_above_its_number_of_distinct_predictions():
 
 
 def stored(clips: list[np.ndarray]) -> list[StoredFeatures]:
-    return [StoredFeatures(Item(str(index), "m", "i", Path("a.mp4")), clip) for index, clip in enumerate(clips)]
+    return [
+        StoredFeatures(Item(str(index), "m", "i", Path("a.mp4")), {"log_probs": clip})
+        for index, clip in enumerate(clips)
+    ]
 
 
 def test_set_scores_name_order_and_warn_when_few():

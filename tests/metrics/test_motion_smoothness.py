@@ -8,6 +8,7 @@ import pytest
 
 from mmbench.flow.flow_pass import FlowPass
 from mmbench.flow.make import make_flow
+from mmbench.flow.needs import SMOOTH_FLOW
 from mmbench.flow.smoothness import SmoothnessTerm
 from mmbench.items import Item
 from mmbench.metrics.base import Evidence
@@ -30,7 +31,7 @@ def evidence(offsets: list[float], mode: str = "full") -> Evidence:
     flow_pass.start(clip)
     for index, frame in enumerate(frames):
         flow_pass.feed(index, frame)
-    return Evidence(Item("a", "m", "i", Path("a.mp4")), clip, flow=flow_pass.finish())
+    return Evidence(Item("a", "m", "i", Path("a.mp4")), clip, {SMOOTH_FLOW: flow_pass.finish()})
 
 
 def value(offsets: list[float]) -> float:

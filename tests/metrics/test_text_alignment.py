@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmbench.encode.needs import VIDEO_TEXT
 from mmbench.encode.viclip.alignment import VideoTextPass, make_viclip
 from mmbench.items import Item
-from mmbench.metrics.base import Evidence
+from mmbench.metrics.base import Evidence, NoEvidence
 from mmbench.metrics.text_alignment import TextAlignment, alignment
 from mmbench.trigger import without_trigger
 from mmbench.video.clip import ClipInfo
@@ -23,7 +24,7 @@ def evidence() -> Evidence:
     for index, frame in enumerate(np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)):
         video_pass.feed(index, frame)
     item = Item("a", "m", "i", Path("a.mp4"), prompt="a man img waves", prompt_long="he waves " * 40)
-    return Evidence(item, clip, video_text=video_pass.finish())
+    return Evidence(item, clip, {VIDEO_TEXT: video_pass.finish()})
 
 
 def test_cosine_of_features_of_any_length():
@@ -58,7 +59,7 @@ def test_the_short_prompt_is_the_default_and_truncation_is_reported(evidence):
     assert short.provenance is not None and short.provenance.random_weights
     (long,) = TextAlignment(prompt="long").measure(evidence)
     assert long.details["truncated"] is True and long.details["dropped"] == 50
-    seen = evidence.video_text
+    seen = evidence[VIDEO_TEXT]
     expected = float(seen.video @ seen.encoder.text("a man waves").feature)
     assert short.value == pytest.approx(expected, abs=1e-6)
 
@@ -66,7 +67,8 @@ def test_the_short_prompt_is_the_default_and_truncation_is_reported(evidence):
 def test_without_a_prompt_or_a_clip_the_score_is_missing(evidence):
     (score,) = TextAlignment().measure(replace(evidence, item=replace(evidence.item, prompt=None)))
     assert score.status == "missing" and "short prompt" in score.reason
-    (score,) = TextAlignment().measure(replace(evidence, video_text=None))
+    with pytest.raises(NoEvidence):
+        TextAlignment().measure(replace(evidence, found={}))
     assert score.status == "missing"
 
 

@@ -14,22 +14,28 @@ from mmbench.items import Item
 from mmbench.video.write import write_video
 
 TOY_METRIC = '''
+import os
 import time
-from typing import ClassVar
+from collections.abc import Collection, Sequence
+from typing import Any, ClassVar
 
-from mmbench.metrics.base import ClipMetric, Evidence, MetricFacts, Need
+import numpy as np
+
+from mmbench.errors import MissingWeights
+from mmbench.metrics.base import (
+    ClipMetric, Evidence, FrameNeed, Maker, MetricFacts, Need, Networks, SetMetric, StoredFeatures
+)
 from mmbench.score import Score
 
 
-def facts(name: str) -> MetricFacts:
-    return MetricFacts(name, name, True, "frames", (None, None), "toy", "toy")
+def facts(name: str, scope: str = "clip") -> MetricFacts:
+    return MetricFacts(name, name, True, "frames", (None, None), "toy", "toy", scope=scope)
 
 
 class Length(ClipMetric):
     """Frames of the clip, slowly."""
 
     facts: ClassVar[MetricFacts] = facts("length")
-    needs: ClassVar[frozenset[Need]] = frozenset()
 
     def measure(self, evidence: Evidence) -> list[Score]:
         time.sleep(0.02)
@@ -40,24 +46,103 @@ class Faulty(ClipMetric):
     """Fails on clips of 4 frames."""
 
     facts: ClassVar[MetricFacts] = facts("faulty")
-    needs: ClassVar[frozenset[Need]] = frozenset()
 
     def measure(self, evidence: Evidence) -> list[Score]:
         if evidence.clip.n_frames == 4:
             raise RuntimeError("a fault")
         return [Score.ok("faulty", 1.0)]
+
+
+class MeanColour:
+    """A network that says how bright a picture is. Every making of one leaves a line in TOY_LOG."""
+
+    def __init__(self) -> None:
+        if os.environ.get("TOY_LACKS"):
+            raise MissingWeights("The toy weights are missing.", "Get the toy weights.")
+        if log := os.environ.get("TOY_LOG"):
+            with open(log, "a") as file:
+                print(os.getpid(), file=file)
+
+    def __call__(self, frame: np.ndarray) -> float:
+        return float(frame.mean())
+
+
+class BrightnessPass:
+    name = "brightness"
+
+    def __init__(self, network: MeanColour) -> None:
+        self.network = network
+
+    def start(self, clip: Any) -> None:
+        self.seen: list[float] = []
+
+    def feed(self, index: int, frame: np.ndarray) -> None:
+        if os.environ.get("TOY_FAILS_AT") == str(index):
+            raise RuntimeError("the toy network fell over")
+        self.seen.append(self.network(frame))
+
+    def finish(self) -> np.ndarray:
+        return np.array(self.seen)
+
+
+class Brightness(FrameNeed[np.ndarray]):
+    """Mean of every frame, (n_frames,)."""
+
+    name = "brightness"
+
+    def make(self, settings: Any, networks: Networks) -> Maker[np.ndarray]:
+        network = networks.once("mean colour", MeanColour)
+        return Maker(lambda: BrightnessPass(network))
+
+
+class Contrast(Brightness):
+    """Another need of the same network."""
+
+    name = "contrast"
+
+
+BRIGHTNESS, CONTRAST = Brightness(), Contrast()
+
+
+class MeanBrightness(ClipMetric):
+    facts: ClassVar[MetricFacts] = facts("brightness")
+    needs: ClassVar[Collection[Need[Any]]] = (BRIGHTNESS, CONTRAST)
+
+    def measure(self, evidence: Evidence) -> list[Score]:
+        assert len(evidence[BRIGHTNESS]) == evidence.clip.n_frames
+        return [Score.ok("brightness", evidence[BRIGHTNESS].mean())]
+
+
+class BrightnessRange(SetMetric):
+    """Largest minus smallest brightness of all frames of a model."""
+
+    facts: ClassVar[MetricFacts] = facts("brightness_range", "set")
+    needs: ClassVar[Collection[Need[Any]]] = (BRIGHTNESS,)
+
+    def features(self, evidence: Evidence) -> StoredFeatures:
+        if os.environ.get("TOY_FEATURES_FAIL") == str(evidence.clip.n_frames):
+            raise RuntimeError("no features")
+        return StoredFeatures(evidence.item, {"brightness": evidence[BRIGHTNESS]})
+
+    def measure_set(self, clips: Sequence[StoredFeatures]) -> list[Score]:
+        if os.environ.get("TOY_SET_FAILS"):
+            raise RuntimeError("the set is too much")
+        seen = np.concatenate([clip.arrays["brightness"] for clip in clips])
+        return [Score.ok("brightness_range", seen.max() - seen.min())]
 '''
 
 
 @pytest.fixture(scope="session")
 def toy_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of an installed-looking distribution that registers the metrics `length` and `faulty`."""
+    """Folder of an installed-looking distribution that brings metrics, a network and the need of it."""
     folder = tmp_path_factory.mktemp("toy")
     info = folder / "toy-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
-    points = "[mmbench.metrics]\nlength = engine_toy_metric:Length\nfaulty = engine_toy_metric:Faulty\n"
-    (info / "entry_points.txt").write_text(points)
+    classes = {"length": "Length", "faulty": "Faulty", "brightness": "MeanBrightness"}
+    classes["brightness_range"] = "BrightnessRange"
+    points = [f"{name} = engine_toy_metric:{made}" for name, made in classes.items()]
+    (info / "entry_points.txt").write_text("\n".join(["[mmbench.metrics]", *points, ""]))
     (folder / "engine_toy_metric.py").write_text(TOY_METRIC)
     return folder
 
@@ -65,13 +150,13 @@ def toy_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def toy_metrics(toy_package: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The toy package, visible to this process and to those it spawns."""
-    from mmbench.metrics.registry import plug_ins
+    from mmbench.metrics.registry import forget
 
     monkeypatch.syspath_prepend(str(toy_package))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(toy_package), os.environ.get("PYTHONPATH", "")]))
-    plug_ins.cache_clear()
+    forget()
     yield toy_package
-    plug_ins.cache_clear()
+    forget()
     sys.modules.pop("engine_toy_metric", None)
 
 

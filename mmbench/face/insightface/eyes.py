@@ -90,8 +90,10 @@ class InsightFaceDlibBackend:
 
     name = "insightface+dlib"
 
-    def __init__(self, tiny: bool = False, device: str = "cpu", threads: int = 1) -> None:
-        self.detector = ScrfdDetector(tiny, device, threads)
+    def __init__(
+        self, tiny: bool = False, device: str = "cpu", threads: int = 1, *, detector: ScrfdDetector | None = None
+    ) -> None:
+        self.detector = detector or ScrfdDetector(tiny, device, threads)
         self._recogniser = DlibRecogniser()
         self.provenance = self.detector.provenance
         self.embedding_provenance = chained(self.provenance, self._recogniser.provenance)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mmbench.config import EvaluateSettings
-from mmbench.errors import ManifestError, WeightsError
+from mmbench.errors import ManifestError, MMBenchError, WeightsError
 from mmbench.files import Progress, silent
 from mmbench.items import Item
 from mmbench.metrics.base import SetMetric, StoredFeatures
 from mmbench.runs.evaluate.clip import file_digest, make_metrics, unmet_scores
-from mmbench.runs.evaluate.features import features_path, read_features
-from mmbench.runs.evaluate.gather import prepare_passes, prepare_references
+from mmbench.runs.evaluate.fault import fault
+from mmbench.runs.evaluate.features import kept_features, read_features
+from mmbench.runs.evaluate.gather import Gatherer
 from mmbench.runs.evaluate.record import MANIFEST, RunManifest, attempt_facts
 from mmbench.runs.evaluate.rows import ItemRow, SetRow
 from mmbench.runs.evaluate.store import ROWS, RowWriter, next_attempt, read_rows
+
 from mmbench.runs.evaluate.work import work
 from mmbench.score import Score
 
@@ -40,8 +43,10 @@ class EvaluateResult:
 
     @property
     def errors(self) -> tuple[tuple[str, Score], ...]:
-        """(item id, score) of every score that failed."""
-        return tuple((row.item.id, s) for row in self.rows for s in row.scores if s.status == "error")
+        """(item id, or model of a set, score) of every score that failed."""
+        clips = [(row.item.id, s) for row in self.rows for s in row.scores]
+        sets = [(row.model, s) for row in self.sets for s in row.scores]
+        return tuple((name, s) for name, s in clips + sets if s.status == "error")
 
     @property
     def complete(self) -> bool:
@@ -81,15 +86,17 @@ def evaluate(
         raise WeightsError(f"flow.weights: there is no file {settings.flow.weights}.", "Correct the path.")
     metrics = make_metrics(settings)
     manifest = _open_run(run, items, settings)
-    prepare_references(items, settings, list(metrics.values()), run, tell)
-    rows = {row.item.id: row for row in read_rows(run)[0]} if (run / ROWS).is_dir() else {}
-    of_sets = any(isinstance(metric, SetMetric) for metric in metrics.values())
+    before, sets_before = read_rows(run) if (run / ROWS).is_dir() else ([], [])
+    rows = {row.item.id: row for row in before}
+    of_sets = [metric for metric in metrics.values() if isinstance(metric, SetMetric)]
     todo = [
         item
         for item in items
-        if needs_measuring(item, rows.get(item.id), retry)
-        or (retry and of_sets and not features_path(run, item).exists())
+        if needs_measuring(item, rows.get(item.id), retry) or (retry and _lacks_features(run, of_sets, item))
     ]
+    gatherer = Gatherer(settings, metrics.values(), items, run)
+    if todo:  # else no network is wanted for anything
+        gatherer.prepare(tell)
     done = len(items) - len(todo)
     tell(done, len(items), "clips")
 
@@ -100,10 +107,10 @@ def evaluate(
 
     attempt = next_attempt(run)
     (run / ROWS).mkdir(exist_ok=True)
-    work(run, todo, settings, workers=workers, attempt=attempt, on_row=on_row)
+    work(todo, settings, gatherer, workers=workers, attempt=attempt, on_row=on_row)
     measured = {row.item.id: row for row in read_rows(run)[0]}
     kept = [measured[item.id] for item in items]
-    sets = score_sets(run, kept, settings)
+    sets = score_sets(of_sets, kept, gatherer, sets_before)
     with RowWriter(run, f"{attempt:04d}-sets") as writer:
         for row in sets:
             writer.add(row)
@@ -121,30 +128,63 @@ def needs_measuring(item: Item, row: ItemRow | None, retry: bool) -> bool:
     return retry and (row.error is not None or any(s.status != "ok" for s in row.scores))
 
 
-def score_sets(run: Path, rows: Sequence[ItemRow], settings: EvaluateSettings) -> list[SetRow]:
-    """Set metrics of every model, clips by identity, prompt and seed."""
-    metrics = [metric for metric in make_metrics(settings).values() if isinstance(metric, SetMetric)]
+def _lacks_features(run: Path, metrics: Sequence[SetMetric], item: Item) -> bool:
+    kept = (read_features(run, metric.facts.name, item) for metric in metrics)
+    return any(not isinstance(features, StoredFeatures) for features in kept)
+
+
+def score_sets(
+    metrics: Sequence[SetMetric], rows: Sequence[ItemRow], gatherer: Gatherer, before: Sequence[SetRow] = ()
+) -> list[SetRow]:
+    """Set metrics of every model, clips by identity, prompt and seed. `before` are an earlier attempt's rows: what
+    was missing then, for want of a network, still is where no clip has been measured again."""
     if not metrics:
         return []
     sets = []
     for model in dict.fromkeys(row.item.model for row in rows):
         clips = [row.item for row in rows if row.item.model == model and not row.error]
-        features = read_features(run, sorted(clips, key=lambda item: item.order))
-        # Stored features prove that the network was there: it is loaded again only to say what lacks.
-        unmet = {} if features else prepare_passes(settings, metrics)[1]
-        scores = [s for metric in metrics for s in unmet_scores(metric, unmet) or _measure_set(metric, features)]
-        sets.append(SetRow(model, len(features), tuple(scores)))
+        clips.sort(key=lambda item: item.order)
+        known = {score.metric: score for row in before if row.model == model for score in row.scores}
+        measured = [_measure_set(metric, clips, gatherer, known) for metric in metrics]
+        sets.append(SetRow(model, max(n for n, _ in measured), tuple(s for _, scores in measured for s in scores)))
     return sets
 
 
-def _measure_set(metric: SetMetric, features: Sequence[StoredFeatures]) -> list[Score]:
-    """Scores of a set with their provenance; clips measured by different networks are not one set."""
+def _measure_set(
+    metric: SetMetric, clips: Sequence[Item], gatherer: Gatherer, before: Mapping[str, Score]
+) -> tuple[int, list[Score]]:
+    """How many clips have features, and the scores of their set with its provenance."""
+    features, faults, absent = kept_features(gatherer.run, metric.facts.name, clips)
+    names = [facts.name for facts in metric.all_facts()]
+    if faults:
+        reason = f"{len(faults)} of {len(clips)} clips gave it nothing, the first with: {faults[0].reason}"
+        return len(features), [Score.error(name, reason, faults[0].remedy) for name in names]
+    if absent:
+        return len(features), _unfit(metric, f"{len(absent)} of {len(clips)} clips", gatherer, before)
     makers = {str(clip.provenance): clip.provenance for clip in features}
-    if len(makers) > 1:
+    if len(makers) > 1:  # clips measured by different networks are not one set
         reason = "Its clips were measured with different networks or versions."
-        return [Score.missing(f.name, reason, "Evaluate into a new folder.") for f in metric.all_facts()]
+        return len(features), [Score.missing(name, reason, "Evaluate into a new folder.") for name in names]
     maker = next(iter(makers.values()), None)
-    return [replace(s, provenance=s.provenance or maker) for s in metric.measure_set(features)]
+    try:
+        scores = [replace(s, provenance=s.provenance or maker) for s in metric.measure_set(features)]
+        json.dumps([score.to_json() for score in scores], allow_nan=False)  # a row must be writable
+    except MMBenchError as cause:
+        scores = [Score.missing(name, cause.message, cause.remedy) for name in names]
+    except Exception as cause:
+        scores = [Score.error(name, *fault(metric.facts.name, cause)) for name in names]
+    return len(features), scores
+
+
+def _unfit(metric: SetMetric, which: str, gatherer: Gatherer, before: Mapping[str, Score]) -> list[Score]:
+    """Scores of a metric for which some clips were measured without its network."""
+    names = [facts.name for facts in metric.all_facts()]
+    if all(name in before and before[name].status != "ok" for name in names):
+        return [before[name] for name in names]
+    if lacking := unmet_scores(metric, gatherer.lacking(metric)):
+        return lacking
+    reason = f"{which} were measured without what it needs."
+    return [Score.missing(name, reason, "`--retry` measures them again.") for name in names]
 
 
 def _check_device(name: str) -> None:

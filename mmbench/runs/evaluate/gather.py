@@ -1,263 +1,197 @@
-"""Gather what the metrics of a run need: the union of their needs, in one decode of each clip."""
+"""Gather what the metrics of a run need: the union of their needs, each network made once, one decode of each clip."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench.config import EvaluateSettings
-from mmbench.errors import MissingDependency, MissingWeights, WeightsError
-from mmbench.files import Progress, cache_folder
+from mmbench.errors import MissingDependency, MissingWeights, MMBenchError, WeightsError
+from mmbench.files import Progress
 from mmbench.items import Item
-from mmbench.metrics.base import Evidence, Metric, Need
-from mmbench.runs.evaluate.features import write_features
-from mmbench.runs.evaluate.references import load, lookup, prepare
+from mmbench.metrics.base import Evidence, FrameNeed, Maker, Metric, Need, Networks, RunNeed
+from mmbench.runs.evaluate.fault import fault
 
 if TYPE_CHECKING:
-    from mmbench.face.track import ReferenceFaces
-    from mmbench.face.types import FaceBackend
-    from mmbench.video.clip import FramePass
-
-    MakePass = Callable[[], FramePass[Any]]
-
-
-TRACK = {Need.FACES: 0, Need.ARCFACE: -1}
-"""Which of a face pass's tracks a need is met by: ArcFace's is the second where the pass makes two."""
+    from mmbench.video.clip import ClipInfo, Frame
+    from mmbench.video.need import Look
 
 UNAVAILABLE = (MissingWeights, MissingDependency, WeightsError)
 
 
 @dataclass(frozen=True)
 class Unmet:
-    """Why a need cannot be met on this machine, and what to do."""
+    """Why a need is not met, and what to do. `fault`: it is no lack of this machine, what should meet it failed."""
 
     reason: str
     remedy: str
-
-
-@dataclass(frozen=True)
-class FaceNetworks:
-    """What finds and embeds the faces of a run: `faces` for every face column but ArcFace's, `arcface` for that one.
-
-    None where a need was not asked for or cannot be met (`unmet`). `shared`: one detector serves both.
-    """
-
-    faces: FaceBackend | None = None
-    arcface: FaceBackend | None = None
-    shared: bool = False
-    unmet: Mapping[Need, Unmet] = field(default_factory=dict)
-
-
-def wanted_needs(metrics: Iterable[Metric]) -> set[Need]:
-    """Union of what the metrics need."""
-    return {need for metric in metrics for need in metric.needs}
-
-
-def prepare_passes(
-    settings: EvaluateSettings, metrics: Sequence[Metric]
-) -> tuple[dict[Need, MakePass], dict[Need, Unmet]]:
-    """Load the networks the metrics need, once. Returns how to make each pass, and the needs that cannot be met.
-
-    Two needs with one and the same maker are met by one pass (`FacePass.finish_all`).
-    """
-    needs = wanted_needs(metrics)
-    networks = face_networks(settings, needs)
-    smoothness = any(metric.facts.name == "motion_smoothness" for metric in metrics)
-    builders: dict[Need, Callable[[], MakePass]] = {
-        Need.FLOW: lambda: _flow_pass(settings, smoothness),
-        Need.VIDEO_TEXT: lambda: _video_text_pass(settings),
-        Need.INCEPTION: lambda: _inception_pass(settings),
-    }
-    passes = _face_passes(settings, needs, networks)
-    unmet = dict(networks.unmet)
-    for need in sorted(needs & set(builders)):
-        try:
-            passes[need] = builders[need]()
-        except UNAVAILABLE as cause:
-            unmet[need] = Unmet(cause.message, cause.remedy)
-    return passes, unmet
-
-
-def prepare_references(
-    items: Sequence[Item],
-    settings: EvaluateSettings,
-    metrics: Sequence[Metric],
-    run: Path,
-    progress: Progress,
-) -> None:
-    """Find the reference faces for every face network the run uses. Raises ReferenceFaceError."""
-    networks = face_networks(settings, wanted_needs(metrics) & {Need.REFERENCES, Need.ARCFACE})
-    own, arcface = references_path(run, Need.REFERENCES), references_path(run, Need.ARCFACE)
-    also = {arcface: networks.arcface} if networks.shared and networks.arcface else {}
-    if networks.faces:
-        prepare(items, networks.faces, own, progress, also)
-    if networks.arcface and not also:
-        prepare(items, networks.arcface, arcface, progress)
-
-
-def references_path(run: Path, need: Need) -> Path:
-    """Where a run keeps the reference faces of one face network."""
-    return run / "references" / f"{need.value}.npz"
+    fault: bool = False
 
 
 class Gatherer:
-    """Networks loaded once a process; `gather` opens a clip once and feeds every pass from that decode."""
+    """Meets the needs of a run's metrics. Nothing is loaded before it is asked for, and then once.
 
-    def __init__(self, settings: EvaluateSettings, metrics: Sequence[Metric], items: Sequence[Item], run: Path) -> None:
-        from mmbench.face.bank import build_bank
-        from mmbench.face.cache import FaceCache
-        from mmbench.face.face_pass import FacePass
+    `prepare` is called once, before any clip; `gather` for each clip, in whatever process. A copy that is sent to
+    another process brings no network: that process makes its own.
+    """
 
-        self._run = run
-        self._passes, self.unmet = prepare_passes(settings, metrics)
-        self._caches = {
-            need: FaceCache(cache_dir(), made.backends[TRACK[need]], made.frames)
-            for need, made in ((need, make()) for need, make in self._passes.items())
-            if isinstance(made, FacePass)
-        }
-        self._references: dict[Need, Mapping[str, ReferenceFaces]] = {
-            need: load(path)
-            for need in (Need.REFERENCES, Need.ARCFACE)
-            if (path := references_path(run, need)).exists()
-        }
-        people = {item.identity: self._lookup(Need.REFERENCES, item.references) for item in items}
-        known = {identity: faces for identity, faces in people.items() if faces is not None}
-        self._bank = build_bank(known) if known else None
+    def __init__(self, settings: EvaluateSettings, metrics: Iterable[Metric], items: Sequence[Item], run: Path) -> None:
+        self._settings, self._items, self.run = settings, tuple(items), run
+        self._needs = tuple(dict.fromkeys(need for metric in metrics for need in metric.needs))
+        self._unprepared: dict[Need[Any], Unmet] = {}
+        self._forget()
 
-    def gather(self, item: Item) -> Evidence:
-        """Everything the metrics need of one clip. Raises MediaError when the clip cannot be used."""
-        from mmbench.face.face_pass import FacePass
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process is sent: no networks, nothing read."""
+        return {key: self.__dict__[key] for key in ("_settings", "_items", "run", "_needs", "_unprepared")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """In the other process."""
+        self.__dict__.update(state)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._networks = Networks()
+        self._makers: dict[FrameNeed[Any], Maker[Any]] | None = None
+        self._unmade: dict[Need[Any], Unmet] = {}
+        self._readers: dict[RunNeed[Any], Callable[[Item], Any]] | None = None
+
+    def prepare(self, progress: Progress) -> None:
+        """Meet what is to be met before any clip is opened: reference faces. Raises ReferenceFaceError."""
+        for needs in self._stores().values():
+            try:
+                needs[0].prepare(self._items, self._settings, self._networks, self._needs, self.run, progress)
+            except Exception as cause:
+                self._unprepared.update(dict.fromkeys(needs, _unmet(cause, needs[0])))
+
+    def lacking(self, *metrics: Metric) -> dict[Need[Any], Unmet]:
+        """The needs (of these metrics, else of all) that cannot be met on this machine. Makes their networks."""
+        found: dict[Need[Any], Unmet] = {}
+        for need in dict.fromkeys(need for metric in metrics for need in metric.needs) if metrics else self._needs:
+            try:
+                if isinstance(need, FrameNeed | RunNeed):
+                    need.make(self._settings, self._networks)
+            except Exception as cause:
+                found[need] = _unmet(cause, need)
+        return found
+
+    def maker(self, need: FrameNeed[Any]) -> Maker[Any]:
+        """What meets a need clip by clip. Raises KeyError where the need is not the run's, or not met."""
+        return self._frame_makers()[need]
+
+    def gather(self, item: Item) -> tuple[Evidence, dict[Need[Any], Unmet]]:
+        """What the metrics need of one clip, and why some of it is not there. Raises MediaError."""
         from mmbench.video.cadence import CadencePass
         from mmbench.video.read import open_clip
 
         clip = open_clip(item.video, fps=item.fps)
-        found: dict[Need, Any] = {}
-        for need, cache in self._caches.items():
-            if (track := cache.get(clip.info)) is not None:
-                found[need] = track
-        wanted = {need: make for need, make in self._passes.items() if need not in found}
-        passes = {make: make() for make in wanted.values()}
+        makers = self._frame_makers()
+        unmet = {**self._unprepared, **self._unmade}
+        found: dict[Need[Any], Any] = {}
+        for need, maker in makers.items():
+            if (before := maker.known(clip.info)) is not None:
+                found[need] = before
+        looks = [_Watched(group, makers) for group in _together(makers, found)]
         cadence = CadencePass()
-        info = clip.decode([cadence, *passes.values()])
-        tracks = {make: made.finish_all() for make, made in passes.items() if isinstance(made, FacePass)}
-        for need, make in wanted.items():
-            if make in tracks:
-                found[need] = tracks[make][TRACK[need]]
-                self._caches[need].put(info, found[need])
-            else:
-                found[need] = passes[make].finish()
-        return Evidence(
-            item,
-            replace(info, warnings=(*info.warnings, *cadence.finish())),
-            faces=found.get(Need.FACES),
-            references=self._lookup(Need.REFERENCES, item.references),
-            condition=self._lookup(Need.REFERENCES, (item.condition,)) if item.condition else None,
-            bank=self._bank,
-            flow=found.get(Need.FLOW),
-            video_text=found.get(Need.VIDEO_TEXT),
-            inception=found.get(Need.INCEPTION),
-            arcface=found.get(Need.ARCFACE),
-            arcface_references=self._lookup(Need.ARCFACE, item.references),
-        )
+        info = clip.decode([cadence, *looks])
+        for look in looks:
+            found.update(look.results(info, unmet))
+        for need, read in self._run_readers().items():
+            found[need] = read(item)
+        info = replace(info, warnings=(*info.warnings, *cadence.finish()))
+        return Evidence(item, info, found), unmet
 
-    def keep_features(self, item: Item, evidence: Evidence) -> None:
-        """Store what set metrics need of this clip."""
-        if evidence.inception is not None:
-            write_features(self._run, item, evidence.inception.log_probs, evidence.inception.provenance)
+    def _stores(self) -> dict[Hashable, list[RunNeed[Any]]]:
+        stores: dict[Hashable, list[RunNeed[Any]]] = {}
+        for need in self._needs:
+            if isinstance(need, RunNeed):
+                stores.setdefault(need.store, []).append(need)
+        return stores
 
-    def _lookup(self, need: Need, paths: tuple[Path, ...]) -> ReferenceFaces | None:
-        return lookup(self._references.get(need, {}), paths)
+    def _frame_makers(self) -> dict[FrameNeed[Any], Maker[Any]]:
+        if self._makers is None:
+            self._makers = {}
+            for need in self._needs:
+                if isinstance(need, FrameNeed):
+                    try:
+                        self._makers[need] = need.make(self._settings, self._networks)
+                    except Exception as cause:
+                        self._unmade[need] = _unmet(cause, need)
+        return self._makers
 
-
-def cache_dir() -> Path:
-    """Where face passes are kept between runs."""
-    return cache_folder("faces")
-
-
-def face_backend(name: str, settings: EvaluateSettings) -> FaceBackend:
-    """The face network of that name on the run's device; random weights where the settings say so (dlib's real ones
-    come with it)."""
-    from mmbench.face.make import make_backend
-
-    return make_backend(name, tiny=settings.random_weights, device=settings.device)
+    def _run_readers(self) -> dict[RunNeed[Any], Callable[[Item], Any]]:
+        if self._readers is None:
+            self._readers = {
+                need: need.read(self._items, self.run)
+                for need in self._needs
+                if isinstance(need, RunNeed) and need not in self._unprepared
+            }
+        return self._readers
 
 
-def face_networks(settings: EvaluateSettings, needs: Collection[Need]) -> FaceNetworks:
-    """The networks of a run's face needs (FACES and REFERENCES have the same), loaded.
+class _Watched:
+    """A pass for the needs of one look. What it raises costs its own needs, not the clip."""
 
-    The columns of dlib's scale have dlib's recogniser, whatever finds the faces. With the face backend "insightface"
-    one SCRFD serves these and ArcFace's column.
-    """
-    scrfd = settings.face.backend == "insightface"
-    faces: FaceBackend | None = None
-    unmet: dict[Need, Unmet] = {}
-    if Need.FACES in needs or Need.REFERENCES in needs:
+    def __init__(self, needs: Sequence[FrameNeed[Any]], makers: Mapping[FrameNeed[Any], Maker[Any]]) -> None:
+        self._needs, self._makers = needs, [makers[need] for need in needs]
+        self._look: Look | None = None
+        self._fault: Exception | None = None
+        self.name = ", ".join(need.name for need in needs)
+
+    def start(self, clip: ClipInfo) -> None:
+        """Make the pass and start it."""
+        self._look, self._fault = None, None
+        with self._watching():
+            self._look = self._makers[0].look(self._makers[1:])
+            self._look.frames.start(clip)
+
+    def feed(self, index: int, frame: Frame) -> None:
+        """Hand the frame on, unless the pass has failed."""
+        if self._fault is None and self._look is not None:
+            with self._watching():
+                self._look.frames.feed(index, frame)
+
+    def finish(self) -> None:
+        """Nothing: `results` is asked, once the clip's facts are complete."""
+
+    def results(self, clip: ClipInfo, unmet: dict[Need[Any], Unmet]) -> dict[Need[Any], Any]:
+        """What was found, by need; a fault goes to `unmet` instead."""
+        found: dict[Need[Any], Any] = {}
+        with self._watching():
+            if self._fault is None and self._look is not None:
+                found.update(zip(self._needs, self._look.results(), strict=True))
+                for need, maker in zip(self._needs, self._makers, strict=True):
+                    maker.keep(clip, found[need])
+        if self._fault is not None:
+            unmet.update(dict.fromkeys(self._needs, _unmet(self._fault, self._needs[0])))
+        return found
+
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
         try:
-            faces = face_backend("insightface+dlib" if scrfd else settings.face.backend, settings)
-        except UNAVAILABLE as cause:
-            unmet[Need.FACES] = unmet[Need.REFERENCES] = Unmet(cause.message, cause.remedy)
-    if Need.ARCFACE not in needs:
-        return FaceNetworks(faces, unmet=unmet)
-    try:
-        arcface, shared = _arcface(settings, faces)
-    except UNAVAILABLE as cause:
-        return FaceNetworks(faces, unmet={**unmet, Need.ARCFACE: Unmet(cause.message, cause.remedy)})
-    return FaceNetworks(faces, arcface, shared, unmet)
+            yield
+        except Exception as cause:
+            self._fault = cause
 
 
-def _arcface(settings: EvaluateSettings, faces: FaceBackend | None) -> tuple[FaceBackend, bool]:
-    """ArcFace's backend, and whether it shares the detector of `faces`."""
-    from mmbench.face.insightface.eyes import InsightFaceBackend, InsightFaceDlibBackend
-
-    if isinstance(faces, InsightFaceDlibBackend):
-        return InsightFaceBackend(detector=faces.detector), True
-    return face_backend("insightface", settings), False
-
-
-def _face_passes(settings: EvaluateSettings, needs: Collection[Need], networks: FaceNetworks) -> dict[Need, MakePass]:
-    """ArcFace's own pass looks at the sampled frames alone, unless the run's face backend is its own."""
-    from mmbench.face.face_pass import FacePass
-
-    frames = settings.face.frames
-    own, arcface = networks.faces, networks.arcface
-    if own and arcface and networks.shared and Need.FACES in needs:
-        both = partial(FacePass, own, frames, also=(arcface,))
-        return {Need.FACES: both, Need.ARCFACE: both}
-    passes: dict[Need, MakePass] = {}
-    if own and Need.FACES in needs:
-        passes[Need.FACES] = partial(FacePass, own, frames)
-    if arcface:
-        few = frames if settings.face.backend == "insightface" else "sampled"
-        passes[Need.ARCFACE] = partial(FacePass, arcface, few)
-    return passes
+def _together(
+    makers: Mapping[FrameNeed[Any], Maker[Any]], found: Mapping[Need[Any], Any]
+) -> list[list[FrameNeed[Any]]]:
+    """The needs still to be met, those that share a look together."""
+    groups: dict[Hashable, list[FrameNeed[Any]]] = {}
+    for need, maker in makers.items():
+        if need not in found:
+            groups.setdefault(need if maker.shares is None else maker.shares, []).append(need)
+    return list(groups.values())
 
 
-def _flow_pass(settings: EvaluateSettings, smoothness: bool) -> MakePass:
-    from mmbench.flow.flow_pass import FlowPass
-    from mmbench.flow.make import make_flow
-
-    flow = settings.flow
-    tiny = settings.random_weights and flow.backend == "raft"
-    try:
-        backend = make_flow(flow.backend, settings.device, flow.weights, tiny, flow.precision, flow.split_gru)
-    except MissingWeights as cause:
-        other = "Or --flow-backend dis: another measure, labelled so, that needs no weights."
-        raise MissingWeights(cause.message, f"{cause.remedy} {other}") from cause
-    return lambda: FlowPass(backend, flow.mode, want_smoothness=smoothness and flow.mode == "full")
-
-
-def _video_text_pass(settings: EvaluateSettings) -> MakePass:
-    from mmbench.encode.viclip.alignment import VideoTextPass, make_viclip
-
-    encoder = make_viclip(settings.device, tiny=settings.random_weights)
-    return lambda: VideoTextPass(encoder)
-
-
-def _inception_pass(settings: EvaluateSettings) -> MakePass:
-    from mmbench.encode.inception.classes import InceptionPass, make_inception
-
-    network = make_inception(settings.device, tiny=settings.random_weights)
-    return lambda: InceptionPass(network)
+def _unmet(cause: Exception, need: Need[Any]) -> Unmet:
+    """A lack of this machine, or a fault of what should meet the need. Other errors of the user's are raised again."""
+    if isinstance(cause, UNAVAILABLE):
+        return Unmet(cause.message, cause.remedy)
+    if isinstance(cause, MMBenchError):
+        raise cause
+    return Unmet(*fault(need.name, cause), fault=True)

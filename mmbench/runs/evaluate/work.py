@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import count
-from pathlib import Path
 
 from mmbench.config import EvaluateSettings
 from mmbench.engine.pool import run_tasks
@@ -14,7 +13,6 @@ from mmbench.errors import WorkerDied
 from mmbench.items import Item
 from mmbench.runs.evaluate.clip import file_digest, make_metrics, measure_item
 from mmbench.runs.evaluate.gather import Gatherer
-from mmbench.runs.evaluate.record import RunManifest
 from mmbench.runs.evaluate.rows import ItemRow, RowError
 from mmbench.runs.evaluate.store import RowWriter
 
@@ -22,7 +20,7 @@ OnRow = Callable[[ItemRow], None]
 
 
 def work(
-    run: Path, items: Sequence[Item], settings: EvaluateSettings, *, workers: int, attempt: int, on_row: OnRow
+    items: Sequence[Item], settings: EvaluateSettings, gatherer: Gatherer, *, workers: int, attempt: int, on_row: OnRow
 ) -> None:
     """Measure `items` and store a row for each; `on_row` sees every row when it is safely on disk.
 
@@ -34,13 +32,13 @@ def work(
 
     def lost(item: Item, died: WorkerDied) -> ItemRow:
         row = ItemRow(item, error=RowError("WorkerDied", died.message, died.remedy, file_digest(item.video)))
-        with RowWriter(run, f"{attempt:04d}-lost{next(numbers)}") as writer:
+        with RowWriter(gatherer.run, f"{attempt:04d}-lost{next(numbers)}") as writer:
             writer.add(row)
         return row
 
     run_tasks(
         items,
-        partial(measuring, run, settings, attempt),
+        partial(measuring, settings, gatherer, attempt),
         workers=workers,
         on_result=lambda item, row: on_row(row),
         name=lambda item: str(item.video),
@@ -49,11 +47,12 @@ def work(
 
 
 @contextmanager
-def measuring(run: Path, settings: EvaluateSettings, attempt: int, worker: int) -> Iterator[Callable[[Item], ItemRow]]:
-    """What a worker does. Networks are loaded once; the reference bank is of all the run's items."""
+def measuring(
+    settings: EvaluateSettings, gatherer: Gatherer, attempt: int, worker: int
+) -> Iterator[Callable[[Item], ItemRow]]:
+    """What a worker does. Its networks are loaded at the first clip, once."""
     metrics = list(make_metrics(settings).values())
-    gatherer = Gatherer(settings, metrics, RunManifest.load(run).items, run)
-    with RowWriter(run, f"{attempt:04d}-{worker}") as writer:
+    with RowWriter(gatherer.run, f"{attempt:04d}-{worker}") as writer:
 
         def measure(item: Item) -> ItemRow:
             row = measure_item(item, metrics, gatherer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,23 +91,26 @@ class Lab:
     def scores(self, person: str, frames: Frames, fps: float = FPS, flow: bool = False) -> dict[str, float]:
         """Every face metric of the suite, and with `flow` every flow metric, companions included, that has a value
         for these frames."""
+        from mmbench.config import EvaluateSettings
+        from mmbench.face.needs import BANK, CONDITION, FACES, REFERENCES
+        from mmbench.flow.needs import FLOW, SMOOTH_FLOW
         from mmbench.metrics.base import ClipMetric, Evidence, Need
         from mmbench.metrics.registry import metric_classes
 
-        flows: FlowResult | None = self.flow(frames, fps) if flow else None
-        evidence = Evidence(
-            Item(id=person, model="rendered", identity=person, video=Path("rendered")),
-            clip_info(frames, fps),
-            faces=self.track(frames, fps),
-            references=self.references(person),
-            bank=self.bank,
-            flow=flows,
-        )
-        known = {Need.FACES, Need.REFERENCES} | ({Need.FLOW} if flow else set())
+        known: dict[Need[Any], Any] = {
+            FACES: self.track(frames, fps),
+            REFERENCES: self.references(person),
+            BANK: self.bank,
+            CONDITION: None,
+        }
+        if flow:
+            known[FLOW] = known[SMOOTH_FLOW] = self.flow(frames, fps)
+        item = Item(id=person, model="rendered", identity=person, video=Path("rendered"))
+        evidence = Evidence(item, clip_info(frames, fps), known)
         found: dict[str, float] = {}
         for made in metric_classes().values():
-            metric = made()
-            if isinstance(metric, ClipMetric) and metric.needs and metric.needs <= known:
+            metric = made.from_settings(EvaluateSettings())
+            if isinstance(metric, ClipMetric) and metric.needs and set(metric.needs) <= set(known):
                 found.update({s.metric: s.value for s in metric.measure(evidence) if s.value is not None})
         return found
 
@@ -135,14 +138,14 @@ class Lab:
 
     @cached_property
     def _all_references(self) -> dict[str, ReferenceFaces]:
-        from mmbench.runs.evaluate.references import load, lookup, prepare
+        from mmbench.face.reference_store import load, lookup, prepare
         from mmbench.studies.synthetic50.members import members, reference_paths
         from mmbench.testsets.synthetic50 import root
 
         stills = {m.name: tuple(root() / path for path in reference_paths(m)) for m in members(root())}
         items = [Item(name, "reference", name, paths[0], references=paths) for name, paths in stills.items()]
         path = self.folder / "references.npz"
-        prepare(items, self.faces, path, lambda done, of, what: None)
+        prepare(items, {path: lambda: self.faces}, lambda done, of, what: None)
         known = load(path)
         found = {name: lookup(known, paths) for name, paths in stills.items()}
         return {name: faces for name, faces in found.items() if faces is not None}

@@ -12,14 +12,16 @@ import pytest
 
 from mmbench.config import EvaluateSettings, FaceSettings, FlowSettings
 from mmbench.errors import ManifestError, MMBenchError
+from mmbench.face.needs import own_backend
+from mmbench.flow.needs import FLOW
 from mmbench.items import Item
-from mmbench.metrics.base import Need
 from mmbench.runs.evaluate.clip import make_metrics
 from mmbench.runs.evaluate.evaluate import default_workers, evaluate, workers_in
-from mmbench.runs.evaluate.gather import face_backend, prepare_passes
+from mmbench.runs.evaluate.gather import Gatherer
 from mmbench.runs.evaluate.record import RunManifest
 from mmbench.runs.evaluate.rows import ItemRow
 from mmbench.runs.evaluate.store import read_rows
+from mmbench.video.need import Networks
 
 DIS = EvaluateSettings(metrics=("dynamic_degree", "motion_smoothness"), flow=FlowSettings(backend="dis"))
 TOY = EvaluateSettings(metrics=("length",))
@@ -165,9 +167,9 @@ def test_a_mistake_in_the_settings_leaves_no_trace(
 def test_the_runs_precision_reaches_the_flow_network() -> None:
     flow = FlowSettings(precision="bf16", split_gru=False)
     settings = EvaluateSettings(metrics=("dynamic_degree",), flow=flow, random_weights=True)
-    passes, unmet = prepare_passes(settings, list(make_metrics(settings).values()))
-    assert not unmet
-    backend = passes[Need.FLOW]().backend
+    gatherer = Gatherer(settings, make_metrics(settings).values(), (), Path())
+    assert not gatherer.lacking()
+    backend = gatherer.maker(FLOW).backend  # type: ignore[attr-defined]
     assert (backend.precision, backend.split_gru) == ("bf16", False)
 
 
@@ -224,7 +226,8 @@ def test_a_device_that_is_not_there_is_said_before_anything_is_written(tmp_path:
 def test_the_runs_device_reaches_the_face_networks(name: str) -> None:
     if name == "insightface":
         pytest.importorskip("onnxruntime")
-    backend = face_backend(name, EvaluateSettings(device="cpu:0", random_weights=True))
+    settings = EvaluateSettings(face=FaceSettings(backend=name), device="cpu:0", random_weights=True)
+    backend = own_backend(settings, Networks())
     assert backend.provenance.versions["device"] == "cpu:0"
 
 

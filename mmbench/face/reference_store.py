@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,39 +31,47 @@ def reference_sets(items: Sequence[Item]) -> dict[tuple[Path, ...], str]:
 
 def prepare(
     items: Sequence[Item],
-    backend: FaceBackend,
-    path: Path,
+    makers: Mapping[Path, Callable[[], FaceBackend]],
     progress: Progress,
-    also: Mapping[Path, FaceBackend] | None = None,
 ) -> None:
-    """Find the faces of every reference set and keep them in `path` (.npz); sets already there are not redone.
+    """Find the faces of every reference set and keep them in the files named (.npz), one for each backend.
 
-    `also` names files for backends that share the detector of `backend`: nothing is detected twice.
-    Raises ReferenceFaceError naming every reference without a usable face: an error of the set-up, not a NaN.
-    A conditioning frame without a face is left out instead: only fm_ref_cond needs it.
+    All backends share the detector of the first: nothing is detected twice. Sets that are there already are not
+    redone, and without anything to do no backend is made. Raises ReferenceFaceError naming every reference without a
+    usable face: an error of the set-up, not a NaN. A conditioning frame without a face is left out instead: only
+    fm_ref_cond needs it.
     """
-    from mmbench.face.references import reference_faces_of
-
-    also = also or {}
-    kept = {file: load(file) if file.exists() else {} for file in (path, *also)}
+    kept = {file: load(file) if file.exists() else {} for file in makers}
     wanted = reference_sets(items)
-    failures = []
+    keys = {paths: _key(paths) for paths in wanted}
+    todo = {paths for paths, key in keys.items() if any(key not in known for known in kept.values())}
+    failures: list[ReferenceFaceError] = []
+    backends = [make() for make in makers.values()] if todo else []
     for done, (paths, name) in enumerate(wanted.items(), start=1):
-        key = _key(paths)
-        if any(key not in known for known in kept.values()):
-            try:
-                faces = reference_faces_of(paths, backend, tuple(also.values()))
-            except ReferenceFaceError as cause:
-                if not name.endswith("(conditioning frame)"):
-                    failures.append(cause)
-            else:
-                for known, found in zip(kept.values(), faces, strict=True):
-                    known[key] = found
+        if paths in todo:
+            found = _find(paths, backends, failures, may_lack=name.endswith("(conditioning frame)"))
+            for known, faces in zip(kept.values(), found, strict=False):
+                known[keys[paths]] = faces
         progress(done, len(wanted), "references")
     if failures:
         raise ReferenceFaceError(" ".join(f.message for f in failures[:5]), failures[0].remedy)
     for file, known in kept.items():
-        _save(file, {key: known[key] for key in map(_key, wanted) if key in known})
+        _save(file, {key: known[key] for key in keys.values() if key in known})
+
+
+def _find(
+    paths: tuple[Path, ...], backends: Sequence[FaceBackend], failures: list[ReferenceFaceError], may_lack: bool
+) -> tuple[ReferenceFaces, ...]:
+    """The faces of one set as each backend embeds them; none, with its error added to `failures`, where there is no
+    face."""
+    from mmbench.face.references import reference_faces_of
+
+    try:
+        return reference_faces_of(paths, backends[0], backends[1:])
+    except ReferenceFaceError as cause:
+        if not may_lack:
+            failures.append(cause)
+        return ()
 
 
 def load(path: Path) -> dict[str, ReferenceFaces]:

@@ -1,0 +1,72 @@
+"""What metrics may ask of motion: the flow of a clip's sampled frames, with or without its change in time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from mmbench.errors import MissingWeights
+from mmbench.video.need import FrameNeed, Look, Maker, Networks
+
+if TYPE_CHECKING:
+    from mmbench.config import EvaluateSettings
+    from mmbench.flow.flow_pass import FlowMode, FlowPass
+    from mmbench.flow.types import FlowBackend
+
+OTHER = "Or --flow-backend dis: another measure, labelled so, that needs no weights."
+
+
+class FlowMaker(Maker["FlowResult"]):
+    """Flow passes of one backend. Whoever asks for flow looks together; one asking for smoothness is enough."""
+
+    def __init__(self, backend: FlowBackend, mode: FlowMode, smoothness: bool) -> None:
+        super().__init__(self._pass)
+        self.backend, self.mode, self.smoothness = backend, mode, smoothness
+        self.shares = (id(backend), mode)
+
+    def look(self, beside: Sequence[Maker[Any]] = ()) -> Look:
+        """One pass; every maker gets its result."""
+        wanted = self.smoothness or any(isinstance(maker, FlowMaker) and maker.smoothness for maker in beside)
+        made = self._pass(wanted)
+        return Look(made, lambda: (made.finish(),) * (1 + len(beside)))
+
+    def _pass(self, smoothness: bool | None = None) -> FlowPass:
+        from mmbench.flow.flow_pass import FlowPass
+
+        wanted = self.smoothness if smoothness is None else smoothness
+        return FlowPass(self.backend, self.mode, want_smoothness=wanted and self.mode == "full")
+
+
+class Flow(FrameNeed["FlowResult"]):
+    """Pair scores of the flow; with `smoothness` also how it changes from pair to pair, in full mode."""
+
+    def __init__(self, name: str, smoothness: bool) -> None:
+        self.name, self.smoothness = name, smoothness
+
+    def make(self, settings: EvaluateSettings, networks: Networks) -> FlowMaker:
+        """The settings' flow method. Raises MissingWeights, naming the method that needs none, or WeightsError."""
+        from mmbench.flow.make import make_flow
+
+        flow = settings.flow
+        tiny = settings.random_weights and flow.backend == "raft"
+        key = (flow.backend, settings.device, flow.weights, tiny, flow.precision, flow.split_gru)
+        try:
+            backend = networks.once(("flow", *key), lambda: make_flow(*key))
+        except MissingWeights as cause:
+            raise MissingWeights(cause.message, f"{cause.remedy} {OTHER}") from cause
+        return FlowMaker(backend, flow.mode, self.smoothness)
+
+    def check(self, settings: EvaluateSettings) -> None:
+        """Raise MissingWeights where RAFT's file is not here."""
+        from mmbench.weights import first_of
+
+        if settings.flow.backend != "raft" or settings.flow.weights or settings.random_weights:
+            return
+        try:
+            first_of("raft-things", "raft-c-t-v1")
+        except MissingWeights as cause:
+            raise MissingWeights(cause.message, f"{cause.remedy} {OTHER}") from cause
+
+
+FLOW = Flow("flow", smoothness=False)
+SMOOTH_FLOW = Flow("flow and its change", smoothness=True)
