@@ -11,6 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -25,21 +26,23 @@ import torch
 import mmbench.testsets
 from mmbench.config import EvaluateSettings
 from mmbench.encode.inception.classes import InceptionPass, make_inception
+from mmbench.encode.needs import INCEPTION, VIDEO_TEXT
 from mmbench.encode.viclip.alignment import ViClip, VideoTextPass, centre_cut, make_viclip
 from mmbench.face.face_pass import FacePass
 from mmbench.face.make import make_backend
+from mmbench.face.needs import FACES
 from mmbench.face.types import FaceBackend
-from mmbench.flow.flow_pass import FlowPass
 from mmbench.flow.make import make_flow
+from mmbench.flow.needs import FLOW, FlowMaker
 from mmbench.flow.types import FlowBackend
 from mmbench.items import Item
-from mmbench.metrics.base import Need
 from mmbench.metrics.registry import BUILT_IN
-from mmbench.runs.evaluate import gather
 from mmbench.runs.evaluate.clip import make_metrics, measure_item
+from mmbench.runs.evaluate.gather import Gatherer
 from mmbench.runs.evaluate.items import read_manifest
 from mmbench.runs.evaluate.store import RowWriter
 from mmbench.video.clip import ClipInfo, Frame, FramePass
+from mmbench.video.need import FrameNeed, Maker
 from mmbench.video.sample import middle_indices, sample_indices
 
 PROMPT = "a woman in a park is smiling"
@@ -69,20 +72,22 @@ def main() -> None:
         "dlib": seconds(lambda: run_faces(faces, frames)),
     }
     video_text._texts.clear()  # the evaluation encodes the prompt itself
-    passes: dict[Need, Callable[[], FramePass[Any]]] = {
-        Need.FACES: lambda: FacePass(faces, "all"),
-        Need.FLOW: lambda: FlowPass(flow, "full", want_smoothness=True),
-        Need.VIDEO_TEXT: lambda: VideoTextPass(video_text),
-        Need.INCEPTION: lambda: InceptionPass(inception),
+    makers: dict[FrameNeed[Any], Maker[Any]] = {
+        FACES: Maker(lambda: FacePass(faces, "all")),
+        FLOW: FlowMaker(flow, "full", smoothness=True),
+        VIDEO_TEXT: Maker(lambda: VideoTextPass(video_text)),
+        INCEPTION: Maker(lambda: InceptionPass(inception)),
     }
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(gather, "prepare_passes", lambda *_: (passes, {})):
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        for need, maker in makers.items():
+            stack.enter_context(mock.patch.object(type(need), "make", lambda *_, made=maker: made))
         run = Path(folder)
         os.environ["MMBENCH_CACHE"] = folder
         settings = EvaluateSettings(metrics=tuple(name for name in BUILT_IN if name != "id_similarity_arcface"))
         item = Item("m/clip", "m", "person", clip, references, prompt=PROMPT)
         metrics = list(make_metrics(settings).values())
-        gather.prepare_references([item], settings, metrics, run, lambda *_: None)
-        gatherer = gather.Gatherer(settings, metrics, [item], run)
+        gatherer = Gatherer(settings, metrics, [item], run)
+        gatherer.prepare(lambda *_: None)
         with RowWriter(run, "0000-0") as writer:
             whole = seconds(lambda: writer.add(measure_item(item, metrics, gatherer)))
     print(f"{clip.name}: {len(frames)} frames of {frames[0].shape[1]}x{frames[0].shape[0]}, one thread, random weights")

@@ -21,7 +21,6 @@ from mmbench.runs.evaluate.gather import Gatherer
 from mmbench.runs.evaluate.record import MANIFEST, RunManifest, attempt_facts
 from mmbench.runs.evaluate.rows import ItemRow, SetRow
 from mmbench.runs.evaluate.store import ROWS, RowWriter, next_attempt, read_rows
-
 from mmbench.runs.evaluate.work import work
 from mmbench.score import Score
 
