@@ -12,6 +12,7 @@ import numpy as np
 from mmbench.flow.decision import certain_verdict
 from mmbench.flow.needs import FLOW
 from mmbench.flow.vbench_rule import count_needed, pair_threshold
+from mmbench.metrics.arrays import as_array
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
 from mmbench.score import Score
 
@@ -97,7 +98,7 @@ class DynamicDegree(ClipMetric):
 
     def update(self, scores: Sequence[float] | Floats, height: int, width: int, n_sampled: int) -> Motion:
         """Add one clip, given as to `motion`."""
-        result = motion(scores, height, width, n_sampled)
+        result = motion(as_array(scores), int(height), int(width), int(n_sampled))
         self._add(float(result.dynamic))
         return result
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.face.needs import FACES
+from mmbench.metrics.arrays import as_array
 from mmbench.metrics.base import ClipMetric, Evidence, MetricFacts, Need
 from mmbench.score import Score
 
@@ -58,7 +59,7 @@ class FaceRate(ClipMetric):
 
     def update(self, slot_usable: NDArray[np.bool_]) -> float:
         """Add one clip's (K,) usable flags."""
-        value = face_rate(slot_usable)
+        value = face_rate(as_array(slot_usable))
         self._add(value)
         return value
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mmbench.face.needs import FACES
 from mmbench.face.track import FaceTrack
+from mmbench.metrics.arrays import as_array, as_number
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
 from mmbench.metrics.id_similarity import too_few_faces
 from mmbench.score import Score
@@ -181,7 +182,7 @@ class FMInter(ClipMetric):
 
     def update(self, points: Floats, short_side: float) -> FMInterResult | None:
         """Add one clip's (S, 5, 2) sampled points in px; clips with fewer than two usable pairs are not counted."""
-        result = fm_inter(points, short_side)
+        result = fm_inter(as_array(points), as_number(short_side))
         self._add(None if result is None else result.frame if self.version == 2 else result.face)
         return result
 
@@ -191,6 +192,8 @@ class FMInter(ClipMetric):
         names = [f.name for f in self.all_facts()]
         if missing := too_few_faces("fm_inter", track):
             return [Score.missing(name, missing.reason, missing.remedy) for name in names]
+        if track.n_frames < 2:
+            return [Score.missing(name, "The clip has one frame, and motion is between frames.") for name in names]
         short_side = min(track.width, track.height)
         frames, points = sampled_points(track)
         result = fm_inter(points, short_side)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mmbench.face.needs import CONDITION, FACES, REFERENCES
 from mmbench.face.track import FaceTrack, ReferenceFaces
+from mmbench.metrics.arrays import as_array
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
 from mmbench.metrics.id_similarity import too_few_faces
 from mmbench.score import Score
@@ -111,6 +112,8 @@ class FMRef(ClipMetric):
 
     def update(self, points: Floats, boxes: Floats, ref_points: Floats, ref_boxes: Floats) -> FMRefResult:
         """Add one clip: (K, 5, 2) px and (K, 4) xyxy px, references (R, 5, 2) and (R, 4)."""
+        given = (as_array(values) for values in (points, boxes, ref_points, ref_boxes))
+        points, boxes, ref_points, ref_boxes = given
         result = fm_ref(in_box(points, boxes), in_box(ref_points, ref_boxes))
         self._add(result.mean)
         return result

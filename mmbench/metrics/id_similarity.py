@@ -13,6 +13,7 @@ from mmbench.face.bank import ReferenceBank, centroid, unit
 from mmbench.face.insightface.arcface import EMBEDDING_SIZE as ARCFACE_SIZE
 from mmbench.face.needs import ARCFACE, ARCFACE_REFERENCES, BANK, FACES, REFERENCES
 from mmbench.face.track import FaceTrack, ReferenceFaces
+from mmbench.metrics.arrays import as_array
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
 from mmbench.score import Score
 
@@ -203,7 +204,7 @@ class IdSimilarity(ClipMetric):
 
     def update(self, embeddings: Floats, references: Floats) -> IdSimilarityResult:
         """Add one clip's (K, D) embeddings and its identity's (R, D) references."""
-        result = id_similarity(embeddings, references)
+        result = id_similarity(as_array(embeddings), as_array(references))
         self._add(result.value)
         return result
 
@@ -239,7 +240,7 @@ class IdSimilarityArcFace(ClipMetric):
 
     def update(self, embeddings: Floats, references: Floats) -> float:
         """Add one clip's (K, 512) embeddings and its identity's (R, 512) references."""
-        value = id_similarity(embeddings, references).value
+        value = id_similarity(as_array(embeddings), as_array(references)).value
         self._add(value)
         return value
 

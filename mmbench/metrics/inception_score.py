@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.encode.needs import INCEPTION
+from mmbench.metrics.arrays import as_array
 from mmbench.metrics.base import Evidence, MetricFacts, Need, SetMetric, StoredFeatures
 from mmbench.score import Score
 
@@ -140,7 +141,7 @@ class InceptionScore(SetMetric):
 
     def update(self, log_probs: LogProbs) -> None:
         """Add one clip: log-probabilities (n_frames, 1008). Order matters."""
-        self.clips.append(np.asarray(log_probs, dtype=np.float32))
+        self.clips.append(as_array(log_probs, np.float32))
 
     def compute(self) -> InceptionScores:
         """Scores of the clips seen by `update`. Warns under 50 clips; raises ValueError under 10."""

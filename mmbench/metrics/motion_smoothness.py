@@ -11,7 +11,8 @@ import numpy as np
 
 from mmbench.flow.needs import SMOOTH_FLOW
 from mmbench.flow.smoothness import SmoothnessTerm
-from mmbench.metrics.base import ClipMetric, Evidence, MetricFacts, Need
+from mmbench.metrics.arrays import as_array, as_number
+from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
 from mmbench.score import Score
 
 BROKEN_CADENCE = 0.8
@@ -78,9 +79,9 @@ class MotionSmoothness(ClipMetric):
     )
     needs: ClassVar[Collection[Need[Any]]] = (SMOOTH_FLOW,)
 
-    def update(self, terms: Sequence[SmoothnessTerm]) -> Smoothness | None:
-        """Add one clip, given as to `smoothness`."""
-        result = smoothness(terms)
+    def update(self, terms: Sequence[SmoothnessTerm] | Floats) -> Smoothness | None:
+        """Add one clip, given as to `smoothness`; or as rows of (ratio, acceleration, valid), shape (terms, 3)."""
+        result = smoothness([_term(term) for term in terms])
         self._add(result.value if result else None)
         return result
 
@@ -110,3 +111,11 @@ class MotionSmoothness(ClipMetric):
 
     def _missing(self, reason: str, remedy: str = "") -> list[Score]:
         return [Score.missing(facts.name, reason, remedy) for facts in self.all_facts()]
+
+
+def _term(term: SmoothnessTerm | Floats) -> SmoothnessTerm:
+    """A term of plain numbers."""
+    if isinstance(term, SmoothnessTerm):
+        return SmoothnessTerm(*(as_number(value) for value in (term.ratio, term.acceleration, term.valid)))
+    ratio, acceleration, valid = as_array(term).tolist()
+    return SmoothnessTerm(ratio, acceleration, valid)

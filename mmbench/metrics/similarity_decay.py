@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mmbench.face.needs import FACES, REFERENCES
+from mmbench.metrics.arrays import as_array
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
 from mmbench.metrics.id_similarity import DLIB_SIZE, MIN_SLOTS, foreign_embeddings, similarity_curve, too_few_faces
 from mmbench.score import Score
@@ -63,7 +64,7 @@ class SimilarityDecay(ClipMetric):
 
     def update(self, similarity: Floats, tau: Floats) -> DecayResult | None:
         """Add one clip's similarity curve (K,) at times tau (K,) in [0, 1]; too short curves are not counted."""
-        result = similarity_decay(similarity, tau)
+        result = similarity_decay(as_array(similarity), as_array(tau))
         self._add(result.value if result else None)
         return result
 
@@ -73,6 +74,8 @@ class SimilarityDecay(ClipMetric):
         name = self.facts.name
         if missing := too_few_faces(name, track) or foreign_embeddings(name, track, references, DLIB_SIZE, "dlib"):
             return [missing]
+        if track.n_frames < 2:
+            return [Score.missing(name, "The clip has one frame, and nothing can be lost over it.")]
         tau = np.where(track.slot_frames >= 0, track.slot_frames, np.nan) / max(track.n_frames - 1, 1)
         result = similarity_decay(similarity_curve(track.embeddings, references.embeddings), tau)
         if result is None:

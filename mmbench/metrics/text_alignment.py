@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 
 from mmbench.encode.needs import VIDEO_TEXT
+from mmbench.metrics.arrays import as_array
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
 from mmbench.score import Score
 from mmbench.trigger import without_trigger
@@ -67,8 +68,8 @@ class TextAlignment(ClipMetric):
         return cls(settings.text.prompt)
 
     def update(self, video: Floats, text: Floats) -> Alignment:
-        """Add one clip, given as to `alignment`."""
-        result = alignment(video, text)
+        """Add one clip, given as to `alignment`; in float32, the precision of the features."""
+        result = alignment(as_array(video, np.float32), as_array(text, np.float32))
         self._add(result.cosine)
         return result
 

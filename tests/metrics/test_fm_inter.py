@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mmbench.metrics.fm_inter import align_similarity, fm_inter, fm_inter_rate
+from mmbench.face.needs import FACES, REFERENCES
+from mmbench.face.track import FaceTrack, ReferenceFaces
+from mmbench.items import Item
+from mmbench.metrics.base import Evidence
+from mmbench.metrics.fm_inter import FMInter, align_similarity, fm_inter, fm_inter_rate
+from mmbench.metrics.similarity_decay import SimilarityDecay
+from mmbench.score import Provenance
+from mmbench.video.clip import ClipInfo
 
 FACE = np.array([[30.0, 40], [70, 40], [50, 60], [35, 80], [65, 80]])
+BOX = np.array([20.0, 20, 80, 100])
 
 
 def turned(points: NDArray[np.float64], degrees: float, zoom: float, shift: tuple[float, float]) -> NDArray[np.float64]:
@@ -105,3 +115,22 @@ def test_alignment_is_exact_for_similarities_only() -> None:
     assert align_similarity(moved, FACE) == pytest.approx(FACE)
     sheared = FACE * [1.0, 0.7]
     assert not np.allclose(align_similarity(sheared, FACE), FACE, atol=1.0)
+
+
+def test_one_frame_has_no_motion_and_no_decay() -> None:
+    """Sixteen slots all show the one frame: everything over pairs is missing, with that reason, and not 0."""
+    one, slots = np.zeros((1, 4), np.float32), np.zeros(16, np.int64)
+    maker, yes = Provenance("dlib"), np.ones(1, bool)
+    vectors = np.repeat(np.random.default_rng(0).normal(size=(1, 128)), 16, axis=0).astype(np.float32)
+    track = FaceTrack(
+        *(1, 100, 100, 8.0, slots[:1], yes, ~yes, ~yes, one, BOX[None].astype(np.float32), one[:, 0]),
+        *(FACE[None].astype(np.float32), None, slots, slots, vectors, maker, maker),
+    )
+    references = ReferenceFaces((Path("a.png"),), vectors[:1], FACE[None], BOX[None], BOX[None], None, maker)
+    clip = ClipInfo(Path("a.mp4"), 1, 100, 100, 8.0, "manifest", 8.0, False, "0" * 64)
+    evidence = Evidence(Item("m/a", "m", "a", Path("a.mp4")), clip, {FACES: track, REFERENCES: references})
+    for metric in (FMInter(), SimilarityDecay()):
+        scores = metric.measure(evidence)
+        assert [score.metric for score in scores] == [facts.name for facts in metric.all_facts()]
+        for score in scores:
+            assert score.status == "missing" and "one frame" in score.reason, score
