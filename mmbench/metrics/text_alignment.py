@@ -14,7 +14,6 @@ from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
 from mmbench.score import Score
 from mmbench.trigger import without_trigger
 
-
 if TYPE_CHECKING:
     from mmbench.config import EvaluateSettings
 
