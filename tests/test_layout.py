@@ -329,6 +329,7 @@ def cited_documents(tree: Sources) -> Iterator[str]:
 RULES: tuple[Callable[[Sources], Iterator[str]], ...] = (
     upward_imports,
     relative_imports,
+    libraries_away_from_home,
     temporary_names_and_caches,
     long_files,
     cited_documents,
