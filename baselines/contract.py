@@ -20,6 +20,7 @@ from mmbench.baselines.options import Setting as Setting
 from mmbench.baselines.options import as_mapping, changed, read_options
 from mmbench.baselines.options import option as option
 from mmbench.errors import RequestError
+from mmbench.files import versions
 from mmbench.trigger import without_trigger
 
 if TYPE_CHECKING:
@@ -135,12 +136,38 @@ class Model(ABC):
     variants: ClassVar[tuple[str, ...]] = ("default",)
     tiny_variants: ClassVar[tuple[str, ...]] = ()
     options_type: ClassVar[type[Options]] = Options
+    libraries: ClassVar[tuple[str, ...]] = (
+        "accelerate", "av", "diffusers", "numpy", "pillow", "torch", "torchvision", "transformers",
+    )  # fmt: skip
+    """Distributions whose version can change a picture."""
     licence: ClassVar[str] = ""
     """One line on what the weights may be used for; the registry of weights holds the details per file."""
 
     def weights(self, variant: str | None = None) -> tuple[WeightFile, ...]:
         """Files of a variant in the shared registry; empty for a model without registered weights."""
         return ()
+
+    def require(self, weights_dir: Path, variant: str) -> None:
+        """Raise MissingWeights, naming every absent file, where the model could not be loaded from `weights_dir`."""
+        if variant in self.variants and (files := self.weights(variant)):
+            from mmbench.weights.folders import require
+
+            require(weights_dir, files)
+
+    def weights_in_use(self, weights_dir: Path, variant: str) -> list[dict[str, str]]:
+        """Name, revision and sha256 of every file that makes this variant's pictures; none where nobody trained them.
+
+        A model whose files are not in the registry overrides this, or its videos do not say what made them.
+        """
+        if variant not in self.variants or not (files := self.weights(variant)):
+            return []
+        from mmbench.weights.folders import digests
+
+        return digests(weights_dir, files)
+
+    def versions(self) -> dict[str, str]:
+        """Versions of what can change a picture, as installed where the model runs."""
+        return versions(self.libraries)
 
     @abstractmethod
     def load(self, device: str, dtype: str, variant: str, weights_dir: Path) -> None:
@@ -229,6 +256,15 @@ class Baseline(Model):
         return text if self.needs_trigger else without_trigger(text)
 
 
+@dataclass(frozen=True)
+class Opening:
+    """An opening picture (RGB) and how it was made: whether the prompt was cut, and every effective setting."""
+
+    image: Image
+    truncated: bool | None = None
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+
+
 class FirstFrame(Model):
     """Makes the opening picture of an image-to-video model from the long prompt and the references.
 
@@ -242,3 +278,7 @@ class FirstFrame(Model):
         self, prompt: str, references: Sequence[Image], size: Size, seed: int, negative: str | None = None
     ) -> Image:
         """RGB picture of `size` (height, width); `prompt` carries the trigger. Raises RequestError without one."""
+
+    def opening(self, prompt: str, references: Sequence[Image], size: Size, seed: int) -> Opening:
+        """What `make` makes, with its account; a maker that has none to give leaves this as it is."""
+        return Opening(self.make(prompt, references, size, seed))

@@ -18,6 +18,7 @@ from mmbench.baselines.options import Options, option
 from mmbench.baselines.runtime import Plan, Sampled, TorchBaseline, is_cut, place, seeded, to_uint8
 from mmbench.device import beside_torch
 from mmbench.errors import MissingWeights, RequestError
+from mmbench.files import sha256_file
 from mmbench.trigger import TRIGGER, count_triggers, marked_word
 from mmbench.weights.folders import registered, repo_folder, require_file
 
@@ -100,6 +101,28 @@ class MagicMirror(TorchBaseline):
             return ()
         return registered(BASE_REPO, PHOTOMAKER_REPO, names=BUFFALO_L.names)
 
+    def require(self, weights_dir: Path, variant: str) -> None:
+        if variant in self.variants:
+            self.adapter_file(weights_dir)
+        super().require(weights_dir, variant)
+
+    def weights_in_use(self, weights_dir: Path, variant: str) -> list[dict[str, str]]:
+        if variant in self.tiny_variants:
+            return []
+        adapter = self.adapter_file(weights_dir)
+        own = {"name": f"{adapter.name} (identity adapter of your own)", "revision": "", "sha256": sha256_file(adapter)}
+        return [*super().weights_in_use(weights_dir, variant), own]
+
+    def adapter_file(self, weights_dir: Path) -> Path:
+        """The trained identity adapter. Raises MissingWeights when there is none."""
+        adapter = self.adapter or weights_dir / ADAPTER
+        if not adapter.is_file():
+            raise MissingWeights(
+                f"There is no identity adapter at {adapter}; the paper's authors published no weights.",
+                "Put one that you trained there, or use `--variant nano` to try the code out with random weights.",
+            )
+        return adapter
+
     def read(self, variant: str, weights_dir: Path) -> None:
         if variant in self.tiny_variants:
             from mmbench.model.small.nano import build_pipeline
@@ -118,12 +141,7 @@ class MagicMirror(TorchBaseline):
         from mmbench.face.packs import BUFFALO_L, open_analyser
         from mmbench.model.pipeline.magic_mirror import MagicMirrorPipeline
 
-        adapter = self.adapter or weights_dir / ADAPTER
-        if not adapter.is_file():
-            raise MissingWeights(
-                f"There is no identity adapter at {adapter}; the paper's authors published no weights.",
-                "Put one that you trained there, or use `--variant nano` to try the code out with random weights.",
-            )
+        adapter = self.adapter_file(weights_dir)
         files = self.weights("5b")
         base = repo_folder(weights_dir, BASE_REPO, files)
         photomaker = require_file(repo_folder(weights_dir, PHOTOMAKER_REPO, files) / "photomaker-v2.bin")

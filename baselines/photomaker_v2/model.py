@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.baselines.checks import check_picture
-from mmbench.baselines.contract import FirstFrame, Parameters, Size
+from mmbench.baselines.contract import FirstFrame, Opening, Parameters, Setting, Size
 from mmbench.baselines.loading.checkpoint import read_tensors, tensors_only
 from mmbench.baselines.loading.diffusers_folder import open_folder, quiet_libraries
 from mmbench.baselines.loading.lora import locate_processor, merge
 from mmbench.baselines.options import Options, option
 from mmbench.baselines.photomaker_v2.trigger import trigger_ids
 from mmbench.baselines.pictures import clip_pixels, cover
-from mmbench.baselines.runtime import count_parameters, pick_dtype, place, seeded
+from mmbench.baselines.runtime import count_parameters, is_cut, pick_dtype, place, seeded
 from mmbench.device import beside_torch, torch_device
 from mmbench.errors import RequestError, WeightsError
 from mmbench.face.analyser import surest_of_each
@@ -121,6 +121,12 @@ class PhotoMakerV2(FirstFrame):
     def make(
         self, prompt: str, references: Sequence[Image], size: Size, seed: int, negative: str | None = None
     ) -> Image:
+        return self._make(prompt, references, size, seed, NEGATIVE if negative is None else negative).image
+
+    def opening(self, prompt: str, references: Sequence[Image], size: Size, seed: int) -> Opening:
+        return self._make(prompt, references, size, seed, NEGATIVE)
+
+    def _make(self, prompt: str, references: Sequence[Image], size: Size, seed: int, negative: str) -> Opening:
         import torch
 
         if self.variant is None or self.encoder is None:
@@ -139,7 +145,7 @@ class PhotoMakerV2(FirstFrame):
                 f"Use at most {max(steps - 2, 0)}.",
             )
         with torch.inference_mode(), quiet_libraries():
-            plain, fused = self.embeddings(prompt, found, NEGATIVE if negative is None else negative)
+            plain, fused = self.embeddings(prompt, found, negative)
             picture = self.pipe(
                 **plain,
                 height=height,
@@ -151,7 +157,22 @@ class PhotoMakerV2(FirstFrame):
                 callback_on_step_end_tensor_inputs=["latents", "prompt_embeds", "add_text_embeds"],
                 add_watermarker=False,
             ).images[0]
-        return cover(picture.convert("RGB"), size)
+        settings: dict[str, Setting] = {
+            "variant": self.variant,
+            "scheduler": type(self.pipe.scheduler).__name__,
+            "dtype": str(self.pipe.unet.dtype).removeprefix("torch."),
+            "device": str(self.pipe._execution_device),
+            "height": height,
+            "width": width,
+            "steps": steps,
+            "guidance": chosen.guidance,
+            "start_merge_step": start,
+            "negative": negative,
+            "references_used": len(found),
+            "random_weights": self.variant in self.tiny_variants,
+        }
+        cut = is_cut(self.pipe.tokenizer, without_trigger(prompt), self.pipe.tokenizer.model_max_length)
+        return Opening(cover(picture.convert("RGB"), size), cut, settings)
 
     def known(self, references: Sequence[Image]) -> list[tuple[Image, NDArray[np.float32]]]:
         """The references that show a face, each with its ArcFace vector. Raises ReferenceFaceError without any."""

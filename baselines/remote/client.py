@@ -48,6 +48,8 @@ class Remote(Baseline):
         self._ids = itertools.count()
         about = self._call("describe", START_SECONDS)
         self.name = about["name"]
+        self.licence = about["licence"]  # type: ignore[misc]
+        self._versions = dict(about["versions"])
         self.kind = about["kind"]  # type: ignore[misc]
         self.variants = tuple(about["variants"])  # type: ignore[misc]
         self.tiny_variants = tuple(about["tiny_variants"])  # type: ignore[misc]
@@ -68,6 +70,15 @@ class Remote(Baseline):
 
     def changed_options(self, given: Mapping[str, Setting]) -> dict[str, Setting]:
         return dict(self._call("options", START_SECONDS, options=dict(given))["changed"])
+
+    def require(self, weights_dir: Path, variant: str) -> None:
+        self._call("require", self._timeout, weights_dir=str(weights_dir.resolve()), variant=variant)
+
+    def weights_in_use(self, weights_dir: Path, variant: str) -> list[dict[str, str]]:
+        return list(self._call("weights", self._timeout, weights_dir=str(weights_dir.resolve()), variant=variant))
+
+    def versions(self) -> dict[str, str]:
+        return self._versions
 
     def load(self, device: str, dtype: str, variant: str, weights_dir: Path) -> None:
         self._call(
@@ -135,7 +146,10 @@ class Remote(Baseline):
             self._process = None
             raise GenerationError(
                 f"The process of {self.name} ended with exit code {code} during {op!r}.",
-                "Its last words are above; load the model again to restart it.",
+                "Its last words are above; load the model again to restart it."
+                if op != "describe"
+                else "Its last words are above; its environment needs mmbench (pip install --no-deps mmbench), numpy, "
+                "Pillow and the model's own packages.",
             )
         reply = json.loads(line)
         if reply["id"] != number:

@@ -57,7 +57,7 @@ def video_from_json(document: Mapping[str, Any]) -> Video:
     path = Path(document["frames"])
     frames = np.load(path, allow_pickle=False)
     path.unlink()
-    return Video(frames=frames, fps=float(document["fps"]), info=VideoInfo(**document["info"]))
+    return Video(frames=frames, fps=document["fps"], info=VideoInfo(**document["info"]))
 
 
 def native_to_json(native: Native) -> dict[str, Any]:

@@ -25,6 +25,8 @@ def answer(model: Baseline, op: str, args: dict[str, Any]) -> Any:
     if op == "describe":
         return {
             "name": model.name,
+            "licence": model.licence,
+            "versions": model.versions(),
             "kind": model.kind,
             "variants": list(model.variants),
             "tiny_variants": list(model.tiny_variants),
@@ -39,6 +41,10 @@ def answer(model: Baseline, op: str, args: dict[str, Any]) -> Any:
         return {"resolved": model.resolve_options(given), "changed": model.changed_options(given)}
     if op == "check":
         return model.check(wire.request_from_json(args["request"]), args["variant"])
+    if op == "require":
+        return model.require(Path(args["weights_dir"]), args["variant"])
+    if op == "weights":
+        return model.weights_in_use(Path(args["weights_dir"]), args["variant"])
     if op == "load":
         return model.load(args["device"], args["dtype"], args["variant"], Path(args["weights_dir"]))
     if op == "generate":

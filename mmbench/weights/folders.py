@@ -67,6 +67,23 @@ def require(weights_dir: Path, files: tuple[WeightFile, ...]) -> None:
             verify(path, entry, quick=True)
 
 
+def digests(weights_dir: Path, files: tuple[WeightFile, ...]) -> list[dict[str, str]]:
+    """Name, revision and sha256 of each of `files`, which are present.
+
+    A digest is taken from the file's record where size and time are unchanged since; else the file is read, once.
+    """
+    from mmbench.weights.cache import verify
+    from mmbench.weights.locate import name_in_use
+
+    found = []
+    for entry in files:
+        path = place_of(entry, weights_dir)
+        digest = verify(path, entry, quick=True)
+        name = name_in_use(entry, path, digest)
+        found.append({"name": name, "revision": entry.revision if entry.repo else "", "sha256": digest})
+    return found
+
+
 def short_name(entry: WeightFile) -> str:
     """What to ask for: the group of a generator's files, which `mmbench weights get` completes, else the file."""
     return entry.groups[-1] if "generators" in entry.groups else entry.name

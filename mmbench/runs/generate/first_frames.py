@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmbench.baselines.contract import Baseline, FirstFrame, Setting, Size
+from mmbench.baselines.contract import Baseline, FirstFrame, Opening, Setting, Size
 from mmbench.errors import ManifestError
-from mmbench.files import Progress, read_json, sha256_file, write_json
-from mmbench.runs.generate.folder import claim
+from mmbench.files import Progress, sha256, sha256_file, write_json
+from mmbench.runs.generate.folder import claim, read_object
 from mmbench.runs.generate.plan import Job, open_picture, open_references
 
 if TYPE_CHECKING:
@@ -21,55 +22,58 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FrameStore:
-    """A folder of first frames of one maker, size and base seed; models with equal needs may share it.
+    """A folder of first frames; models with equal needs share pictures in it, others keep theirs beside them.
 
-    `options` are the maker's that differ from the published ones.
+    `options` are the maker's that differ from the published ones, `dtype` what was asked for.
     """
 
     folder: Path
     maker: str
     size: Size
     options: Mapping[str, Setting] = field(default_factory=dict)
+    dtype: str = "auto"
 
     def path(self, job: Job) -> Path:
-        """Where the job's picture is or will be."""
-        return self.folder / f"{job.name}_{self.size[0]}x{self.size[1]}.png"
+        """Where the job's picture is or will be: pictures of which something else was asked have other names."""
+        asked = sha256(json.dumps(self._asked(job), sort_keys=True).encode())[:8]
+        return self.folder / f"{job.name}_{self.size[0]}x{self.size[1]}_{asked}.png"
 
     def is_done(self, job: Job) -> bool:
-        """Whether the job's picture is here, made by the same maker from the same seed, references and prompt."""
+        """Whether the job's picture is here, unchanged, made by the same maker from the same request."""
         try:
-            account = read_json(self._account(job))
+            account = self.account(job)
         except (FileNotFoundError, ManifestError):
             return False
-        return self.path(job).is_file() and bool(account == self._facts(job))
+        path = self.path(job)
+        facts = {**self._asked(job), "sha256": sha256_file(path) if path.is_file() else None}
+        return all(account.get(key) == value for key, value in facts.items())
 
-    def keep(self, job: Job, image: Image) -> None:
-        """Write the picture, then its account."""
+    def keep(self, job: Job, opening: Opening, provenance: dict[str, Any]) -> None:
+        """Write the picture, then its account: what was asked, how it was made, by which weights and versions."""
         from mmbench.testsets.pictures import save_png
 
-        save_png(image, self.path(job))
-        write_json(self._account(job), self._facts(job))
+        path = self.path(job)
+        save_png(opening.image, path)
+        made = {"truncated": opening.truncated, "settings": dict(opening.settings), "sha256": sha256_file(path)}
+        write_json(path.with_suffix(".json"), {**self._asked(job), **made, **provenance})
 
     def open(self, job: Job) -> Image:
         """The job's picture as RGB."""
         return open_picture(self.path(job))
 
-    def account(self, job: Job) -> dict[str, str]:
-        """What a video's sidecar says of its opening picture."""
-        return {"maker": self.maker, "sha256": sha256_file(self.path(job))}
+    def account(self, job: Job) -> dict[str, Any]:
+        """How the job's picture was made. Raises FileNotFoundError, ManifestError."""
+        return read_object(self.path(job).with_suffix(".json"))
 
-    def _facts(self, job: Job) -> dict[str, Any]:
+    def _asked(self, job: Job) -> dict[str, Any]:
         return {
-            **({"options": dict(self.options)} if self.options else {}),
             "maker": self.maker,
             "seed": job.seed,
             "prompt": job.prompt.long,
             "references": [sha256_file(path) for path in job.identity.references],
-            "sha256": sha256_file(self.path(job)),
+            "options": dict(self.options),
+            "dtype": self.dtype,
         }
-
-    def _account(self, job: Job) -> Path:
-        return self.path(job).with_suffix(".json")
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class GivenFrame:
         """The picture as RGB."""
         return open_picture(self.picture)
 
-    def account(self, job: Job) -> dict[str, str]:
+    def account(self, job: Job) -> dict[str, Any]:
         """What a video's sidecar says of its opening picture."""
         return {"maker": "given", "sha256": sha256_file(self.picture)}
 
@@ -119,6 +123,7 @@ def make_first_frames(
     """
     missing = [job for job in jobs if not store.is_done(job)]
     elsewhere: list[Job] = []
+    provenance: dict[str, Any] = {}
     done = len(jobs) - len(missing)
     for wait, todo in ((False, missing), (True, elsewhere)):
         for job in todo:
@@ -131,14 +136,26 @@ def make_first_frames(
                 done += 1
                 if not store.is_done(job):
                     session.load(maker, variant)
-                    _make(job, store, maker, failed)
+                    provenance = provenance or {
+                        "licence": maker.licence,
+                        "versions": maker.versions(),
+                        "weights": maker.weights_in_use(session.weights_dir, variant),
+                    }
+                    _make(job, store, maker, provenance, failed)
     if progress and missing:
         progress(done, len(jobs), "first frames")
 
 
-def _make(job: Job, store: FrameStore, maker: FirstFrame, failed: Callable[[Job, Exception], None]) -> None:
+def _make(
+    job: Job,
+    store: FrameStore,
+    maker: FirstFrame,
+    provenance: dict[str, Any],
+    failed: Callable[[Job, Exception], None],
+) -> None:
     try:
-        store.keep(job, maker.make(job.prompt.long, open_references(job.identity), store.size, job.seed))
+        opening = maker.opening(job.prompt.long, open_references(job.identity), store.size, job.seed)
+        store.keep(job, opening, provenance)
     except Exception as error:
         # One request must not stop the others; the caller keeps the reason.
         failed(job, error)

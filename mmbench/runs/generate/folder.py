@@ -17,13 +17,12 @@ import shutil
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from mmbench.baselines.contract import Video
 from mmbench.errors import ManifestError, MMBenchError
-from mmbench.files import read_json, sha256_file, versions, whole, write_json
+from mmbench.files import read_json, sha256_file, whole, write_json
 from mmbench.runs.evaluate.items import MANIFEST_COLUMNS
 from mmbench.runs.generate.plan import Job
 from mmbench.trigger import without_trigger
@@ -228,12 +227,6 @@ def claim(folder: Path, name: str, *, wait: bool = False) -> Iterator[bool]:
         with suppress(PermissionError):  # Windows keeps a file that is open
             Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
-
-
-@cache
-def generator_versions() -> dict[str, str]:
-    """Installed versions of what can change a generated frame."""
-    return versions(("accelerate", "av", "diffusers", "numpy", "pillow", "torch", "torchvision", "transformers"))
 
 
 def read_object(path: Path) -> dict[str, Any]:

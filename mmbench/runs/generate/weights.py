@@ -32,7 +32,9 @@ def prepare_weights(folder: Path | None, model: Model, variant: str) -> Path:
 
 def require_weights(folder: Path | None, model: Model, variant: str) -> None:
     """Raise MissingWeights, naming every absent file, where `model` could not be loaded from `folder` or the cache."""
-    from mmbench.weights.folders import require
+    model.require(folder or cache_dir(), variant)
 
-    if variant not in model.tiny_variants:
-        require(folder or cache_dir(), model.weights(variant))
+
+def weights_account(folder: Path | None, model: Model, variant: str) -> list[dict[str, str]]:
+    """Name, revision and sha256 of every file that makes the model's pictures."""
+    return model.weights_in_use(folder or cache_dir(), variant)

@@ -17,9 +17,9 @@ from mmbench.runs.generate.first_frames import (
     maker_label,
     pick_first_frame_variant,
 )
-from mmbench.runs.generate.folder import RunFolder, generator_versions
+from mmbench.runs.generate.folder import RunFolder
 from mmbench.runs.generate.plan import Job, request_for
-from mmbench.runs.generate.weights import prepare_weights, require_weights
+from mmbench.runs.generate.weights import prepare_weights, require_weights, weights_account
 
 if TYPE_CHECKING:
     from mmbench.baselines.session import Session
@@ -54,6 +54,7 @@ class Work:
         self.openings: FrameStore | GivenFrame | None = None
         self.maker: FirstFrame | None = None
         self.maker_variant = ""
+        self.model_weights: list[dict[str, str]] = []
 
     def plan_openings(self, folder: Path, given: Path | None = None) -> None:
         """Where the opening pictures of an image-to-video model are, or will be; `given` is the user's own."""
@@ -70,7 +71,9 @@ class Work:
             )
             size = self.settings.size or self.model.native(self.variant).size
             options = self.maker.changed_options(self.settings.first_frame_options)
-            self.openings = FrameStore(folder, maker_label(self.maker, self.maker_variant), size, options)
+            self.openings = FrameStore(
+                folder, maker_label(self.maker, self.maker_variant), size, options, self.settings.dtype
+            )
         self.run.conditions = self.openings.path
 
     def weights(self) -> Path:
@@ -100,6 +103,7 @@ class Work:
         self._report()
         if self.pending:
             session.load(self.model, self.variant)
+            self.model_weights = weights_account(self.settings.weights, self.model, self.variant)
         for job in self.pending:
             with self.run.claim(job) as mine:
                 if not mine:
@@ -162,5 +166,6 @@ class Work:
             "first_frame": self.openings.account(job) if self.openings else None,
             "licence": self.model.licence,
             "device": self.settings.device,
-            "versions": generator_versions(),
+            "versions": self.model.versions(),
+            "weights": self.model_weights,
         }

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from mmbench.config import GenerateSettings
 from mmbench.errors import ManifestError, MediaError, MissingWeights, RequestError
+from mmbench.files import sha256_file
 from mmbench.runs.evaluate.items import read_manifest
 from mmbench.runs.generate.make import Generated
 from mmbench.runs.generate.make import generate as generate_into
@@ -53,6 +54,10 @@ class Toy(Baseline):
     variants = ("default", "other")
     tiny_variants = ("tiny",)
     licence = "CC0"
+    libraries = ("toy-library",)
+
+    def weights_in_use(self, weights_dir, variant):
+        return [{"name": "toy.bin", "revision": "3", "sha256": "ab"}]
 
     def native(self, variant=None):
         return Native(size=(32, 48), frames=3, fps=8, steps=1)
@@ -265,7 +270,10 @@ def test_first_frames_come_first_and_the_maker_is_freed(toy, testset, tmp_path):
     ]
     record = json.loads((tmp_path / "run/videos/man_00_00.json").read_text())
     assert record["prompt_used"] == "a man waves 0", "image-to-video models get the short prompt"
-    assert record["first_frame"]["maker"] == "opening"
+    opening = record["first_frame"]
+    assert opening["maker"] == "opening"
+    assert {"seed", "prompt", "references", "options", "dtype", "truncated", "settings", "sha256"} <= set(opening)
+    assert {"licence", "versions", "weights"} <= set(opening)
 
 
 def test_first_frames_are_shared_and_kept(toy, testset, tmp_path):
@@ -352,8 +360,12 @@ def test_first_frames_of_another_option_are_made_again(toy, testset, tmp_path):
     generate(chosen, tmp_path / "a", first_frames=tmp_path / "frames", limit=1)
     generate(chosen, tmp_path / "b", first_frames=tmp_path / "frames", limit=1, first_frame_options={"brighter": 9})
     assert len(events(toy, "opening")) == 2
-    pictures = [run / "videos" / "man_00_00.mp4" for run in (tmp_path / "a", tmp_path / "b")]
-    assert pictures[0].read_bytes() != pictures[1].read_bytes()
+    videos = [run / "videos" / "man_00_00.mp4" for run in (tmp_path / "a", tmp_path / "b")]
+    assert videos[0].read_bytes() != videos[1].read_bytes()
+    for video in videos:  # nobody's picture is replaced by another run's
+        record = json.loads(video.with_suffix(".json").read_text())
+        (item,) = read_manifest(video.parents[1] / "manifest.csv")
+        assert sha256_file(item.condition) == record["first_frame"]["sha256"]
     with pytest.raises(RequestError, match="opening has no option 'darker'"):
         generate(chosen, tmp_path / "c", first_frame_options={"darker": 9})
 
@@ -427,6 +439,19 @@ def test_model_in_another_process(toy, testset, tmp_path, monkeypatch):
         generate(settings(testset, options={"darker": 9}, python=Path(sys.executable)), tmp_path / "dark")
     for item, other in zip(read_manifest(here.manifest), read_manifest(there.manifest), strict=True):
         assert item.video.read_bytes() == other.video.read_bytes()
+
+
+def test_a_model_elsewhere_gives_the_account_of_its_own_environment(toy, testset, tmp_path):
+    chosen, _ = settings(testset)
+    accounts = []
+    for name, python in (("here", None), ("there", Path(sys.executable))):
+        generate((chosen, testset), tmp_path / name, limit=1, python=python)
+        account = json.loads((tmp_path / name / "videos" / "man_00_00.json").read_text())
+        accounts.append({key: value for key, value in account.items() if key != "seconds"})
+    assert accounts[0] == accounts[1]
+    assert accounts[1]["licence"] == "CC0"
+    assert {"toy-library", "mmbench"} == set(accounts[1]["versions"])
+    assert accounts[1]["weights"] == [{"name": "toy.bin", "revision": "3", "sha256": "ab"}]
 
 
 def test_model_process_that_dies_is_started_again(toy, testset, tmp_path, monkeypatch):
@@ -516,7 +541,7 @@ def test_cli_single_video(toy, testset, tmp_path):
     opening = ["--first-frame", "toy_models:Opening"]
     result = CliRunner().invoke(app(), ["--model", "toy_models:ToyI2V", *opening, *call])
     assert result.exit_code == 0, result.output
-    assert {path.name for path in out.parent.glob("*.png")} == {"one_32x48.png"}
+    assert len(list(out.parent.glob("one_32x48_*.png"))) == 1
     given = [*call, "--first-frame-image", str(reference)]
     given[1] = call[1] = "a man waves"
     result = CliRunner().invoke(app(), ["--model", "toy_models:ToyI2V", *given])
