@@ -20,13 +20,14 @@ _HEX = re.compile(r"[0-9a-f]+")
 class WeightFile:
     """One file that a network is loaded from.
 
-    Where it comes from, in the order tried: `archive` + `member` (a zip that is itself a registry entry), the hub
-    file `repo`/`path` at `revision`, then each of `urls` (mirrors). `package` + `path` instead name a file of an
-    installed Python package, which is never downloaded. `size` is exact in bytes; where only a rounded figure is
-    published, `size` is None and `about` holds it, in bytes. `sha256` is the published digest, `sha256_prefix` the
-    leading digits published in a file name. With neither, the digest is recorded on the first download and checked
-    from then on, and every listing says so. `limits` says who may use the file when that is not everyone; it is shown
-    before a download. `groups` go from the widest to the narrowest, whose files are only of use together.
+    Where it comes from, in the order tried: `archive` + `member` (a zip that is itself a registry entry), the hub file
+    `repo`/`path` at `revision`, the same below the repository's newer name `renamed`, then each of `urls` (mirrors).
+    `package` + `path` instead name a file of an installed Python package, which is never downloaded. `size` is exact in
+    bytes; where only a rounded figure is published, `size` is None and `about` holds it, in bytes. `sha256` is the
+    published digest, `sha256_prefix` the leading digits published in a file name. With neither, the digest is recorded
+    on the first download and checked from then on, and every listing says so. `limits` says who may use the file when
+    that is not everyone; it is shown before a download. `groups` go from the widest to the narrowest, whose files are
+    only of use together.
     """
 
     name: str
@@ -36,6 +37,7 @@ class WeightFile:
     repo: str = ""
     path: str = ""
     revision: str = "main"
+    renamed: str = ""
     space: bool = False
     archive: str = ""
     member: str = ""
@@ -82,7 +84,8 @@ class WeightFile:
         hub: tuple[str, ...] = ()
         if self.repo:
             prefix = f"{HUB}/spaces" if self.space else HUB
-            hub = (f"{prefix}/{self.repo}/resolve/{self.revision}/{self.path}",)
+            names = (self.repo, self.renamed) if self.renamed else (self.repo,)
+            hub = tuple(f"{prefix}/{name}/resolve/{self.revision}/{self.path}" for name in names)
         return hub + self.urls
 
     @property

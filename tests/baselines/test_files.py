@@ -11,7 +11,7 @@ from mmbench.errors import MissingWeights, WeightsError
 from mmbench.files import sha256_file
 from mmbench.weights import WeightFile
 from mmbench.weights.cache import write_record
-from mmbench.weights.folders import file_of, registered, repo_folder, require
+from mmbench.weights.folders import digests, file_of, registered, repo_folder, require
 
 BYTES = b"weights"
 PUBLISHED = WeightFile(
@@ -68,3 +68,36 @@ def test_the_registry_knows_the_generators_files(tmp_path: Path) -> None:
         registered("someone/else")
     with pytest.raises(MissingWeights, match="det_10g"):
         file_of("buffalo-l-det-10g", tmp_path)
+
+
+def test_an_account_names_every_file_with_its_bytes(tmp_path: Path) -> None:
+    paths = [put(tmp_path, entry) for entry in (PUBLISHED, UNKNOWN)]
+    found = digests(tmp_path, (PUBLISHED, UNKNOWN))
+    assert found == [
+        {"name": entry.name, "revision": "main", "sha256": sha256_file(path)}
+        for entry, path in zip((PUBLISHED, UNKNOWN), paths, strict=True)
+    ]
+    # from now on the file is held to these bytes
+    paths[1].write_bytes(b"changed")
+    with pytest.raises(WeightsError, match="changed"):
+        digests(tmp_path, (UNKNOWN,))
+
+
+def test_magic_mirrors_account_has_the_users_adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmbench.baselines.magic_mirror.model import ADAPTER, MagicMirror
+
+    model = MagicMirror()
+    with pytest.raises(MissingWeights, match="no identity adapter"):
+        model.require(tmp_path, "5b")
+    assert model.weights_in_use(tmp_path, "nano") == []
+    (tmp_path / ADAPTER).parent.mkdir()
+    (tmp_path / ADAPTER).write_bytes(BYTES)
+    with pytest.raises(MissingWeights, match="CogVideoX-5b"):
+        model.require(tmp_path, "5b")
+    monkeypatch.setattr(MagicMirror, "weights", lambda self, variant=None: (PUBLISHED,))
+    put(tmp_path, PUBLISHED)
+    model.require(tmp_path, "5b")
+    account = model.weights_in_use(tmp_path, "5b")
+    assert [entry["sha256"] for entry in account] == [sha256_file(tmp_path / ADAPTER)] * 2
+    assert account[0]["name"] == "toy"
+    assert "magic_mirror.safetensors" in account[1]["name"]

@@ -119,3 +119,8 @@ def test_hub_addresses():
     assert entry.sources == ("https://huggingface.co/org/net/resolve/abc/unet/a.bin",)
     space = WeightFile(name="a", kind="torch", licence="MIT", repo="org/net", path="a.bin", space=True)
     assert space.sources == ("https://huggingface.co/spaces/org/net/resolve/main/a.bin",)
+    moved = WeightFile(
+        name="c", kind="data", licence="", repo="org/net", renamed="new/net", path="a.bin", revision="abc"
+    )
+    assert moved.location == "org--net/a.bin"
+    assert moved.sources == tuple(f"https://huggingface.co/{org}/net/resolve/abc/a.bin" for org in ("org", "new"))
