@@ -31,6 +31,15 @@ class Item:
     step: int | None = None
     extra: dict[str, str] = field(default_factory=dict, hash=False)
 
+    def __post_init__(self) -> None:
+        """Paths may be given as strings, and a single reference as itself."""
+        given: object = self.references
+        references = (given,) if isinstance(given, str | Path) else tuple(self.references)
+        object.__setattr__(self, "video", Path(self.video))
+        object.__setattr__(self, "references", tuple(Path(str(path)) for path in references))
+        if self.condition is not None:
+            object.__setattr__(self, "condition", Path(self.condition))
+
     @property
     def order(self) -> tuple[str, str, int, str, int, str]:
         """Place among all items: by model, identity, prompt, seed, id."""

@@ -55,7 +55,7 @@ class EvaluateResult:
 
 def evaluate(
     items: Sequence[Item],
-    run: Path,
+    run: Path | str,
     settings: EvaluateSettings | None = None,
     *,
     workers: int = 1,
@@ -78,7 +78,7 @@ def evaluate(
     """
     if not items:
         raise ManifestError("There is nothing to evaluate.", "Give at least one video.")
-    settings = settings or EvaluateSettings()
+    run, settings = Path(run), settings or EvaluateSettings()
     _check_device(settings.device)
     tell = progress or silent
     if settings.flow.weights and not settings.flow.weights.is_file():
