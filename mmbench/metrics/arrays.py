@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 
-def as_array(values: ArrayLike, dtype: DTypeLike = None) -> NDArray[Any]:
+def as_array(values: ArrayLike, dtype: DTypeLike | None = None) -> NDArray[Any]:
     """The values on the processor, in their own dtype unless one is given.
 
     A torch tensor may lie on any device, need gradients, and have a dtype numpy lacks (bfloat16: float32 then); lists

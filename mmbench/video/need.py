@@ -78,7 +78,7 @@ class Need(ABC, Generic[T]):
     """Short, for messages and `mmbench explain`."""
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.name == other.name  # type: ignore[attr-defined]
+        return type(self) is type(other) and self.name == other.name
 
     def __hash__(self) -> int:
         return hash((type(self).__qualname__, self.name))
