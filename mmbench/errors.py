@@ -38,8 +38,11 @@ class ManifestError(MMBenchError):
     """A manifest, prompt file, test set or settings file that cannot be used."""
 
 
-class RequestError(MMBenchError):
-    """A generation request a model cannot serve: wrong size, frame count, prompt or reference."""
+class RequestError(MMBenchError, ValueError):
+    """A generation request a model cannot serve: wrong size, frame count, prompt or reference.
+
+    Also a ValueError, which is what callers of diffusers' pipelines catch.
+    """
 
 
 class ReferenceFaceError(MMBenchError):

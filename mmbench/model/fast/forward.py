@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from mmbench.model.fast import kernels
 from mmbench.model.fast.kernels import Segments
 from mmbench.model.fast.tables import ScheduleTable, VideoTable
+from mmbench.model.network.checks import has_diffusers_hook
+from mmbench.model.network.identity import key_mask
 from mmbench.model.network.joint_block import JointAttnProcessor
 
 if TYPE_CHECKING:
@@ -65,6 +67,8 @@ class FastPlan:
         if face is not None:
             rows = torch.cat([rows, face.to(rows.dtype)], dim=1)
         segments = Segments(num_text, num_base - num_text, num_face)
+        bias = None if self.video is None else self.video.key_bias
+        mask = key_mask(bias, (num_text, num_base - num_text, num_face), face=2)
         update: Tensor | None = None
         gate: Tensor | None = None
         for index, block in enumerate(model.transformer_blocks):
@@ -77,7 +81,7 @@ class FastPlan:
             x = kernels.add_norm_modulate(
                 rows, update, gate, factors.shift_scale[0], block.norm1.norm, segments, num_rows
             )
-            update = self._attend(block, index if adapted else None, x, rotary, segments)
+            update = self._attend(block, index if adapted else None, x, rotary, segments, mask if joins else None)
             x = kernels.add_norm_modulate(
                 rows, update, factors.gate[0], factors.shift_scale[1], block.norm2.norm, segments, num_rows
             )
@@ -113,8 +117,9 @@ class FastPlan:
         rows: Tensor,
         rotary: tuple[Tensor, Tensor] | None,
         segments: Segments,
+        mask: Tensor | None,
     ) -> Tensor:
-        """Joint attention of `rows` [B, n, D] and, in adapted layers, the decoupled face attention."""
+        """Joint attention of `rows` [B, n, D], `mask` on its logits; in adapted layers the decoupled one too."""
         attn = block.attn1
         query, key, value = (
             project(rows).unflatten(-1, (attn.heads, -1)) for project in (attn.to_q, attn.to_k, attn.to_v)
@@ -122,7 +127,7 @@ class FastPlan:
         query = kernels.norm_rotate_(query, attn.norm_q, rotary, segments)
         key = kernels.norm_rotate_(key, attn.norm_k, rotary, segments)
         own = attn.processor._attention_backend
-        out = dispatch_attention_fn(query, key, value, backend=own or self.attention_backend)
+        out = dispatch_attention_fn(query, key, value, attn_mask=mask, backend=own or self.attention_backend)
         video = self.video
         if video is not None and adapted_layer is not None and adapted_layer in video.key_value:
             out = out.contiguous()
@@ -156,6 +161,12 @@ def fast_path_blocker(model: MagicMirrorTransformer3DModel) -> str | None:
         return "CogVideoX 1.5 is not supported"
     if model.training and model.config.dropout > 0:
         return "dropout is on"
+    if model.config.ca_source != "embedding":
+        return f"ca_source={model.config.ca_source!r} reads rows that change in every layer"
+    if any(hasattr(p, "full_tensor") for p in model.parameters()):
+        return "the weights are sharded"
+    if any(m._compiled_call_impl is not None for m in (model, *model.transformer_blocks)):
+        return "the transformer is compiled"
     for name, module in model.named_modules():
         hooked = ("_hf_hook" in module.__dict__ and module is not model) or has_diffusers_hook(module)
         if hooked or module._forward_hooks or module._forward_pre_hooks:
@@ -171,12 +182,6 @@ def fast_path_blocker(model: MagicMirrorTransformer3DModel) -> str | None:
         if adapter.can is not None and type(adapter.can.linear_in) is not nn.Linear:
             return f"CAN of layer {layer} is wrapped"
     return None
-
-
-def has_diffusers_hook(module: nn.Module) -> bool:
-    """Whether a cache, layer skip, group offload or the like of diffusers sits on this module."""
-    registry = module.__dict__.get("_diffusers_hook")
-    return registry is not None and bool(registry.hooks)
 
 
 def tabulated_modules(model: MagicMirrorTransformer3DModel) -> list[nn.Module]:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmbench.model.network.face_embeds import FaceEmbeds
+from mmbench.model.network.identity import project_identity
 
 if TYPE_CHECKING:
     from mmbench.model.network.transformer import MagicMirrorTransformer3DModel
@@ -29,7 +30,7 @@ class ScheduleTable:
     identity), empty where the model has no such part.
     """
 
-    timesteps: tuple[int, ...]
+    timesteps: tuple[int | float, ...]
     base: Tensor
     out: Tensor
     face: dict[int, Tensor]
@@ -42,7 +43,7 @@ class VideoTable:
 
     rows h_face0 [copies * B, N_f, D] (null rows where dropped) or None; weight [copies * B, 1, 1]; for
     every adapted layer can [T, B, 12, D] residuals before weighting, and key_value [copies * B, N_f, heads,
-    head_dim].
+    head_dim]; key_bias [copies * B, 1, 1, 1] on the logits of the face rows' keys, None for nothing.
     """
 
     rows: Tensor | None
@@ -50,10 +51,11 @@ class VideoTable:
     copies: int
     can: dict[int, Tensor]
     key_value: dict[int, tuple[Tensor, Tensor]]
+    key_bias: Tensor | None = None
 
 
 @torch.no_grad()
-def tabulate_schedule(model: MagicMirrorTransformer3DModel, timesteps: tuple[int, ...]) -> ScheduleTable:
+def tabulate_schedule(model: MagicMirrorTransformer3DModel, timesteps: tuple[int | float, ...]) -> ScheduleTable:
     """Run every module that reads only the timestep, once for all timesteps of the schedule."""
     times = torch.tensor(timesteps, device=model.device)
     temb = model.time_embedding(model.time_proj(times).to(model.dtype))
@@ -67,7 +69,7 @@ def tabulate_schedule(model: MagicMirrorTransformer3DModel, timesteps: tuple[int
     face, can_time = {}, {}
     for layer, adapter in model.layer_adapters().items():
         if adapter.phi_face is not None:
-            face[layer] = adapter.phi_face(silu)
+            face[layer] = adapter.phi_face(silu).to(base.dtype)
         if adapter.can is not None:
             can_time[layer] = adapter.can.time_part(silu, base[layer, :, 0])
     out = model.norm_out.linear(silu).unflatten(1, (2, -1))
@@ -85,15 +87,17 @@ def tabulate_video(
 ) -> VideoTable:
     """Run every module that reads the identity: `face` holds B identities, `present` bool [copies * B]."""
     batch = face.copies(copies)
-    projected = model.project_identity(batch, identity_scale, present)
-    single = model.project_identity(face)
+    projected = project_identity(model, batch, identity_scale, present)
+    single = project_identity(model, face)
+    dtype = schedule.base.dtype
     can, key_value = {}, {}
     for layer, adapter in model.layer_adapters().items():
         if adapter.can is not None and single.p_id is not None:
             hidden = schedule.can_time[layer][:, None] + adapter.can.identity_part(single.p_id)[None]
-            can[layer] = adapter.can.head(hidden)
+            can[layer] = adapter.can.head(hidden).to(dtype)
         if adapter.kv is not None and single.face is not None:
-            key, value = adapter.kv(single.face)
+            key, value = (part.to(dtype) for part in adapter.kv(single.face))
             key_value[layer] = (key.repeat(copies, 1, 1, 1), value.repeat(copies, 1, 1, 1))
     rows = projected.face if model.config.face_tokens else None
-    return VideoTable(rows, projected.weight, copies, can, key_value)
+    rows = None if rows is None else rows.to(dtype)
+    return VideoTable(rows, projected.weight, copies, can, key_value, projected.key_bias)

@@ -10,6 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+_COMPUTE = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def cast_for(rows: Tensor, weight: Tensor) -> Tensor:
+    """Rows in the type that a weight computes in; as they are where that type is storage only (8 bits).
+
+    The base and the frozen towers are bfloat16 in training and what is trained is float32, so types are
+    cast where a module begins and ends.
+    """
+    return rows.to(weight.dtype) if weight.dtype in _COMPUTE else rows
+
 
 class ConditionedAdaptiveNorm(nn.Module):
     """CAN: identity, time and the base's own video shift give a residual on the 12 base factors (v2 Fig. 11).
@@ -31,7 +42,8 @@ class ConditionedAdaptiveNorm(nn.Module):
 
     def forward(self, p_id: Tensor, silu_temb: Tensor, shift: Tensor) -> Tensor:
         """p_id [B, id_dim], silu_temb [B, time_dim], shift mu1_vid [B, dim] -> residuals [B, 12, dim]."""
-        return self.head(self.linear_in(torch.cat([p_id, silu_temb, shift], dim=-1)))
+        rows = [cast_for(part, self.linear_in.weight) for part in (p_id, silu_temb, shift)]
+        return self.head(self.linear_in(torch.cat(rows, dim=-1)))
 
     def head(self, hidden: Tensor) -> Tensor:
         """Hidden rows before the SiLU [..., hidden_dim] -> residuals [..., 12, dim]."""
@@ -40,12 +52,12 @@ class ConditionedAdaptiveNorm(nn.Module):
 
     def time_part(self, silu_temb: Tensor, shift: Tensor) -> Tensor:
         """The first Linear's share of time alone, bias included: [T, time_dim], [T, dim] -> [T, hidden]."""
-        rows = torch.cat([silu_temb, shift], dim=-1)
+        rows = cast_for(torch.cat([silu_temb, shift], dim=-1), self.linear_in.weight)
         return F.linear(rows, self.linear_in.weight[:, self.id_dim :], self.linear_in.bias)
 
     def identity_part(self, p_id: Tensor) -> Tensor:
         """What the first Linear makes of the identity alone: [B, id_dim] -> [B, hidden]."""
-        return F.linear(p_id, self.linear_in.weight[:, : self.id_dim])
+        return F.linear(cast_for(p_id, self.linear_in.weight), self.linear_in.weight[:, : self.id_dim])
 
 
 class FaceModulation(nn.Module):
@@ -63,7 +75,7 @@ class FaceModulation(nn.Module):
 
     def forward(self, silu_temb: Tensor) -> Tensor:
         """SiLU(temb) [B, time_dim] -> m_face [B, 6, dim]."""
-        out: Tensor = self.linear_out(F.silu(self.linear_in(silu_temb)))
+        out: Tensor = self.linear_out(F.silu(self.linear_in(cast_for(silu_temb, self.linear_in.weight))))
         return out.reshape(*out.shape[:-1], 6, -1)
 
 
@@ -92,7 +104,8 @@ class FaceKeyValue(nn.Module):
         nn.init.zeros_(self.to_v.weight)
 
     def forward(self, face: Tensor) -> tuple[Tensor, Tensor]:
-        """h_face0 [B, N_f, dim] -> K2, V2, each [B, N_f, heads, head_dim]."""
+        """Face rows [B, N_f, dim] (h_face0) -> K2, V2, each [B, N_f, heads, head_dim]."""
+        face = cast_for(face, self.to_k.weight)
         key = self.norm_k(self.to_k(face).unflatten(-1, (self.heads, -1)))
         return key, self.to_v(face).unflatten(-1, (self.heads, -1))
 
@@ -111,12 +124,12 @@ class FaceProjection(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """x_face [B, N_f, face_dim] -> h_face0 [B, N_f, dim]."""
-        out: Tensor = self.norm(self.linear(tokens))
+        out: Tensor = self.norm(self.linear(cast_for(tokens, self.linear.weight)))
         return out
 
 
 class LayerAdapter(nn.Module):
-    """The additions of one adapted layer; a part that a variant switches off is None."""
+    """The additions of one adapted layer, called one by one; a part that a variant switches off is None."""
 
     def __init__(
         self, can: ConditionedAdaptiveNorm | None, phi_face: FaceModulation | None, kv: FaceKeyValue | None
@@ -125,12 +138,3 @@ class LayerAdapter(nn.Module):
         self.can = can
         self.phi_face = phi_face
         self.kv = kv
-
-    def forward(
-        self, silu_temb: Tensor, shift: Tensor, p_id: Tensor | None, face: Tensor | None
-    ) -> tuple[Tensor | None, Tensor | None, tuple[Tensor, Tensor] | None]:
-        """All parts at once: CAN's residual [B, 12, dim], m_face [B, 6, dim], (K2, V2); None where off."""
-        residual = None if self.can is None or p_id is None else self.can(p_id, silu_temb, shift)
-        factors = None if self.phi_face is None else self.phi_face(silu_temb)
-        key_value = None if self.kv is None or face is None else self.kv(face)
-        return residual, factors, key_value

@@ -13,7 +13,7 @@ class ModelSize:
     """Constructor arguments of every part, and the default clip.
 
     transformer and face_encoder hold what differs from the classes' defaults. codec is the PatchPCA codec's
-    (patch, components) or None for CogVideoX's VAE; text_dim_heads the tiny T5's (layers, heads) or None for
+    (patch, components) or None for CogVideoX's VAE; text_layers_heads the tiny T5's (layers, heads) or None for
     T5-XXL; height, width, frames of the default clip.
     """
 
@@ -81,7 +81,7 @@ def _small(
 SIZES: dict[str, ModelSize] = {
     "5b": ModelSize("5b", 480, 720, 49, 50),
     "nano": _small("nano", 4, 32, 6, 64, 64, 160, 8, 64, 2, 64, (8, 64)),
-    "smoke": _small("smoke", 4, 16, 2, 32, 32, 160, 4, 32, 1, 32, (8, 16)),
+    "smoke": _small("smoke", 4, 16, 3, 32, 32, 160, 4, 32, 1, 32, (8, 16)),
 }
 
 

@@ -1,13 +1,13 @@
 """How an adapted layer runs: a stock CogVideoX block whose two norms and attention know about face rows.
 
-The blocks stay `CogVideoXBlock`: face rows ride on the encoder side, [text | face], and a `LayerContext`
+The blocks stay `CogVideoXBlock`: face rows ride on the encoder side, [text | face], and a `LayerCondition`
 takes the place of the time embedding. Given a plain tensor instead, norms and attention do exactly what the
 stock classes do. So LoRA, quantised layers, hooks and gradient checkpointing keep working.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -17,53 +17,46 @@ from diffusers.models.embeddings import apply_rotary_emb
 from diffusers.models.normalization import CogVideoXLayerNormZero
 from torch import Tensor, nn
 
-from mmbench.model.network.adapter import LayerAdapter
-
-
-@dataclass(frozen=True)
-class ProjectedIdentity:
-    """The identity in the DiT's widths, the same for every layer and step of a video.
-
-    p_id [B, c1] for CAN, face h_face0 [B, N_f, D] for the face rows and K2/V2 (None where a variant has no
-    such part), weight [B, 1, 1]: identity_scale, 0 for a sample whose identity was dropped.
-    """
-
-    p_id: Tensor | None
-    face: Tensor | None
-    weight: Tensor
+from mmbench.model.network.adapter import ConditionedAdaptiveNorm, FaceKeyValue
 
 
 @dataclass
-class LayerContext:
-    """One pass through one adapted layer: what its norms and its attention share.
+class LayerCondition:
+    """What both norms of one adapted layer need in one pass; handed to the block once, in temb's place.
 
-    `norm1` calls `run_adapter`, because CAN reads the shift that `norm1` computes; `norm2` and the attention
-    then find the results here.
+    temb [B, time_dim]; can with p_id [B, c1] and weight [B, 1, 1]; face_factors m_face [B, 6, D]. `norm1`
+    computes CAN's residual [B, 12, D] (it reads the shift that `norm1` makes) and `norm2` takes its half.
+    Every field is a constructor argument, because sharded training rebuilds what it hands to a block.
     """
 
     temb: Tensor
-    adapter: LayerAdapter
-    identity: ProjectedIdentity
+    can: ConditionedAdaptiveNorm | None
+    p_id: Tensor | None
+    weight: Tensor
+    face_factors: Tensor | None
     num_face_rows: int
-    residual: Tensor | None = field(default=None, init=False)
-    face_factors: Tensor | None = field(default=None, init=False)
-    key_value: tuple[Tensor, Tensor] | None = field(default=None, init=False)
+    residual: Tensor | None = None
 
-    def run_adapter(self, shift: Tensor) -> None:
-        """Fill residual [B, 12, D] (weighted), face_factors [B, 6, D], key_value; `shift` is mu1_vid [B,
-        D]."""
-        residual, self.face_factors, self.key_value = self.adapter(
-            F.silu(self.temb), shift, self.identity.p_id, self.identity.face
-        )
-        self.residual = None if residual is None else self.identity.weight * residual
+    def run_can(self, shift: Tensor) -> Tensor | None:
+        """The first half of CAN's weighted residual [B, 6, D]; the second is kept for `take_residual`."""
+        if self.can is None or self.p_id is None:
+            return None
+        residual = self.weight * self.can(self.p_id, F.silu(self.temb), shift).to(shift.dtype)
+        self.residual = residual[:, 6:]
+        return residual[:, :6]
 
-    def to(self, device: torch.device | str) -> LayerContext:
+    def take_residual(self) -> Tensor | None:
+        """The second half [B, 6, D]; it is let go, so that a recomputed pass starts like the first."""
+        residual, self.residual = self.residual, None
+        return residual
+
+    def to(self, device: torch.device | str) -> LayerCondition:
         """Itself: hooks that move inputs call this, and every tensor here is made on the right device."""
         return self
 
 
 class JointLayerNormZero(CogVideoXLayerNormZero):  # type: ignore[misc]  # diffusers is untyped
-    """The stock adaptive norm, which also normalises face rows when it is given a `LayerContext`.
+    """The stock adaptive norm, which also normalises face rows when it is given a `LayerCondition`.
 
     `position` is 0 for the norm before attention and 1 for the one before the FFN.
     """
@@ -73,17 +66,16 @@ class JointLayerNormZero(CogVideoXLayerNormZero):  # type: ignore[misc]  # diffu
         self.position = position
 
     def forward(
-        self, hidden_states: Tensor, encoder_hidden_states: Tensor, temb: Tensor | LayerContext
+        self, hidden_states: Tensor, encoder_hidden_states: Tensor, temb: Tensor | LayerCondition
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Video [B, N_v, D] and [text | face] rows -> both modulated, video gate, encoder-side gate."""
-        if not isinstance(temb, LayerContext):
+        if not isinstance(temb, LayerCondition):
             out: tuple[Tensor, Tensor, Tensor, Tensor] = super().forward(hidden_states, encoder_hidden_states, temb)
             return out
         factors = self.linear(self.silu(temb.temb)).unflatten(1, (6, -1))
-        if self.position == 0:
-            temb.run_adapter(factors[:, 0])
-        if temb.residual is not None:
-            factors = factors + temb.residual[:, 6 * self.position : 6 * self.position + 6]
+        residual = temb.run_can(factors[:, 0]) if self.position == 0 else temb.take_residual()
+        if residual is not None:
+            factors = factors + residual
         video, text = factors[:, :3], factors[:, 3:]
         hidden = self._modulate(hidden_states, video)
         if not temb.num_face_rows:
@@ -109,7 +101,7 @@ class JointLayerNormZero(CogVideoXLayerNormZero):  # type: ignore[misc]  # diffu
 
 
 class JointAttnProcessor:
-    """CogVideoX attention plus, where the layer's context has K2 and V2, the decoupled face attention.
+    """CogVideoX attention plus, where it is given K2 and V2, the decoupled face attention.
 
     out = W_o(SDPA(Q, K, V) + weight * SDPA(Q, K2, V2)), Q after its norm and rotation for both (v1 eq. 7).
     Goes through diffusers' attention dispatch, so `transformer.set_attention_backend` works; fused QKV
@@ -126,9 +118,17 @@ class JointAttnProcessor:
         encoder_hidden_states: Tensor,
         attention_mask: Tensor | None = None,
         image_rotary_emb: tuple[Tensor, Tensor] | None = None,
-        identity: LayerContext | None = None,
+        face_key_value: tuple[Tensor, Tensor] | None = None,
+        face_weight: Tensor | None = None,
+        face_kv: FaceKeyValue | None = None,
+        num_face_rows: int = 0,
     ) -> tuple[Tensor, Tensor]:
-        """hidden [B, N_v, D], encoder [B, N_t (+ N_f), D] -> the same two, attended."""
+        """hidden [B, N_v, D], encoder [B, N_t (+ N_f), D] -> the same two, attended.
+
+        attention_mask: broadcast to [B, heads, N, N], added to the logits. The decoupled attention reads
+        face_key_value (K2, V2, [B, N_f, heads, head_dim] each), or what face_kv makes of the last
+        num_face_rows encoder rows; face_weight [B, 1, 1] is its weight.
+        """
         num_encoder = encoder_hidden_states.shape[1]
         rows = torch.cat([encoder_hidden_states, hidden_states], dim=1)
         if attn.fused_projections:
@@ -145,9 +145,11 @@ class JointAttnProcessor:
             )
         query, key, value = (x.transpose(1, 2) for x in (query, key, value))
         out = self._attend(query, key, value, attention_mask)
-        if identity is not None and identity.key_value is not None:
-            face = self._attend(query, *identity.key_value, None)
-            out = out + identity.identity.weight[..., None] * face
+        if face_kv is not None and num_face_rows:
+            made = face_kv(encoder_hidden_states[:, num_encoder - num_face_rows :])
+            face_key_value = (made[0].to(query.dtype), made[1].to(query.dtype))
+        if face_key_value is not None and face_weight is not None:
+            out = out + face_weight[..., None] * self._attend(query, *face_key_value, None)
         out = attn.to_out[1](attn.to_out[0](out.flatten(2)))
         return out[:, num_encoder:], out[:, :num_encoder]
 

@@ -7,13 +7,14 @@ resamplers are the same function with other widths).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmbench.errors import WeightsError
+from mmbench.model.network.adapter import cast_for
 
 
 class PerceiverAttention(nn.Module):
@@ -85,6 +86,8 @@ class Perceiver(nn.Module):
         self.layers = nn.ModuleList(PerceiverLayer(width, heads, head_dim, ff_mult) for _ in range(depth))
         self.proj_out = nn.Linear(width, output_dim)
         self.norm_out = nn.LayerNorm(output_dim)
+        self.gradient_checkpointing = False
+        self._gradient_checkpointing_func: Callable[..., Tensor] | None = None
 
     def forward(self, features: Tensor, latents: Tensor | None = None) -> Tensor:
         """features [B, S, feature_dim], latents [B, Q, width] or None -> [B, Q, output_dim]."""
@@ -92,9 +95,12 @@ class Perceiver(nn.Module):
             if self.queries is None:
                 raise ValueError("this perceiver has no learned queries: pass latents [B, Q, width]")
             latents = self.queries.expand(features.shape[0], -1, -1)
-        features = self.proj_in(features)
+        features = self.proj_in(cast_for(features, self.proj_in.weight))
         for layer in self.layers:
-            latents = layer(features, latents)
+            if self.gradient_checkpointing and self._gradient_checkpointing_func and torch.is_grad_enabled():
+                latents = self._gradient_checkpointing_func(layer, features, latents)
+            else:
+                latents = layer(features, latents)
         out: Tensor = self.norm_out(self.proj_out(latents))
         return out
 
@@ -128,7 +134,7 @@ class IdentityPerceiver(nn.Module):
 
     def forward(self, embedding: Tensor, features: Tensor) -> Tensor:
         """embedding [n, embedding_dim], features [n, S, feature_dim] -> [n, num_tokens, width]."""
-        queries = self.query_out(F.gelu(self.query_in(embedding)))
+        queries = self.query_out(F.gelu(self.query_in(cast_for(embedding, self.query_in.weight))))
         queries = self.query_norm(queries.unflatten(-1, (self.num_tokens, self.width)))
         out: Tensor = queries + self.perceiver(features, queries)
         return out

@@ -1,13 +1,13 @@
 """`MagicMirrorTransformer3DModel`: CogVideoX's transformer with identity adapters in every other layer.
 
-The keys of the base model are unchanged, so base, LoRA and quantised checkpoints load. Without a face, or
-with `identity_scale=0`, the forward pass is the base's own, bit for bit.
+The keys of the base model are unchanged, so base and LoRA checkpoints load; a quantised base is taken over by
+`from_transformer`. Without a face, or with `identity_scale=0`, the forward pass is the base's own, bit for bit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, get_args
 
 import torch
 from diffusers.configuration_utils import register_to_config
@@ -18,21 +18,27 @@ from diffusers.utils import apply_lora_scale
 from torch import Tensor, nn
 
 from mmbench.errors import RequestError, WeightsError
-from mmbench.model.fast.forward import has_diffusers_hook
 from mmbench.model.network.adapter import (
     ConditionedAdaptiveNorm,
     FaceKeyValue,
     FaceModulation,
     FaceProjection,
     LayerAdapter,
+    cast_for,
 )
+from mmbench.model.network.direct import identity_forward
 from mmbench.model.network.face_embeds import FaceEmbeds
-from mmbench.model.network.joint_block import JointAttnProcessor, JointLayerNormZero, LayerContext, ProjectedIdentity
+from mmbench.model.network.identity import project_identity
+from mmbench.model.network.joint_block import JointAttnProcessor, JointLayerNormZero
+from mmbench.model.network.takeover import dense_weight, materialise, share_base_modules
 
 if TYPE_CHECKING:
     from mmbench.model.fast.forward import FastPlan
 
 FaceRows = Literal["carry", "reinject", "visible"]
+FaceAttentionSource = Literal["embedding", "current"]
+NEVER_QUANTISED = ("face_proj", "id_proj", "adapters")
+"""Modules that loading leaves out of quantising unless the quantisation's config names its own."""
 ADAPTER_PREFIXES = ("face_proj.", "id_proj.", "adapters.", "null_face")
 """Every parameter that the base model does not have starts with one of these."""
 
@@ -45,11 +51,20 @@ class MagicMirrorTransformer3DModel(CogVideoXTransformer3DModel):  # type: ignor
     face_dim: width of x_id and x_face. num_id_tokens, num_face_tokens: their counts. id_proj_dim: c1.
     can_hidden_dim: CAN's hidden width. adapter_every: layers l with l % adapter_every == 0 are adapted.
     face_rows: what face rows do in the other layers: "carry" (pass by unchanged), "reinject" (start anew from
-    the projected tokens in each adapted layer), "visible" (join as if they were text).
+    the projected tokens in each adapted layer), "visible" (join as if they were text). ca_source: what K2 and V2
+    are made of, "embedding" (the projected face tokens, the same for every layer and step) or "current" (the
+    modulated face rows of the layer).
     """
 
     _skip_layerwise_casting_patterns: ClassVar[list[str]] = ["patch_embed", "norm", "phi_face", "can"]
-    _no_split_modules: ClassVar[list[str]] = ["CogVideoXBlock", "CogVideoXPatchEmbed", "LayerAdapter"]
+    _no_split_modules: ClassVar[list[str]] = [
+        "CogVideoXBlock",
+        "CogVideoXPatchEmbed",
+        "ConditionedAdaptiveNorm",
+        "FaceModulation",
+        "FaceKeyValue",
+    ]
+    _repeated_blocks: ClassVar[list[str]] = ["CogVideoXBlock"]
     _supports_gradient_checkpointing = True
 
     # Every parent argument is spelt out: with **kwargs the registered config could not be saved.
@@ -96,6 +111,7 @@ class MagicMirrorTransformer3DModel(CogVideoXTransformer3DModel):  # type: ignor
         can_hidden_dim: int = 512,
         adapter_every: int = 2,
         face_rows: FaceRows = "carry",
+        ca_source: FaceAttentionSource = "embedding",
     ) -> None:
         super().__init__(
             num_attention_heads=num_attention_heads,
@@ -129,6 +145,8 @@ class MagicMirrorTransformer3DModel(CogVideoXTransformer3DModel):  # type: ignor
         )
         if face_modulation and not face_tokens:
             raise ValueError("face_modulation modulates face rows: it needs face_tokens=True")
+        if ca_source not in get_args(FaceAttentionSource) or (ca_source == "current" and not face_tokens):
+            raise ValueError(f"ca_source={ca_source!r}: use 'embedding', or, with face_tokens=True, 'current'")
         dim, time_dim = num_attention_heads * attention_head_dim, time_embed_dim
         has_face, has_layer_parts = (
             face_tokens or face_cross_attention,
@@ -168,7 +186,21 @@ class MagicMirrorTransformer3DModel(CogVideoXTransformer3DModel):  # type: ignor
                 adapter.phi_face.reset_parameters()
             if adapter.kv is not None:
                 attention = self.transformer_blocks[layer].attn1
-                adapter.kv.reset_parameters(attention.to_k.weight, attention.norm_k)
+                key, start = attention.to_k, adapter.kv.to_k.weight
+                adapter.kv.reset_parameters(dense_weight(key, start.shape[1], start), attention.norm_k)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The base's floating type: adapters in training have another, and come first among the parameters."""
+        weight = self.norm_final.weight
+        kind: torch.dtype = super().dtype if weight is None else weight.dtype
+        return kind
+
+    def freeze_base(self) -> None:
+        """Stop gradients into everything that the base model has."""
+        for name, parameter in self.named_parameters():
+            if not name.startswith(ADAPTER_PREFIXES):
+                parameter.requires_grad_(False)
 
     def layer_adapters(self) -> dict[int, LayerAdapter]:
         """The adapters by the index of their layer."""
@@ -186,6 +218,7 @@ class MagicMirrorTransformer3DModel(CogVideoXTransformer3DModel):  # type: ignor
         Only some of them, or any base parameter, missing: WeightsError.
         """
         want_info = kwargs.pop("output_loading_info", False)
+        _spare_adapters(kwargs.get("quantization_config"))
         model, info = super().from_pretrained(pretrained_model_name_or_path, output_loading_info=True, **kwargs)
         missing, ours = set(info["missing_keys"]), set(model.identity_parameter_names())
         if missing - ours or (missing and missing != ours):
@@ -196,23 +229,25 @@ class MagicMirrorTransformer3DModel(CogVideoXTransformer3DModel):  # type: ignor
             )
         if missing:
             like = model.proj_out.weight
-            _materialise(model, ours, like.device, like.dtype)
+            materialise(model, ours, like.device, model.dtype)
             model.reset_identity_parameters()
         return (model, info) if want_info else model
 
     @classmethod
     def from_transformer(cls, base: CogVideoXTransformer3DModel, **identity_config: Any) -> Any:
-        """A model that takes over the weights of `base` without copying them, adapters newly initialised.
+        """A model around the modules of `base`, which it shares with it; adapters newly initialised.
 
         `identity_config`: the constructor's identity arguments, for example `**variant.transformer_config()`.
+        LoRA layers and quantised Linears are taken over as they are.
         """
-        fields = {k: v for k, v in base.config.items() if not k.startswith("_")}
+        names = CogVideoXTransformer3DModel._get_init_keys(CogVideoXTransformer3DModel)
+        fields = {k: v for k, v in base.config.items() if k in names}
         with torch.device("meta"):
             model = cls.from_config({**fields, **identity_config})
-        model.load_state_dict(base.state_dict(), strict=False, assign=True)
-        _materialise(model, model.identity_parameter_names(), base.device, base.dtype)
-        if hasattr(base.patch_embed, "pos_embedding"):
-            model.patch_embed.pos_embedding = base.patch_embed.pos_embedding
+        share_base_modules(base, model)
+        if "quantization_config" in base.config:
+            model.register_to_config(quantization_config=base.config.quantization_config)
+        materialise(model, model.identity_parameter_names(), base.device, model.dtype)
         model.reset_identity_parameters()
         return model.train(base.training)
 
@@ -226,23 +261,12 @@ class MagicMirrorTransformer3DModel(CogVideoXTransformer3DModel):  # type: ignor
         for block in self.transformer_blocks:
             block.attn1.fused_projections = False
 
-    def project_identity(
-        self, face: FaceEmbeds, identity_scale: float = 1.0, present: Tensor | None = None
-    ) -> ProjectedIdentity:
-        """p_id, h_face0 and weights of a batch; `present` bool [B] is False where the identity is dropped.
-
-        A dropped sample gets the learned null rows and weight 0 (no CAN, no decoupled attention).
-        """
-        tokens = face.tokens.to(self.dtype)
-        rows = None if self.face_proj is None else self.face_proj(tokens)
-        p_id = None if self.id_proj is None else self.id_proj(face.identity.to(self.dtype).flatten(1))
-        weight = torch.full((tokens.shape[0], 1, 1), identity_scale, device=tokens.device, dtype=self.dtype)
-        if present is not None:
-            keep = present[:, None, None]
-            weight = weight * keep
-            if rows is not None and self.null_face is not None:
-                rows = torch.where(keep, rows, self.null_face)
-        return ProjectedIdentity(p_id, rows, weight)
+    def project_global(self, identity: Tensor) -> Tensor:
+        """x_id [B, 2, face_dim] -> p_id [B, c1], in the projection's type."""
+        if self.id_proj is None:
+            raise ValueError("this variant has no conditioned_norm, so no global projection")
+        out: Tensor = self.id_proj(cast_for(identity.flatten(1), self.id_proj.weight))
+        return out
 
     @apply_lora_scale("attention_kwargs")  # type: ignore[untyped-decorator]
     def forward(
@@ -288,82 +312,31 @@ class MagicMirrorTransformer3DModel(CogVideoXTransformer3DModel):  # type: ignor
         else:
             if ofs is not None:
                 raise RequestError("The identity adapter is made for CogVideoX 1.0, which has no ofs input.")
-            identity = self.project_identity(face, identity_scale, identity_present)
-            sample = self._identity_forward(
-                hidden_states,
-                encoder_hidden_states,
-                timestep,
-                timestep_cond,
-                image_rotary_emb,
-                attention_kwargs,
-                identity,
+            if face.identity.shape[0] != hidden_states.shape[0]:
+                raise RequestError(
+                    f"{face.identity.shape[0]} identities came for {hidden_states.shape[0]} samples.",
+                    "A cache that halves the batch (FasterCache) cannot serve an identity: call disable_cache().",
+                )
+            identity = project_identity(self, face, identity_scale, identity_present)
+            temb = self.time_embedding(self.time_proj(timestep).to(hidden_states.dtype), timestep_cond)
+            sample = identity_forward(
+                self, hidden_states, encoder_hidden_states, temb, image_rotary_emb, attention_kwargs, identity
             )
         return Transformer2DModelOutput(sample=sample) if return_dict else (sample,)
 
-    def _identity_forward(
-        self,
-        latents: Tensor,
-        text: Tensor,
-        timestep: Tensor,
-        timestep_cond: Tensor | None,
-        rotary: tuple[Tensor, Tensor] | None,
-        attention_kwargs: dict[str, Any] | None,
-        identity: ProjectedIdentity,
-    ) -> Tensor:
-        """The direct path: everything computed in this call. Returns the prediction, shaped like `latents`."""
-        temb = self.time_embedding(self.time_proj(timestep).to(latents.dtype), timestep_cond)
-        rows = self.embedding_dropout(self.patch_embed(text, latents))
-        num_text = text.shape[1]
-        encoder, video = rows[:, :num_text], rows[:, num_text:]
-        face = identity.face if self.config.face_tokens else None
-        num_face = 0 if face is None else face.shape[1]
-        adapters = self.layer_adapters()
-        skipping = self.is_cache_enabled and any(has_diffusers_hook(b) for b in self.transformer_blocks)
-        if skipping and num_face and self.config.face_rows != "visible":
-            raise RequestError(
-                "A cache that skips blocks is on, and not all blocks see the face rows.",
-                "Call transformer.disable_cache(), or build the model with face_rows='visible'.",
-            )
-        for index, block in enumerate(self.transformer_blocks):
-            adapter = adapters.get(index)
-            joins = face is not None and (adapter is not None or self.config.face_rows == "visible")
-            if joins and face is not None:
-                encoder = torch.cat([encoder, face], dim=1)
-            kwargs = dict(attention_kwargs or {})
-            condition: Tensor | LayerContext = temb
-            if adapter is not None:
-                condition = LayerContext(temb, adapter, identity, num_face)
-                kwargs["identity"] = condition
-            if torch.is_grad_enabled() and self.gradient_checkpointing:
-                video, encoder = self._gradient_checkpointing_func(block, video, encoder, condition, rotary, kwargs)
-            else:
-                video, encoder = block(
-                    hidden_states=video,
-                    encoder_hidden_states=encoder,
-                    temb=condition,
-                    image_rotary_emb=rotary,
-                    attention_kwargs=kwargs,
-                )
-            if joins:
-                encoder, face = encoder[:, :num_text], encoder[:, num_text:]
-                if self.config.face_rows == "reinject":
-                    face = identity.face
-        video = self.norm_out(self.norm_final(video), temb=temb)
-        return self.unpatchify(self.proj_out(video), latents.shape)
-
     def unpatchify(self, rows: Tensor, shape: Iterable[int]) -> Tensor:
-        """Output rows [B, N_v, p * p * C] of CogVideoX 1.0 -> [B, T', C, H', W'], `shape` being the
-        latents'."""
+        """Output rows [B, N_v, patch * C] -> [B, T', C, H', W'], `shape` being the latents'; as the base does it."""
         batch, frames, _, height, width = shape
-        p = self.config.patch_size
-        grid = rows.reshape(batch, frames, height // p, width // p, -1, p, p)
-        return grid.permute(0, 1, 4, 2, 5, 3, 6).flatten(5, 6).flatten(3, 4)
+        p, p_t = self.config.patch_size, self.config.patch_size_t
+        if p_t is None:
+            grid = rows.reshape(batch, frames, height // p, width // p, -1, p, p)
+            return grid.permute(0, 1, 4, 2, 5, 3, 6).flatten(5, 6).flatten(3, 4)
+        grid = rows.reshape(batch, frames // p_t, height // p, width // p, -1, p_t, p, p)
+        return grid.permute(0, 1, 5, 4, 2, 6, 3, 7).flatten(6, 7).flatten(4, 5).flatten(1, 2)
 
 
-def _materialise(model: nn.Module, names: Iterable[str], device: torch.device, dtype: torch.dtype) -> None:
-    """Replace parameters (on meta) by uninitialised ones on a device; the caller initialises them."""
-    for name in names:
-        owner_name, _, leaf = name.rpartition(".")
-        owner = model.get_submodule(owner_name)
-        shape = getattr(owner, leaf).shape
-        setattr(owner, leaf, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
+def _spare_adapters(quantisation: Any) -> None:
+    """Fill in which modules a quantisation's config leaves out, where it leaves that open."""
+    for field in ("modules_to_not_convert", "llm_int8_skip_modules"):
+        if getattr(quantisation, field, ()) is None:
+            setattr(quantisation, field, list(NEVER_QUANTISED))

@@ -25,6 +25,10 @@ class Variant:
         del switches["image_pretraining"]
         return switches
 
+    def face_encoder_config(self) -> dict[str, bool]:
+        """Which trained parts the face encoder of this variant has, to be passed to its constructor."""
+        return {"identity_fusion": self.identity_fusion, "face_tokens": self.face_tokens or self.face_cross_attention}
+
 
 def _variant(fuse: bool, face: bool, modulation: bool, can: bool, pretraining: bool) -> Variant:
     return Variant(fuse, face, face, modulation, can, pretraining)

@@ -7,6 +7,7 @@ import torch
 
 from mmbench.model.fast.forward import FastPlan, fast_path_blocker, modulation_released, tabulated_modules
 from mmbench.model.fast.tables import tabulate_schedule, tabulate_video
+from mmbench.model.network.identity import project_identity
 from mmbench.model.network.variants import VARIANTS
 
 TIMES = (999, 500, 20)
@@ -72,7 +73,7 @@ def test_cached_keys_and_values_equal_those_of_the_adapter(make_model, face):
     model = make_model()
     with torch.no_grad():
         video = tabulate_video(model, tabulate_schedule(model, TIMES), face)
-        rows = model.project_identity(face).face
+        rows = project_identity(model, face).face
         for layer, cached in video.key_value.items():
             fresh = model.adapters[str(layer)].kv(rows)
             assert all(torch.equal(a, b) for a, b in zip(cached, fresh, strict=True))

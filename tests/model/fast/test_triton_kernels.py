@@ -11,8 +11,8 @@ import pytest
 SCRIPT = """
 import torch
 from torch import nn
-from mmbench.model import kernels as plain
-from mmbench.model import triton_kernels as fused
+from mmbench.model.fast import kernels as plain
+from mmbench.model.fast import triton_kernels as fused
 from mmbench.model.fast.kernels import Segments
 
 torch.manual_seed(0)
@@ -60,7 +60,7 @@ COMPILE = """
 from triton import compile
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from mmbench.model import triton_kernels as k
+from mmbench.model.fast import triton_kernels as k
 
 def build(kernel, pointers, integers, floats, constants, arch):
     kinds = {n: "*bf16" for n in pointers} | {n: "i32" for n in integers} | {n: "fp32" for n in floats}

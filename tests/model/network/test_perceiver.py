@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mmbench.errors import WeightsError
-from mmbench.model.network.fusion import FusionMLP, fuse_masked_rows
+from mmbench.model.network.fusion import FusionMLP, fuse_words, word_positions
 from mmbench.model.network.perceiver import IdentityPerceiver, Perceiver, resampler_keys, take_keys, tau_id_keys
 from mmbench.model.network.photomaker import split_state
 
@@ -118,13 +118,13 @@ def test_fusion_touches_masked_rows_only():
     text, ids = torch.randn(2, 5, 8), torch.randn(2, 6)
     mask = torch.zeros(2, 5, dtype=torch.bool)
     mask[0, 1:3] = mask[1, 4] = True
-    out = fuse_masked_rows(fusion, text, mask, ids)
+    out = fuse_words(fusion, text, word_positions(mask), ids)
     assert torch.equal(out[~mask], text[~mask])
     assert (out[mask] - text[mask]).abs().min(dim=-1).values.max() > 0
     one_by_one = fusion(text[1:2, 4], ids[1:2])
     assert torch.allclose(out[1, 4], one_by_one[0], atol=1e-6)
-    half = fuse_masked_rows(fusion, text, mask, ids, scale=0.5)
+    half = fuse_words(fusion, text, word_positions(mask), ids, scale=0.5)
     assert torch.allclose(half, (out + text) / 2, atol=1e-6)
-    assert torch.equal(fuse_masked_rows(fusion, text, mask, ids, scale=0.0), text)
+    assert torch.equal(fuse_words(fusion, text, word_positions(mask), ids, scale=0.0), text)
     fusion.reset_parameters()
-    assert torch.equal(fuse_masked_rows(fusion, text, mask, ids), text)
+    assert torch.equal(fuse_words(fusion, text, word_positions(mask), ids), text)
