@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTransformer3DModel
+from diffusers.utils.torch_utils import unwrap_module
 from torch import Tensor
 
+from mmbench.model.fast.fingerprint import fingerprint
 from mmbench.model.fast.forward import FastPlan, fast_path_blocker, modulation_released
 from mmbench.model.fast.tables import ScheduleTable, VideoTable, tabulate_schedule, tabulate_video
 from mmbench.model.network.face_embeds import FaceEmbeds
@@ -24,11 +26,10 @@ class TableCache:
 
     schedule_key: tuple[object, ...] | None = None
     schedule: ScheduleTable | None = None
-    face: FaceEmbeds | None = None
-    scale: float = 0.0
+    video_key: tuple[object, ...] | None = None
     videos: dict[Call, VideoTable] = field(default_factory=dict)
 
-    def schedule_of(self, model: MagicMirrorTransformer3DModel, timesteps: tuple[int, ...]) -> ScheduleTable:
+    def schedule_of(self, model: MagicMirrorTransformer3DModel, timesteps: tuple[int | float, ...]) -> ScheduleTable:
         """The table of a schedule, made anew where the schedule or a weight that it reads has changed."""
         key = schedule_key(model, timesteps)
         if self.schedule is None or key is None or key != self.schedule_key:
@@ -45,17 +46,18 @@ class TableCache:
         scale: float,
         present: Tensor | None,
     ) -> VideoTable:
-        """The table of an identity; `face` is compared as an object, so embeddings are best reused as they
-        are."""
-        if self.face is not face or self.scale != scale or self.schedule is not schedule:
-            self.face, self.scale, self.videos = face, scale, {}
+        """The table of an identity, made anew where the content of `face`, the scale or the schedule changed."""
+        content = fingerprint((face.identity, face.tokens))
+        key = (content, tuple(face.identity.shape), face.identity.dtype, str(face.identity.device), scale)
+        if content is None or key != self.video_key or self.schedule is not schedule:
+            self.video_key, self.videos = key, {}
         if call not in self.videos:
             self.videos[call] = tabulate_video(model, schedule, face, scale, present, copies=len(call.texts))
         return self.videos[call]
 
     def clear(self) -> None:
         """Forget everything (and free the memory)."""
-        self.schedule_key = self.schedule = self.face = None
+        self.schedule_key = self.schedule = self.video_key = None
         self.videos = {}
 
 
@@ -89,7 +91,7 @@ class Denoiser:
         self,
         transformer: MagicMirrorTransformer3DModel | CogVideoXTransformer3DModel,
         cache: TableCache,
-        timesteps: tuple[int, ...],
+        timesteps: tuple[int | float, ...],
         face: FaceEmbeds | None,
         mode: GuidanceMode = "shared",
         guided: bool = True,
@@ -101,6 +103,7 @@ class Denoiser:
         fast_path: bool = True,
     ) -> None:
         self.transformer = transformer
+        self.core = unwrap_module(transformer)  # a compiler's wrapper is called, but is no transformer
         self.cache = cache
         self.timesteps = timesteps
         self.face = face
@@ -118,11 +121,13 @@ class Denoiser:
     def _blocker(self, fast_path: bool) -> str | None:
         if not fast_path:
             return "fast_path=False"
-        if self.face is None or not isinstance(self.transformer, MagicMirrorTransformer3DModel):
+        if self.face is None or not isinstance(self.core, MagicMirrorTransformer3DModel):
             return "no identity: the base model, bit for bit"
         if self.attention_kwargs:
             return "attention_kwargs are given"
-        return fast_path_blocker(self.transformer)
+        if self.core is not self.transformer:
+            return "the transformer is compiled"
+        return fast_path_blocker(self.core)
 
     def set_face(self, face: FaceEmbeds) -> None:
         """Another identity from the next step on (a callback may do this)."""
@@ -131,7 +136,7 @@ class Denoiser:
 
     def released(self) -> AbstractContextManager[None]:
         """A scope without the modulation weights on the device; the tables are filled first."""
-        model = self.transformer
+        model = self.core
         if self.blocker is not None or not isinstance(model, MagicMirrorTransformer3DModel):
             return nullcontext()
         if hasattr(model, "_hf_hook"):
@@ -161,8 +166,8 @@ class Denoiser:
             "return_dict": False,
         }
         with model.cache_context("_".join(call.texts)):
-            if self.blocker is None and isinstance(model, MagicMirrorTransformer3DModel):
-                out = model(**common, plan=self._plan(model, call), step=step)
+            if self.blocker is None and isinstance(self.core, MagicMirrorTransformer3DModel):
+                out = model(**common, plan=self._plan(self.core, call), step=step)
             elif call.identity is None or self.face is None:
                 out = model(**common, attention_kwargs=self.attention_kwargs)
             else:
@@ -198,10 +203,11 @@ class Denoiser:
         return self.plans[call]
 
 
-def schedule_key(model: MagicMirrorTransformer3DModel, timesteps: tuple[int, ...]) -> tuple[object, ...] | None:
-    """Equal for equal tables: timesteps, type, and the version of every weight that the tables read.
+def schedule_key(model: MagicMirrorTransformer3DModel, timesteps: tuple[int | float, ...]) -> tuple[object, ...] | None:
+    """Equal for equal tables: timesteps, type, and the content of every weight that the tables read.
 
-    None where a change could go unseen (LoRA scalings); the tables are then made anew for every video.
+    None where a change could go unseen (LoRA scalings, quantised and sharded weights); the tables are then made
+    anew for every video.
     """
     own = [] if model.null_face is None else [model.null_face]
     modules = [model.time_embedding, model.norm_out.linear, model.adapters, model.face_proj, model.id_proj]
@@ -211,5 +217,5 @@ def schedule_key(model: MagicMirrorTransformer3DModel, timesteps: tuple[int, ...
             if hasattr(part, "scaling"):
                 return None
             own += part.parameters(recurse=False)
-    versions = [(id(p), 0 if p.is_inference() else p._version) for p in own]
-    return (timesteps, model.dtype, str(model.device), *versions)
+    content = fingerprint(own)
+    return None if content is None else (timesteps, model.dtype, str(model.device), *content)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from mmbench.errors import ReferenceFaceError, RequestError
@@ -41,7 +41,11 @@ class ReferenceFaces:
 
 
 def analyse_references(
-    pictures: Picture | Sequence[Picture], analyser: Analyser, image_size: int, embedding_dim: int
+    pictures: Picture | Sequence[Picture],
+    analyser: Analyser,
+    image_size: int,
+    embedding_dim: int,
+    margin: float = CROP_MARGIN,
 ) -> ReferenceFaces:
     """Largest face of every picture of one person (several views in a list), cut out and normalised for CLIP.
 
@@ -68,7 +72,7 @@ def analyse_references(
                 f"The face analyser gives vectors of shape {vector.shape}, the model needs ({embedding_dim},).",
                 "The full-size model needs insightface's 512-d ArcFace vector.",
             )
-        cut = square_cut(image, face.box, image_size, CROP_MARGIN)
+        cut = square_cut(image, face.box, image_size, margin)
         pixels.append(torch.from_numpy(cut).permute(2, 0, 1).float() / 255.0)
         vectors.append(torch.from_numpy(vector))
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in (CLIP_MEAN, CLIP_STD))
@@ -76,9 +80,13 @@ def analyse_references(
 
 
 def to_rgb(picture: Picture) -> NDArray[np.uint8]:
-    """Any accepted picture as uint8 RGB [H, W, 3]."""
+    """Any accepted picture as uint8 RGB [H, W, 3]: upright by its EXIF note, what is transparent white."""
     if isinstance(picture, Image.Image):
-        return np.asarray(picture.convert("RGB"))
+        upright = ImageOps.exif_transpose(picture)
+        if upright.has_transparency_data:
+            clear = upright.convert("RGBA")
+            upright = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)
+        return np.asarray(upright.convert("RGB"))
     if isinstance(picture, Tensor) and picture.ndim == 3 and picture.shape[0] == 3 and picture.is_floating_point():
         return (picture.detach().cpu().float().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     if isinstance(picture, np.ndarray) and picture.ndim == 3 and picture.shape[2] == 3 and picture.dtype == np.uint8:

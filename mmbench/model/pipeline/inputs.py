@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -39,9 +40,10 @@ def check_size(height: int, width: int, num_frames: int, spatial: int, patch: in
 
 def check_steps(num_inference_steps: int, num_train_timesteps: int, spacing: str) -> None:
     """At least one step; a warning where the schedulers' integer stride misses timesteps of the schedule."""
-    if not 1 <= num_inference_steps <= num_train_timesteps:
+    whole = isinstance(num_inference_steps, Integral) and not isinstance(num_inference_steps, bool)
+    if not whole or not 1 <= num_inference_steps <= num_train_timesteps:
         raise RequestError(
-            f"num_inference_steps is {num_inference_steps}.", f"Use 1 to {num_train_timesteps}; 50 is the default."
+            f"num_inference_steps is {num_inference_steps!r}.", f"Use 1 to {num_train_timesteps}; 50 is the default."
         )
     if spacing == "trailing" and num_train_timesteps % num_inference_steps:
         logger.warning(
@@ -79,18 +81,47 @@ def check_embeds(
             f"{tuple(prompt_embeds.shape)} differ in shape.",
             "Encode both with the same number of tokens.",
         )
-    if needs_mask and (identity_mask is None or identity_mask.shape != prompt_embeds.shape[:2]):
-        got = None if identity_mask is None else tuple(identity_mask.shape)
+    if not needs_mask:
+        return
+    want = tuple(prompt_embeds.shape[:2])
+    if identity_mask is None or tuple(identity_mask.shape) != want or identity_mask.dtype != torch.bool:
+        got = None if identity_mask is None else f"{tuple(identity_mask.shape)} of {identity_mask.dtype}"
         raise RequestError(
-            f"With prompt_embeds and an identity, identity_mask bool {tuple(prompt_embeds.shape[:2])} is needed, "
-            f"got {got}.",
+            f"With prompt_embeds and an identity, identity_mask bool {want} is needed, got {got}.",
+            "Make it with pipe.identity_mask(prompt).",
+        )
+    if not bool(identity_mask.any(dim=1).all()):
+        raise RequestError(
+            "identity_mask names no token of some prompt, so the identity would not enter its text.",
             "Make it with pipe.identity_mask(prompt).",
         )
 
 
-def check_face(face: FaceEmbeds, batch: int, num_id_tokens: int, num_face_tokens: int, face_dim: int) -> None:
-    """Embeddings of one identity or of one per prompt, in the model's widths."""
-    want = ((num_id_tokens, face_dim), (num_face_tokens, face_dim))
+def check_latents(latents: Any, shape: tuple[int, ...]) -> None:
+    """The caller's noise has the shape that the videos need [videos, T', C, h, w]."""
+    if latents is not None and (not isinstance(latents, Tensor) or tuple(latents.shape) != shape):
+        got = tuple(latents.shape) if isinstance(latents, Tensor) else type(latents).__name__
+        raise RequestError(
+            f"latents is {got}, and this request needs {shape} (videos, latent frames, channels, height, width).",
+            "Draw noise of that shape, or leave latents out and give a generator.",
+        )
+
+
+def listed(prompt: Any, name: str = "prompt") -> list[str]:
+    """One string or a list of strings, as a list."""
+    if isinstance(prompt, str):
+        return [prompt]
+    if not isinstance(prompt, list) or not prompt or not all(isinstance(p, str) for p in prompt):
+        raise RequestError(f"{name} is {prompt!r}.", "Pass a string or a list of strings.")
+    return prompt
+
+
+def check_face(face: FaceEmbeds, batch: int, config: Any) -> None:
+    """Embeddings of one identity or of one per prompt, in the widths of the transformer's config."""
+    num_face_tokens, dim = config.num_face_tokens, config.face_dim
+    if not config.face_tokens and not config.face_cross_attention:
+        num_face_tokens = face.tokens.shape[1]  # not read
+    want = ((config.num_id_tokens, dim), (num_face_tokens, dim))
     got = (tuple(face.identity.shape[1:]), tuple(face.tokens.shape[1:]))
     if got != want or face.identity.shape[0] not in (1, batch) or face.tokens.shape[0] != face.identity.shape[0]:
         raise RequestError(
@@ -100,14 +131,23 @@ def check_face(face: FaceEmbeds, batch: int, num_id_tokens: int, num_face_tokens
         )
 
 
-def check_range(name: str, value: float, low: float, high: float) -> None:
+def check_range(name: str, value: Any, low: float, high: float) -> None:
     """A number within [low, high]."""
-    if not low <= value <= high:
-        raise RequestError(f"{name} is {value}.", f"Use a value from {low} to {high}.")
+    if not isinstance(value, Real) or isinstance(value, bool) or not low <= value <= high:
+        raise RequestError(f"{name} is {value!r}.", f"Use a value from {low} to {high}.")
+
+
+def check_count(name: str, value: Any, low: int, high: int) -> None:
+    """A whole number within [low, high]."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or not low <= value <= high:
+        raise RequestError(f"{name} is {value!r}.", f"Use a whole number from {low} to {high}.")
 
 
 def check_generators(generator: Any, count: int) -> None:
     """A list of generators has one for every video."""
+    each = generator if isinstance(generator, list) else [generator]
+    if generator is not None and not all(isinstance(g, torch.Generator) for g in each):
+        raise RequestError("generator is not a torch.Generator.", "Pass one, or a list of one for every video.")
     if isinstance(generator, list) and len(generator) != count:
         raise RequestError(
             f"{len(generator)} generators for {count} videos.", "Give one for each prompt and video, or a single one."

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTransformer3DModel
+from diffusers.hooks.group_offloading import _is_group_offload_enabled
+from diffusers.loaders.lora_base import _func_optionally_disable_offloading
 from diffusers.pipelines.cogvideo.pipeline_cogvideox import CogVideoXPipeline
 from diffusers.schedulers.scheduling_dpm_cogvideox import CogVideoXDPMScheduler
+from diffusers.utils.torch_utils import unwrap_module
 
 from mmbench.errors import MissingWeights, RequestError, WeightsError
 from mmbench.model.network.face_encoder import MagicMirrorFaceEncoder
-from mmbench.model.network.transformer import ADAPTER_PREFIXES, MagicMirrorTransformer3DModel
+from mmbench.model.network.takeover import to_base
+from mmbench.model.network.trained import trained_parameters
+from mmbench.model.network.transformer import MagicMirrorTransformer3DModel
 from mmbench.model.network.variants import VARIANTS, Variant
-from mmbench.model.pipeline.adapter_file import apply_adapter, identity_config, read_adapter, write_adapter
+from mmbench.model.pipeline.adapter_file import (
+    AdapterFile,
+    TrainingFacts,
+    apply_adapter,
+    check_fits,
+    read_adapter,
+    write_adapter,
+)
 from mmbench.model.pipeline.denoise import TableCache
+
+_HUB = ("revision", "token", "cache_dir", "subfolder", "local_files_only")
+_UNTRAINED = "identity adapter untrained"
 
 
 class IdentityAdapterMixin:
@@ -32,111 +48,160 @@ class IdentityAdapterMixin:
         adapter: str | Path | None = None,
         photomaker: str | Path | None = None,
         face_encoder: MagicMirrorFaceEncoder | None = None,
-        variant: Variant = VARIANTS["Full"],
-        torch_dtype: torch.dtype = torch.bfloat16,
+        ablation: Variant = VARIANTS["Full"],
+        **loading: Any,
     ) -> Any:
-        """A Magic Mirror pipeline on a CogVideoX pipeline (taken over, not copied) or on its hub name or
-        folder.
+        """A Magic Mirror pipeline on a CogVideoX pipeline (taken over, not copied) or on its hub name or folder.
 
-        adapter: file, folder or repository of an identity adapter; None starts an untrained one of
-        `variant`. photomaker: `photomaker-v2.bin`, the frozen CLIP and tau_id; or `face_encoder`, a
-        complete one. The scheduler becomes DPM with trailing timesteps on rotary bases (CogVideoX-5B).
-        Raises MissingWeights.
+        adapter: file, folder or repository of an identity adapter, which also says how its face encoder is built;
+        None starts an untrained one of `ablation`. photomaker: `photomaker-v2.bin`, the frozen CLIP and tau_id; or
+        `face_encoder`, a complete one. loading: arguments of `CogVideoXPipeline.from_pretrained` (dtype, revision,
+        token, cache_dir, local_files_only, quantization_config, variant, ...); the type is bfloat16 if none is given.
+        The scheduler becomes DPM with trailing timesteps on rotary bases (CogVideoX-5B). Raises MissingWeights,
+        WeightsError, RequestError.
         """
         if adapter is not None and photomaker is None and face_encoder is None:
             raise MissingWeights(
                 "An adapter holds only what Magic Mirror trains; CLIP and tau_id are missing.",
                 "Pass photomaker='photomaker-v2.bin' (hub: TencentARC/PhotoMaker-V2) or a face_encoder.",
             )
+        if loading and isinstance(base, CogVideoXPipeline):
+            raise RequestError(
+                f"{', '.join(loading)} cannot be set: the base is loaded already.", "Give them where it is loaded."
+            )
         held = None if adapter is None else read_adapter(adapter)
-        pipeline = base if isinstance(base, CogVideoXPipeline) else _load_base(str(base), torch_dtype)
+        pipeline = base if isinstance(base, CogVideoXPipeline) else _load_base(str(base), loading)
+        transformer = unwrap_module(pipeline.transformer)
         notes = []
         if face_encoder is None:
-            face_encoder = _new_face_encoder(pipeline, held.config if held else {})
+            face_encoder = _new_face_encoder(transformer.config.text_embed_dim, held, ablation)
             if photomaker is None:
                 notes.append("face encoder random")
             else:
                 face_encoder.load_photomaker(photomaker)
-            face_encoder = face_encoder.to(pipeline.transformer.dtype)
+            face_encoder = face_encoder.to(transformer.dtype)
         if adapter is None:
-            notes.append("identity adapter untrained")
-        config = held.config if held else variant.transformer_config() | _encoder_widths(face_encoder)
+            notes.append(_UNTRAINED)
+        config = held.config if held else ablation.transformer_config() | _encoder_widths(face_encoder)
         scheduler = pipeline.scheduler
-        if pipeline.transformer.config.use_rotary_positional_embeddings:
+        if transformer.config.use_rotary_positional_embeddings:
             scheduler = CogVideoXDPMScheduler.from_config(scheduler.config, timestep_spacing="trailing")
         made = cls(  # type: ignore[call-arg]  # the pipeline's constructor
             tokenizer=pipeline.tokenizer,
             text_encoder=pipeline.text_encoder,
             vae=pipeline.vae,
-            transformer=MagicMirrorTransformer3DModel.from_transformer(pipeline.transformer, **config),
+            transformer=MagicMirrorTransformer3DModel.from_transformer(transformer, **config),
             scheduler=scheduler,
             face_encoder=face_encoder,
             weights_note=", ".join(notes) or None,
         )
-        if adapter is not None:
-            made.load_identity_adapter(adapter)
+        if held is not None:
+            made._apply(held, str(adapter))
         return made
 
-    def save_identity_adapter(self, folder: str | Path) -> Path:
-        """Write the trained parameters (3.5 GB in bf16 at full size) to `folder/magic_mirror.safetensors`."""
-        if not isinstance(self.transformer, MagicMirrorTransformer3DModel) or self.face_encoder is None:
-            raise RequestError("There is no identity adapter to save.", "Load or train one first.")
-        return write_adapter(folder, self.transformer, self.face_encoder)
+    def save_identity_adapter(
+        self,
+        folder: str | Path,
+        training: TrainingFacts | None = None,
+        dtype: torch.dtype | None = None,
+        push_to_hub: str | None = None,
+        token: str | None = None,
+    ) -> Path:
+        """Write the trained parameters (3.5 GB in bf16 at full size) to `folder/magic_mirror.safetensors`.
 
-    def load_identity_adapter(self, source: str | Path, weight_name: str | None = None) -> None:
+        training: what is known of their training. dtype: as in `write_adapter`. push_to_hub: a repository that the
+        file is uploaded to as well.
+        """
+        transformer = unwrap_module(self.transformer)
+        if not isinstance(transformer, MagicMirrorTransformer3DModel) or self.face_encoder is None:
+            raise RequestError("There is no identity adapter to save.", "Load or train one first.")
+        path = write_adapter(folder, transformer, self.face_encoder, training, dtype)
+        if push_to_hub is not None:
+            from huggingface_hub import create_repo, upload_file
+
+            create_repo(push_to_hub, token=token, exist_ok=True)
+            upload_file(path_or_fileobj=path, path_in_repo=path.name, repo_id=push_to_hub, token=token)
+        return path
+
+    def load_identity_adapter(self, source: str | Path, weight_name: str | None = None, **hub: Any) -> None:
         """Load an adapter from a file, a folder or a hub repository; the base weights stay as they are.
 
-        Raises MissingWeights where there is none, WeightsError where it does not fit.
+        hub: revision, token, cache_dir, subfolder, local_files_only. Offloading stays on where it is on. Raises
+        MissingWeights where there is none, WeightsError where it does not fit.
         """
-        held = read_adapter(source, weight_name)
+        if unknown := sorted(set(hub) - set(_HUB)):
+            raise RequestError(f"load_identity_adapter does not know {unknown[0]!r}.", f"Use {', '.join(_HUB)}.")
+        held = read_adapter(source, weight_name, **hub)
         if self.face_encoder is None:
             raise MissingWeights(
                 "This pipeline has no face encoder.", "Build it with from_base(photomaker='photomaker-v2.bin')."
             )
-        if not isinstance(self.transformer, MagicMirrorTransformer3DModel):
-            made = MagicMirrorTransformer3DModel.from_transformer(self.transformer, **held.config)
-            self.register_modules(transformer=made)  # type: ignore[attr-defined]
-        mine = identity_config(self.transformer)
-        wrong = {k: (held.config.get(k), v) for k, v in mine.items() if held.config.get(k) != v}
-        if wrong:
-            name, (got, want) = next(iter(wrong.items()))
-            raise WeightsError(
-                f"{source}: the adapter has {name}={got}, this model {want}.", "Build the model of that variant."
-            )
-        apply_adapter(self.transformer, held.transformer, self.transformer.identity_parameter_names(), str(source))
-        apply_adapter(self.face_encoder, held.face_encoder, self.face_encoder.trained_parameter_names(), str(source))
+        with self._without_offloading():
+            transformer = unwrap_module(self.transformer)
+            if not isinstance(transformer, MagicMirrorTransformer3DModel):
+                made = MagicMirrorTransformer3DModel.from_transformer(transformer, **held.config)
+                check_fits(held, made, self.face_encoder, str(source))
+                self.register_modules(transformer=made)  # type: ignore[attr-defined]
+            self._apply(held, str(source))
+
+    def _apply(self, held: AdapterFile, source: str) -> None:
+        """Check that the adapter fits, and copy its numbers."""
+        transformer, encoder = unwrap_module(self.transformer), self.face_encoder
+        if encoder is None:
+            raise MissingWeights("This pipeline has no face encoder.", "Build it with from_base(photomaker=...).")
+        check_fits(held, transformer, encoder, source)
+        names = [name.partition(".") for name in trained_parameters(transformer, encoder)]
+        for part, module, tensors in (
+            ("transformer", transformer, held.transformer),
+            ("face_encoder", encoder, held.face_encoder),
+        ):
+            wanted = [rest for prefix, _, rest in names if prefix == part]
+            if not held.encoder_config and part == "face_encoder":
+                # format 1 also held parts that the variant does not use
+                tensors = {k: v for k, v in tensors.items() if k in wanted or k not in dict(module.named_parameters())}
+            apply_adapter(module, tensors, wanted, source)
         self.tables.clear()
         note = self.config.weights_note  # type: ignore[attr-defined]
         if note is not None:
-            kept = [part for part in note.split(", ") if part != "identity adapter untrained"]
+            kept = [part for part in note.split(", ") if part != _UNTRAINED]
             self.register_to_config(weights_note=", ".join(kept) or None)  # type: ignore[attr-defined]
 
     def unload_identity_adapter(self) -> None:
         """Back to the base transformer: adapter memory is freed, and the pipeline is CogVideoX's own."""
-        if isinstance(self.transformer, MagicMirrorTransformer3DModel):
-            self.register_modules(transformer=to_base(self.transformer))  # type: ignore[attr-defined]
+        transformer = unwrap_module(self.transformer)
+        if isinstance(transformer, MagicMirrorTransformer3DModel):
+            with self._without_offloading():
+                self.register_modules(transformer=to_base(transformer))  # type: ignore[attr-defined]
         self.tables.clear()
 
+    @contextmanager
+    def _without_offloading(self) -> Iterator[None]:
+        """Take offload hooks away while the transformer changes, and put them on the new one as they were."""
+        pipe: Any = self
+        device = getattr(pipe, "_offload_device", None)
+        if _is_group_offload_enabled(unwrap_module(self.transformer)):
+            raise RequestError(
+                "Group offloading is on, and its hooks belong to the transformer's present layers.",
+                "Load or unload the adapter before pipe.enable_group_offload().",
+            )
+        by_model, by_layer, _ = _func_optionally_disable_offloading(pipe)
+        try:
+            yield
+        finally:
+            if by_model:
+                pipe.enable_model_cpu_offload(device=device)
+            elif by_layer:
+                pipe.enable_sequential_cpu_offload(device=device)
 
-def to_base(model: MagicMirrorTransformer3DModel) -> CogVideoXTransformer3DModel:
-    """The stock transformer on the base weights of `model` (not copied)."""
-    state = {k: v for k, v in model.state_dict().items() if not k.startswith(ADAPTER_PREFIXES)}
-    own = identity_config(model)
-    fields = {k: v for k, v in model.config.items() if k not in own and not k.startswith("_")}
-    with torch.device("meta"):
-        base = CogVideoXTransformer3DModel.from_config(fields)
-    base.load_state_dict(state, assign=True)
-    if hasattr(model.patch_embed, "pos_embedding"):
-        base.patch_embed.pos_embedding = model.patch_embed.pos_embedding
-    return base.train(model.training)
 
-
-def _load_base(base: str, torch_dtype: torch.dtype) -> CogVideoXPipeline:
+def _load_base(base: str, loading: dict[str, Any]) -> CogVideoXPipeline:
     path = Path(base)
     if (path.is_absolute() or base.startswith(".")) and not path.is_dir():
         raise MissingWeights(f"{base}: there is no such folder.", "Give a CogVideoX pipeline folder or hub name.")
+    if "torch_dtype" not in loading:
+        loading = {"dtype": torch.bfloat16} | loading
     try:
-        return CogVideoXPipeline.from_pretrained(base, torch_dtype=torch_dtype)
+        return CogVideoXPipeline.from_pretrained(base, **loading)
     except OSError as error:
         raise MissingWeights(
             f"{base}: the base model could not be loaded ({error}).",
@@ -144,9 +209,19 @@ def _load_base(base: str, torch_dtype: torch.dtype) -> CogVideoXPipeline:
         ) from error
 
 
-def _new_face_encoder(pipeline: CogVideoXPipeline, config: dict[str, Any]) -> MagicMirrorFaceEncoder:
-    widths = {k: config[k] for k in ("face_dim", "num_id_tokens", "num_face_tokens") if k in config}
-    made: MagicMirrorFaceEncoder = MagicMirrorFaceEncoder(text_dim=pipeline.transformer.config.text_embed_dim, **widths)
+def _new_face_encoder(text_dim: int, held: AdapterFile | None, ablation: Variant) -> MagicMirrorFaceEncoder:
+    """As the adapter's file describes it; an old file names its widths alone, and the rest is the default."""
+    fields: dict[str, Any] = {"text_dim": text_dim} | ablation.face_encoder_config()
+    if held is not None and held.encoder_config:
+        fields = dict(held.encoder_config)
+    elif held is not None:
+        fields = {"text_dim": text_dim, "identity_fusion": held.config["identity_fusion"]}
+        fields |= {k: held.config[k] for k in ("face_dim", "num_id_tokens", "num_face_tokens")}
+        fields["face_tokens"] = held.config["face_tokens"] or held.config["face_cross_attention"]
+    try:
+        made: MagicMirrorFaceEncoder = MagicMirrorFaceEncoder(**fields)
+    except TypeError as error:
+        raise WeightsError(f"The adapter describes an unknown face encoder ({error}).", "Update mmbench.") from error
     made.eval()
     return made
 

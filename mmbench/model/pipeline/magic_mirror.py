@@ -5,30 +5,38 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
-from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
+from diffusers.models.autoencoders.autoencoder_kl_cogvideox import AutoencoderKLCogVideoX
 from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTransformer3DModel
 from diffusers.pipelines.cogvideo.pipeline_cogvideox import CogVideoXPipeline, retrieve_timesteps
+from diffusers.schedulers.scheduling_ddim_cogvideox import CogVideoXDDIMScheduler
 from diffusers.schedulers.scheduling_dpm_cogvideox import CogVideoXDPMScheduler
+from diffusers.schedulers.scheduling_utils import SchedulerMixin
+from diffusers.utils.torch_utils import unwrap_module
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast, T5EncoderModel
 
-from mmbench.device import beside_torch
-from mmbench.errors import MissingWeights, RequestError
-from mmbench.face.analyser import BackendAnalyser
+from mmbench.errors import MissingWeights
 from mmbench.face.types import Analyser
+from mmbench.model.fast.fingerprint import encoder_mark
 from mmbench.model.network.face_embeds import FaceEmbeds
 from mmbench.model.network.face_encoder import MagicMirrorFaceEncoder
+from mmbench.model.network.fusion import word_positions
 from mmbench.model.network.transformer import MagicMirrorTransformer3DModel
 from mmbench.model.pipeline import inputs
 from mmbench.model.pipeline.denoise import Denoiser, TableCache, Texts
-from mmbench.model.pipeline.faces import Picture, analyse_references
-from mmbench.model.pipeline.guidance import GuidanceMode, calls_of, guidance_at
+from mmbench.model.pipeline.faces import Picture
+from mmbench.model.pipeline.guidance import GuidanceMode, guidance_at
 from mmbench.model.pipeline.loading import IdentityAdapterMixin
 from mmbench.model.pipeline.modes import ModesMixin
 from mmbench.model.pipeline.output import MagicMirrorPipelineOutput, RunInfo
+from mmbench.model.pipeline.people import analyse_people, default_analyser, people_in
 from mmbench.model.pipeline.prompt import IdentityPrompt, identity_mask
+from mmbench.model.pipeline.request import Request, resolve, schedule_times
+from mmbench.model.small.codec import PatchPCACodec
 from mmbench.trigger import TRIGGER
 
 logger = logging.getLogger(__name__)
@@ -37,7 +45,9 @@ logger = logging.getLogger(__name__)
 class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline):  # type: ignore[misc]  # diffusers is untyped
     """Text and a face to video. Everything CogVideoX's pipeline can do, it can do too.
 
-    Without `id_image` and `face_embeds`, or with `identity_scale=0`, it is that pipeline bit for bit.
+    Without `id_image` and `face_embeds` it is that pipeline bit for bit, given the same `use_dynamic_cfg` (which
+    is on by default with the DPM scheduler here) and one video a prompt; with `identity_scale=0` too, the trigger
+    word being taken out of the prompt.
     `face_analyser` (detector and recogniser) is a plain attribute and not saved; the default for the
     full-size model is mmbench's "insightface" backend. `weights_note` says what is not the published
     weights.
@@ -55,11 +65,11 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
 
     def __init__(
         self,
-        tokenizer: Any,
-        text_encoder: Any,
-        vae: Any,
+        tokenizer: PreTrainedTokenizerBase | PreTrainedTokenizerFast,
+        text_encoder: T5EncoderModel,
+        vae: AutoencoderKLCogVideoX | PatchPCACodec,
         transformer: MagicMirrorTransformer3DModel | CogVideoXTransformer3DModel,
-        scheduler: Any,
+        scheduler: CogVideoXDDIMScheduler | CogVideoXDPMScheduler | SchedulerMixin,
         face_encoder: MagicMirrorFaceEncoder | None = None,
         weights_note: str | None = None,
     ) -> None:
@@ -77,18 +87,24 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
         return note
 
     @torch.no_grad()
-    def encode_face(self, id_image: Picture | Sequence[Picture]) -> FaceEmbeds:
-        """Encode one person, from one picture or several, once; the result serves any number of prompts.
+    def encode_face(self, id_image: Picture | Sequence[Any]) -> FaceEmbeds:
+        """Encode one person, from one picture or several; or several people, a list of pictures each.
 
-        Raises ReferenceFaceError for a picture without a face, MissingWeights without a face encoder or
-        analyser.
+        The result serves any number of prompts, and can be saved. Raises ReferenceFaceError for a picture without
+        a face, MissingWeights without a face encoder or analyser.
         """
+        return self._encode_people(people_in(id_image))
+
+    def _encode_people(self, people: list[list[Picture]]) -> FaceEmbeds:
         encoder = self._face_encoder()
         config = encoder.config
-        references = analyse_references(id_image, self._analyser(), config.image_size, config.embedding_dim)
+        references = analyse_people(
+            people, self._analyser(), config.image_size, config.embedding_dim, config.crop_margin
+        )
         device = self._execution_device
-        embeds: FaceEmbeds = encoder(references.pixel_values.to(device), references.embeddings.to(device))
-        return embeds
+        parts = (references.pixel_values, references.embeddings, references.valid)
+        embeds: FaceEmbeds = encoder(*(None if part is None else part.to(device) for part in parts))
+        return replace(embeds, encoder=encoder_mark(encoder))
 
     def identity_mask(
         self,
@@ -97,9 +113,8 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
         identity_word: str | None = None,
         max_sequence_length: int | None = None,
     ) -> Tensor:
-        """Where the identity word's tokens are: bool [B, max_sequence_length]; for use with
-        `prompt_embeds`."""
-        prompts = inputs.parse_prompts(_listed(prompt), trigger_word, identity_word, needs_word=True)
+        """Where the identity word's tokens are: bool [B, max_sequence_length]; for use with `prompt_embeds`."""
+        prompts = inputs.parse_prompts(inputs.listed(prompt), trigger_word, identity_word, needs_word=True)
         return self._masks(prompts, max_sequence_length or self.transformer.config.max_text_seq_length)
 
     @torch.no_grad()
@@ -141,11 +156,12 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
         """Generate. The arguments up to `max_sequence_length` are CogVideoX's; those of the identity
         follow.
 
-        id_image: a picture, or a list of pictures of one person. face_embeds: instead of it,
-        `encode_face`'s result (one identity, or one per prompt). identity_mask: bool [B, N], needed with
-        prompt_embeds. identity_scale: 0 to 1.5, on decoupled attention, CAN and fusion (not on the face
-        rows' self-attention). identity_guidance, identity_guidance_scale (mode "split"; guidance_scale if
-        None): see `mmbench.model.pipeline.guidance`. identity_start_step: first step with the identity.
+        id_image: a picture, a list of pictures of one person, or a list of such lists, one for each prompt.
+        face_embeds: instead of it, `encode_face`'s result (one identity, or one per prompt). identity_mask: bool
+        [B, N], needed with prompt_embeds. identity_scale: 0 to 1.5, on decoupled attention, CAN, fusion and the
+        face rows' share of the self-attention; the limit at 0 is the base. identity_guidance,
+        identity_guidance_scale (mode "split"; guidance_scale if None): see `mmbench.model.pipeline.guidance`.
+        identity_start_step: first step with the identity.
         identity_word: names the person where the prompt has no trigger. fast_path: use tables where nothing
         forbids it. release_modulation: keep what the tables replace off the device during the loop (about
         3.4 GiB less).
@@ -155,46 +171,16 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
 
         Raises RequestError or ReferenceFaceError before any network runs.
         """
-        config = self.transformer.config
-        spatial = self.vae_scale_factor_spatial
-        height = height or config.sample_height * spatial
-        width = width or config.sample_width * spatial
-        num_frames = num_frames or config.sample_frames
-        max_length = max_sequence_length or config.max_text_seq_length
-        with_identity = (id_image is not None or face_embeds is not None) and identity_scale != 0.0
-        fuse = with_identity and getattr(config, "identity_fusion", False)
-        guided = guidance_scale > 1.0
-
-        if isinstance(callback_on_step_end, PipelineCallback | MultiPipelineCallbacks):
-            callback_on_step_end_tensor_inputs = callback_on_step_end.tensor_inputs
-        # Everything that can be refused is refused before a network runs.
-        inputs.check_size(height, width, num_frames, spatial, config.patch_size, self.vae_scale_factor_temporal)
-        inputs.check_steps(
-            num_inference_steps, self.scheduler.config.num_train_timesteps, self.scheduler.config.timestep_spacing
-        )
-        inputs.check_range("identity_scale", identity_scale, 0.0, 1.5)
-        inputs.check_range("num_videos_per_prompt", num_videos_per_prompt, 1, 64)
-        calls_of(identity_guidance, guided, with_identity)
-        inputs.check_embeds(prompt, prompt_embeds, negative_prompt_embeds, identity_mask, fuse, config.text_embed_dim)
-        self._check_callback(callback_on_step_end_tensor_inputs)
-        wave = inputs.dynamic_guidance(use_dynamic_cfg, isinstance(self.scheduler, CogVideoXDPMScheduler))
-        prompts: list[IdentityPrompt] = []
-        if prompt is not None:
-            prompts = inputs.parse_prompts(_listed(prompt), trigger_word, identity_word, fuse)
-            identity_mask = self._masks(prompts, max_length) if fuse else None
-        batch = len(prompts) if prompt_embeds is None else prompt_embeds.shape[0]
-        inputs.check_generators(generator, batch * num_videos_per_prompt)
-        if id_image is not None and face_embeds is not None:
-            raise RequestError("Both id_image and face_embeds are given.", "Give one of them.")
-        if with_identity and not isinstance(self.transformer, MagicMirrorTransformer3DModel):
-            raise RequestError("This pipeline has no identity adapter.", "Call load_identity_adapter() first.")
-
+        asked = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        transformer = unwrap_module(self.transformer)
+        request = resolve(self, transformer, asked)
         device = self._execution_device
-        face = face_embeds if with_identity else None
-        if face is None and with_identity and id_image is not None:
-            face = self.encode_face(id_image)
-        if face is not None:
-            inputs.check_face(face, batch, config.num_id_tokens, config.num_face_tokens, config.face_dim)
+        face = face_embeds if request.identity else None
+        if request.people is not None:
+            face = self._encode_people(request.people)
+        elif face is not None:
+            self._warn_of_foreign(face)
+            face = face.to(device)
         if self.weights_note and not self._warned:
             self._warned = True
             logger.warning("Weights: %s. The result shows nothing of what a trained model would do.", self.weights_note)
@@ -203,44 +189,26 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
         self._current_timestep = None
         self._interrupt = False
 
-        texts = [p.text for p in prompts]
-        plain, negative = self.encode_prompt(
-            texts if prompt is not None else None,
-            negative_prompt if not isinstance(negative_prompt, str) else [negative_prompt] * batch,
-            guided,
-            prompt_embeds=prompt_embeds,
-            negative_prompt_embeds=negative_prompt_embeds,
-            max_sequence_length=max_length,
-            device=device,
-        )
-        fused = plain if face is not None else None
-        if fuse and face is not None and identity_mask is not None:
-            rows = face if face.identity.shape[0] == batch else face.repeat(batch)
-            fused = self._face_encoder().fuse(plain, identity_mask.to(device), rows, identity_scale)
-        embeds = Texts(
-            negative if not guided else inputs.repeat_rows(negative, num_videos_per_prompt),
-            inputs.repeat_rows(plain, num_videos_per_prompt),
-            None if fused is None else inputs.repeat_rows(fused, num_videos_per_prompt),
-        )
-        videos = batch * num_videos_per_prompt
-        if face is not None and face.identity.shape[0] != videos:
-            face = face.repeat(videos // face.identity.shape[0])
-
+        texts = self._embed(request, face, prompt_embeds, negative_prompt_embeds, identity_scale)
+        if face is not None and face.identity.shape[0] != request.videos:
+            face = face.repeat(request.videos // face.identity.shape[0])
         schedule, num_inference_steps = retrieve_timesteps(self.scheduler, num_inference_steps, device, timesteps)
         self._num_timesteps = len(schedule)
+        height, width, dtype = request.height, request.width, texts.plain.dtype
+        channels = transformer.config.in_channels
         latents = self.prepare_latents(
-            videos, config.in_channels, num_frames, height, width, plain.dtype, device, generator, latents
+            request.videos, channels, request.num_frames, height, width, dtype, device, generator, latents
         )
         rotary = None
-        if config.use_rotary_positional_embeddings:
+        if transformer.config.use_rotary_positional_embeddings:
             rotary = self._prepare_rotary_positional_embeddings(height, width, latents.size(1), device)
         denoiser = Denoiser(
             self.transformer,
             self.tables,
-            tuple(int(t) for t in schedule),
+            schedule_times(schedule),
             face,
             identity_guidance,
-            guided,
+            request.guided,
             identity_scale,
             guidance_scale if identity_guidance_scale is None else identity_guidance_scale,
             identity_start_step,
@@ -249,38 +217,13 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
             fast_path,
         )
         extra = self.prepare_extra_step_kwargs(generator, eta)
-        previous: Tensor | None = None
         scope = denoiser.released() if release_modulation else nullcontext()
-        with self.progress_bar(total=num_inference_steps) as bar, scope:
-            for step, t in enumerate(schedule):
-                if self.interrupt:
-                    continue
-                self._current_timestep = t
-                self._guidance_scale = guidance_at(wave, guidance_scale, step, num_inference_steps, t.item())
-                scaled = self.scheduler.scale_model_input(latents, t)
-                prediction = denoiser.predict(scaled, embeds, step, self._guidance_scale)
-                if isinstance(self.scheduler, CogVideoXDPMScheduler):
-                    latents, previous = self.scheduler.step(
-                        prediction,
-                        previous,
-                        t,
-                        schedule[step - 1] if step else None,
-                        latents,
-                        **extra,
-                        return_dict=False,
-                    )
-                else:
-                    latents = self.scheduler.step(prediction, t, latents, **extra, return_dict=False)[0]
-                latents = latents.to(plain.dtype)
-                if callback_on_step_end is not None:
-                    latents, embeds = self._call_back(
-                        callback_on_step_end, callback_on_step_end_tensor_inputs, step, t, latents, embeds, denoiser
-                    )
-                bar.update()
-        self._current_timestep = None
-        frames = latents
+        with scope:
+            latents = self._denoise(request, denoiser, schedule, latents, texts, asked, extra)
+        frames: Any = latents
         if output_type != "latent":
-            frames = self.video_processor.postprocess_video(self.decode_latents(latents), output_type=output_type)
+            decoded = self.decode_latents(latents[:, request.padding :])
+            frames = self.video_processor.postprocess_video(decoded, output_type=output_type)
         self.maybe_free_model_hooks()
         if not return_dict:
             return (frames,)
@@ -289,13 +232,108 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
             scheduler=type(self.scheduler).__name__,
             steps=num_inference_steps,
             guidance_scale=guidance_scale,
-            dynamic_guidance=wave,
+            dynamic_guidance=request.wave,
             identity_guidance=identity_guidance if face is not None else None,
             identity_scale=identity_scale if face is not None else 0.0,
-            identity_words=tuple(p.word for p in prompts) if fuse else (),
+            identity_words=tuple(p.word for p in request.prompts) if request.fuse else (),
             direct_path=denoiser.blocker,
         )
         return MagicMirrorPipelineOutput(frames=frames, info=info)
+
+    def _embed(
+        self,
+        request: Request,
+        face: FaceEmbeds | None,
+        prompt_embeds: Tensor | None,
+        negative_prompt_embeds: Tensor | None,
+        identity_scale: float,
+    ) -> Texts:
+        """All text embeddings of a request, each row as often as the prompt has videos."""
+        plain, negative = self.encode_prompt(
+            request.texts,
+            request.negative_prompt,
+            request.guided,
+            prompt_embeds=prompt_embeds,
+            negative_prompt_embeds=negative_prompt_embeds,
+            max_sequence_length=request.max_length,
+            device=self._execution_device,
+        )
+        times = request.videos // request.batch
+        texts = Texts(
+            inputs.repeat_rows(negative, times) if request.guided else None, inputs.repeat_rows(plain, times), None
+        )
+        if face is None:
+            return texts
+        if not request.fuse:
+            return replace(texts, fused=texts.plain)
+        rows = face if face.identity.shape[0] == request.batch else face.repeat(request.batch)
+        return self._fuse(request, texts, rows.repeat(times), identity_scale)
+
+    def _fuse(self, request: Request, texts: Texts, face: FaceEmbeds, scale: float) -> Texts:
+        """The identities of all videos into their texts; the face encoder then gives its place to the next model."""
+        if request.identity_mask is None:
+            return texts
+        mask = inputs.repeat_rows(request.identity_mask, request.videos // request.batch)
+        positions = word_positions(mask).to(texts.plain.device)
+        fused = self._face_encoder().fuse_words(texts.plain, positions, face, scale)
+        for hook in getattr(self, "_all_hooks", []):
+            if hook.model is self.face_encoder:
+                hook.offload()
+        return replace(texts, fused=fused)
+
+    def _denoise(
+        self,
+        request: Request,
+        denoiser: Denoiser,
+        schedule: Tensor,
+        latents: Tensor,
+        texts: Texts,
+        asked: dict[str, Any],
+        extra: dict[str, Any],
+    ) -> Tensor:
+        """The loop over the schedule: predict, step, call back. Returns the last latents."""
+        previous: Tensor | None = None
+        callback, dtype = asked["callback_on_step_end"], texts.plain.dtype
+        with self.progress_bar(total=len(schedule)) as bar:
+            for step, t in enumerate(schedule):
+                if self.interrupt:
+                    continue
+                self._current_timestep = t
+                scale = guidance_at(request.wave, asked["guidance_scale"], step, len(schedule), t.item())
+                self._guidance_scale = scale
+                prediction = denoiser.predict(self.scheduler.scale_model_input(latents, t), texts, step, scale)
+                if isinstance(self.scheduler, CogVideoXDPMScheduler):
+                    before = schedule[step - 1] if step else None
+                    latents, previous = self.scheduler.step(
+                        prediction, previous, t, before, latents, **extra, return_dict=False
+                    )
+                else:
+                    latents = self.scheduler.step(prediction, t, latents, **extra, return_dict=False)[0]
+                latents = latents.to(dtype)
+                if callback is not None:
+                    latents, texts = self._call_back(callback, request, step, t, latents, texts, denoiser)
+                bar.update()
+        self._current_timestep = None
+        return latents
+
+    def maybe_free_model_hooks(self) -> None:
+        """Offload all components where that is on; the tables then leave the device as well."""
+        super().maybe_free_model_hooks()
+        if getattr(self, "_all_hooks", None):
+            self.tables.clear()
+
+    def to(self, *args: Any, **kwargs: Any) -> Any:
+        """Move or cast all components; tables of the old device or type are dropped."""
+        if hasattr(self, "tables"):
+            self.tables.clear()
+        return super().to(*args, **kwargs)
+
+    def _warn_of_foreign(self, face: FaceEmbeds) -> None:
+        mine = encoder_mark(self.face_encoder) if face.encoder and self.face_encoder is not None else ""
+        if mine and face.encoder != mine:
+            logger.warning(
+                "face_embeds were made by other weights (or another type) of the face encoder than this pipeline's."
+            )
 
     def _face_encoder(self) -> MagicMirrorFaceEncoder:
         if self.face_encoder is None:
@@ -309,59 +347,45 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
     def _analyser(self) -> Analyser:
         if self.face_analyser is None:
             width = self._face_encoder().config.embedding_dim
-            if width != 512:
-                raise RequestError(
-                    f"No face analyser is set, and no known one gives vectors of {width} numbers.",
-                    "Set pipe.face_analyser, for a small model to mmbench.face.stand_in.CentreFaces().",
-                )
-            from mmbench.face.make import make_backend
-
-            device = beside_torch(str(self._execution_device))
-            self.face_analyser = BackendAnalyser(make_backend("insightface", device=device))
+            self.face_analyser = default_analyser(width, str(self._execution_device))
         return self.face_analyser
 
     def _masks(self, prompts: Sequence[IdentityPrompt], max_length: int) -> Tensor:
         return torch.stack([identity_mask(self.tokenizer, prompt, max_length) for prompt in prompts])
 
-    def _check_callback(self, names: Sequence[str]) -> None:
-        unknown = sorted(set(names) - set(self._callback_tensor_inputs))
-        if unknown:
-            raise RequestError(
-                f"callback_on_step_end_tensor_inputs has unknown names: {', '.join(unknown)}.",
-                f"Use some of: {', '.join(self._callback_tensor_inputs)}.",
-            )
-
     def _call_back(
         self,
         callback: Callable[..., dict[str, Any]],
-        names: Sequence[str],
+        request: Request,
         step: int,
         timestep: Tensor,
         latents: Tensor,
-        embeds: Texts,
+        texts: Texts,
         denoiser: Denoiser,
     ) -> tuple[Tensor, Texts]:
-        """Hand the named values to the callback and take over those that it returns."""
+        """Hand the named values to the callback and take over those that it returns.
+
+        Another face is fused into the text again, unless the callback also gives prompt_embeds.
+        """
         known: dict[str, Any] = {
             "latents": latents,
-            "prompt_embeds": embeds.plain if embeds.fused is None else embeds.fused,
-            "negative_prompt_embeds": embeds.negative,
+            "prompt_embeds": texts.plain if texts.fused is None else texts.fused,
+            "negative_prompt_embeds": texts.negative,
             "face_embeds": denoiser.face,
         }
-        given = callback(self, step, timestep, {name: known[name] for name in names})
+        given = callback(self, step, timestep, {name: known[name] for name in request.callback_inputs})
+        text_given = "prompt_embeds" in given and given["prompt_embeds"] is not known["prompt_embeds"]
         known |= {name: given[name] for name in known if name in given}
-        if known["face_embeds"] is not denoiser.face and known["face_embeds"] is not None:
-            denoiser.set_face(known["face_embeds"])
-        if embeds.fused is None:
-            embeds = Texts(known["negative_prompt_embeds"], known["prompt_embeds"], None)
-        else:
-            embeds = Texts(known["negative_prompt_embeds"], embeds.plain, known["prompt_embeds"])
-        return known["latents"], embeds
-
-
-def _listed(prompt: str | list[str]) -> list[str]:
-    if isinstance(prompt, str):
-        return [prompt]
-    if not isinstance(prompt, list) or not prompt or not all(isinstance(p, str) for p in prompt):
-        raise RequestError(f"prompt is {prompt!r}.", "Pass a string or a list of strings.")
-    return prompt
+        face = known["face_embeds"]
+        texts = replace(texts, negative=known["negative_prompt_embeds"])
+        key = "plain" if texts.fused is None else "fused"
+        texts = replace(texts, **{key: known["prompt_embeds"]})
+        if face is not None and "face_embeds" in request.callback_inputs + tuple(given):
+            changed = face is not denoiser.face
+            inputs.check_face(face, request.videos, unwrap_module(self.transformer).config)
+            face = face.to(latents.device)
+            face = face if face.identity.shape[0] == request.videos else face.repeat(request.videos)
+            denoiser.set_face(face)
+            if changed and request.fuse and not text_given:
+                texts = self._fuse(request, texts, face, denoiser.identity_scale)
+        return known["latents"], texts

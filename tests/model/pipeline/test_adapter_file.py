@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from mmbench.errors import MissingWeights, RequestError, WeightsError
+from mmbench.model.network.configs import size_named
+from mmbench.model.network.face_encoder import MagicMirrorFaceEncoder
+from mmbench.model.network.trained import trained_parameters
 from mmbench.model.network.variants import VARIANTS
+from mmbench.model.pipeline.adapter_file import TrainingFacts, read_adapter
+from mmbench.model.pipeline.loading import _new_face_encoder
 from mmbench.model.pipeline.magic_mirror import MagicMirrorPipeline
 from mmbench.model.small.nano import build_pipeline
 
@@ -66,18 +75,152 @@ def test_other_adapter_replaces_the_tables(own, run, tmp_path):
     assert np.abs(fast - direct).max() < 1e-5
 
 
-def test_changed_weights_are_seen_by_the_tables(own, run):
-    run(pipeline=own)
-    own.transformer.adapters["0"].can.linear_out.weight.data.mul_(3.0)
-    own.transformer.adapters["0"].can.linear_out.bias.detach().add_(0.1)
+def by_hand(parameters):
+    for parameter in parameters:
+        parameter.data.mul_(1.5)
+
+
+def by_fused_adamw(parameters):
+    for parameter in parameters:
+        parameter.grad = torch.ones_like(parameter)
+    torch.optim.AdamW(parameters, lr=0.05, fused=True).step()
+
+
+def by_averaged_copy(parameters):
+    from diffusers.training_utils import EMAModel
+
+    average = EMAModel([torch.nn.Parameter(p.detach() + 0.05) for p in parameters])
+    average.copy_to(parameters)
+
+
+def by_optimiser(parameters):
+    for parameter in parameters:
+        parameter.grad = torch.ones_like(parameter)
+    torch.optim.SGD(parameters, lr=0.05).step()
+
+
+@pytest.mark.parametrize("change", [by_hand, by_fused_adamw, by_averaged_copy, by_optimiser])
+def test_changed_weights_are_seen_by_the_tables(own, run, change):
+    """Fused optimisers and averaged copies do not count a tensor's versions up."""
+    before = run(pipeline=own).frames
+    change([p for n, p in own.transformer.named_parameters() if "adapters.0." in n])
     fast, direct = (run(pipeline=own, fast_path=f).frames for f in (True, False))
     assert np.abs(fast - direct).max() < 1e-5
+    assert np.abs(fast - before).max() > 1e-4
+
+
+def test_embeddings_edited_in_place_are_seen_by_the_tables(own, run, reference):
+    face = own.encode_face(reference)
+    before = run(pipeline=own, face_embeds=face).frames
+    face.tokens.mul_(-2.0)
+    fast, direct = (run(pipeline=own, face_embeds=face, fast_path=f).frames for f in (True, False))
+    assert np.abs(fast - direct).max() < 1e-5
+    assert np.abs(fast - before).max() > 1e-5
+
+
+def test_the_file_describes_its_face_encoder_and_training(own, tmp_path):
+    facts = TrainingFacts("Full", "image", 30000, "THUDM/CogVideoX-5b", "8d6ea3f", {"seed": 1})
+    path = own.save_identity_adapter(tmp_path, training=facts)
+    held = read_adapter(path)
+    assert held.training == facts
+    assert held.encoder_config == {k: v for k, v in own.face_encoder.config.items() if not k.startswith("_")}
+    assert held.version
+
+
+def test_release_and_master_weights(own, tmp_path):
+    path = own.save_identity_adapter(tmp_path, dtype=torch.bfloat16)
+    assert {t.dtype for t in load_file(path).values()} == {torch.bfloat16}
+    own.to(torch.bfloat16)
+    trained_parameters(own.transformer, own.face_encoder)["transformer.null_face"].data = torch.ones(1, 4, 64)
+    kinds = {n: t.dtype for n, t in load_file(own.save_identity_adapter(tmp_path)).items()}
+    assert kinds["transformer.null_face"] == torch.float32
+    assert kinds["face_encoder.tau_face.queries"] == torch.bfloat16
+
+
+@pytest.mark.parametrize("field", ["tau_face_depth", "head_dim", "crop_margin"])
+def test_an_adapter_of_another_face_encoder(own, run, tmp_path, field):
+    """The depth shows in the keys, the heads' width and the crop do not: the file's header has all of them."""
+    fields = dict(size_named("smoke").face_encoder) | {"tau_face_depth": 2, "head_dim": 8, "crop_margin": 2.0}
+    config = dict(size_named("smoke").face_encoder) | {field: fields[field]}
+    torch.manual_seed(1)
+    own.face_encoder = MagicMirrorFaceEncoder(**config).eval()
+    own.save_identity_adapter(tmp_path)
+    with pytest.raises(WeightsError, match=field):
+        build_pipeline("smoke").load_identity_adapter(tmp_path)
+    made = _new_face_encoder(32, read_adapter(tmp_path), VARIANTS["Full"])
+    assert made.config[field] == fields[field]
+
+
+def test_format_1_is_read_with_a_warning(own, run, tmp_path, caplog):
+    want = run(pipeline=own).frames
+    path = own.save_identity_adapter(tmp_path)
+    with safe_open(path, framework="pt") as opened:
+        config = json.loads(opened.metadata()["config"])
+    del config["ca_source"]
+    save_file(load_file(path), path, {"format": "magic-mirror-adapter-1", "config": json.dumps(config)})
+    own.unload_identity_adapter()
+    own.load_identity_adapter(tmp_path)
+    assert "format 1" in caplog.text
+    assert np.array_equal(run(pipeline=own).frames, want)
+
+
+def test_wrapped_and_quantised_models(own, tmp_path):
+    plain = load_file(own.save_identity_adapter(tmp_path / "a"))
+    inner = own.transformer
+    own.transformer = torch.compile(inner, backend="eager")
+    wrapped = load_file(own.save_identity_adapter(tmp_path / "b"))
+    assert plain.keys() == wrapped.keys()
+    own.transformer = inner
+    linear = inner.adapters["0"].kv.to_k
+    linear.weight = torch.nn.Parameter(linear.weight.to(torch.int8), requires_grad=False)
+    with pytest.raises(RequestError, match="quantised"):
+        own.save_identity_adapter(tmp_path / "c")
+
+
+def test_nothing_is_written_before_everything_is_checked(own, tmp_path):
+    other = build_pipeline("smoke", seed=5)
+    path = other.save_identity_adapter(tmp_path)
+    with safe_open(path, framework="pt") as opened:
+        header = opened.metadata()
+    state = load_file(path)
+    state["transformer.null_face"] = torch.zeros(1, 9, 64)
+    save_file(state, path, header)
+    before = own.transformer.adapters["0"].kv.to_k.weight.clone()
+    with pytest.raises(WeightsError, match="null_face"):
+        own.load_identity_adapter(tmp_path)
+    assert torch.equal(own.transformer.adapters["0"].kv.to_k.weight, before)
+
+
+def test_damaged_files_are_refused(own, tmp_path):
+    path = own.save_identity_adapter(tmp_path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(WeightsError, match="safetensors"):
+        own.load_identity_adapter(tmp_path)
+    with pytest.raises(RequestError, match="nickname"):
+        own.load_identity_adapter(tmp_path, nickname="x")
+
+
+@pytest.mark.parametrize("name", ["A", "B", "D", "E"])
+def test_adapters_of_every_variant_come_back(own, run, tmp_path, name):
+    made = MagicMirrorPipeline.from_base(own, face_encoder=own.face_encoder, ablation=VARIANTS[name])
+    made.face_analyser = own.face_analyser
+    made.set_progress_bar_config(disable=True)
+    want = run(pipeline=made).frames
+    keys = set(load_file(made.save_identity_adapter(tmp_path)))
+    assert any(".fusion." in key for key in keys) is VARIANTS[name].identity_fusion
+    assert any(".tau_face." in key for key in keys) is VARIANTS[name].face_tokens
+    encoder = _new_face_encoder(32, read_adapter(tmp_path), VARIANTS[name])
+    assert (encoder.fusion is None) is False  # as saved: the encoder had every part
+    again = MagicMirrorPipeline.from_base(own, adapter=tmp_path, face_encoder=own.face_encoder)
+    again.face_analyser = own.face_analyser
+    again.set_progress_bar_config(disable=True)
+    assert np.array_equal(run(pipeline=again).frames, want)
 
 
 def test_adapters_that_do_not_fit_are_refused(own, tmp_path):
     path = own.save_identity_adapter(tmp_path)
     partial = MagicMirrorPipeline.from_base(
-        build_pipeline("smoke"), face_encoder=own.face_encoder, variant=VARIANTS["C"]
+        build_pipeline("smoke"), face_encoder=own.face_encoder, ablation=VARIANTS["C"]
     )
     with pytest.raises(WeightsError, match="face_modulation"):
         partial.load_identity_adapter(path)
@@ -90,8 +233,6 @@ def test_adapters_that_do_not_fit_are_refused(own, tmp_path):
 
 
 def test_incomplete_adapter_is_refused(own, tmp_path):
-    from safetensors import safe_open
-
     path = own.save_identity_adapter(tmp_path)
     with safe_open(path, framework="pt") as opened:
         header = opened.metadata()

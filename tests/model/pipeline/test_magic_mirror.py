@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from mmbench.errors import MissingDependency, MissingWeights, ReferenceFaceError, RequestError
-from mmbench.model.pipeline.loading import to_base
+from mmbench.model.network.takeover import to_base
 from mmbench.model.pipeline.magic_mirror import MagicMirrorPipeline
 from mmbench.model.small.nano import build_pipeline, example_reference
 
@@ -42,9 +42,10 @@ def test_identity_off_is_the_stock_pipeline_bit_for_bit(pipe, stock_pipe, run, w
     settings = {"num_inference_steps": 4, "use_dynamic_cfg": wave, "max_sequence_length": 160, "num_frames": 9}
     want = stock_pipe(text, **settings, generator=torch.Generator().manual_seed(0), output_type="np").frames
     try:
-        for off in ({"id_image": None}, {"identity_scale": 0.0}):
-            for prompt in (text, "a young man img is smiling"):
-                assert np.array_equal(run(prompt, **settings, **off).frames, want)
+        cases = [(text, {"id_image": None}), (text, {"identity_scale": 0.0})]
+        cases.append(("a young man img is smiling", {"identity_scale": 0.0}))
+        for prompt, off in cases:
+            assert np.array_equal(run(prompt, **settings, **off).frames, want)
     finally:
         pipe.scheduler = stock_pipe.scheduler = held
 
@@ -234,9 +235,11 @@ def test_callback_may_change_the_face(pipe, run, default):
     assert np.allclose(changed[0], changed[1], atol=1e-5)
 
 
+WORD = torch.zeros(1, 160, dtype=torch.bool)
+WORD[0, 1] = True
 REFUSED = [
     ({"height": 40}, "divide by 16"),
-    ({"width": 0.5}, "divide by 16"),
+    ({"width": 0.5}, "width is 0.5"),
     ({"num_frames": 8}, "4N \\+ 1"),
     ({"num_inference_steps": 0}, "num_inference_steps"),
     ({"identity_scale": 2.0}, "identity_scale"),
@@ -250,6 +253,27 @@ REFUSED = [
     ({"id_image": "face.png"}, "PIL image"),
     ({"id_image": Image.new("RGB", (64, 64))}, "No face"),
     ({"id_image": []}, "empty list"),
+    ({"id_image": [[]]}, "empty list"),
+    ({"prompt": ["a man img"] * 2, "negative_prompt": ["ugly"]}, "1 negative prompts for 2"),
+    ({"negative_prompt": "ugly", "negative_prompt_embeds": torch.zeros(1, 160, 32)}, "Both negative_prompt"),
+    ({"negative_prompt_embeds": torch.zeros(1, 150, 32)}, "negative_prompt_embeds has shape"),
+    ({"latents": torch.zeros(1, 3, 16, 8, 4)}, "latents is"),
+    ({"latents": torch.zeros(1, 2, 16, 4, 4)}, "latents is"),
+    ({"latents": "noise"}, "latents is str"),
+    ({"prompt": None, "prompt_embeds": torch.zeros(1, 150, 32), "identity_mask": WORD[:, :150]}, "150 rows"),
+    ({"prompt": None, "prompt_embeds": torch.zeros(1, 160, 32), "identity_mask": WORD.long()}, "int64"),
+    ({"prompt": None, "prompt_embeds": torch.zeros(1, 160, 32), "identity_mask": WORD & False}, "names no token"),
+    ({"timesteps": [999, 500]}, "does not take timesteps"),
+    ({"output_type": "video"}, "output_type"),
+    ({"face_embeds": (1, 2)}, "face_embeds is a tuple"),
+    ({"guidance_scale": "6"}, "guidance_scale"),
+    ({"identity_start_step": 99}, "identity_start_step"),
+    ({"identity_start_step": -1}, "identity_start_step"),
+    ({"num_videos_per_prompt": 1.5}, "num_videos_per_prompt"),
+    ({"attention_kwargs": "scale"}, "attention_kwargs"),
+    ({"generator": 3}, "not a torch.Generator"),
+    ({"id_image": [Image.new("RGB", (64, 64))] * 2, "prompt": ["a man img"] * 2}, "views of one person"),
+    ({"id_image": [[Image.new("RGB", (64, 64))]] * 3, "prompt": ["a man img"] * 2}, "3 people for 2"),
 ]
 
 
@@ -260,8 +284,10 @@ def test_bad_requests_are_refused_before_any_network_runs(pipe, run, monkeypatch
 
     for part in (pipe.text_encoder, pipe.transformer, pipe.face_encoder):
         monkeypatch.setattr(part, "forward", never)
-    with pytest.raises((RequestError, ReferenceFaceError), match=says):
+    with pytest.raises((RequestError, ReferenceFaceError), match=says) as caught:
         run(**({"prompt": "a man img"} | bad))
+    # what callers of diffusers' pipelines catch
+    assert isinstance(caught.value, ValueError) or caught.type is ReferenceFaceError
 
 
 def test_identity_word_argument(run):
@@ -318,7 +344,7 @@ def test_unknown_variant_is_named():
 def test_variants_without_fusion_need_no_identity_word(pipe, reference):
     from mmbench.model.network.variants import VARIANTS
 
-    made = MagicMirrorPipeline.from_base(pipe, face_encoder=pipe.face_encoder, variant=VARIANTS["D"])
+    made = MagicMirrorPipeline.from_base(pipe, face_encoder=pipe.face_encoder, ablation=VARIANTS["D"])
     made.set_progress_bar_config(disable=True)
     made.face_analyser = pipe.face_analyser
     out = made("a cat img on a mat", id_image=reference, num_inference_steps=1, output_type="latent")

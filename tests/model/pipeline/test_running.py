@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mmbench.errors import RequestError
-from mmbench.model.small.nano import build_pipeline
+from mmbench.model.small.nano import build_pipeline, example_reference
 
 
 @pytest.fixture
@@ -29,6 +29,114 @@ def test_model_offload_changes_nothing(own, run):
     assert out.info.direct_path is None
     assert np.array_equal(out.frames, want)
     assert np.array_equal(run(pipeline=own, release_modulation=True).frames, want)
+
+
+def test_fusing_brings_the_face_encoder_back(own, run):
+    """Model offload keeps one model on the accelerator: the text encoder takes the face encoder's place before the
+    identity is fused into the text. Residency is traced, since a processor is never offloaded from."""
+    from accelerate.hooks import ModelHook, add_hook_to_module
+
+    class Residency(ModelHook):
+        def __init__(self, previous):
+            self.previous = previous
+
+        def pre_forward(self, module, *args, **kwargs):
+            if self.previous is not None:
+                self.previous.resident = False
+            module.resident = True
+            return args, kwargs
+
+    previous, seen = None, []
+    for name in own.model_cpu_offload_seq.split("->")[:3]:
+        module = getattr(own, name)
+        add_hook_to_module(module, Residency(previous))
+        previous = module
+    own.face_encoder.fusion.register_forward_pre_hook(lambda *_: seen.append(own.face_encoder.resident))
+    run(pipeline=own)
+    face = own.encode_face(np.asarray(example_reference()))
+    own.face_encoder.resident = False
+    run(pipeline=own, face_embeds=face)
+    assert seen == [True, True]
+
+
+def test_group_offload_of_the_face_encoder(own, run):
+    from diffusers.hooks import apply_group_offloading
+
+    want = run(pipeline=own).frames
+    cpu = torch.device("cpu")
+    for kind in ("block_level", "leaf_level"):
+        fresh = build_pipeline("smoke", seed=0)
+        apply_group_offloading(fresh.face_encoder, cpu, cpu, kind, num_blocks_per_group=1)
+        assert np.allclose(run(pipeline=fresh).frames, want, atol=1e-5)
+
+
+def test_offload_hooks_follow_the_adapter(own, run, tmp_path):
+    """Loading and unloading an adapter makes another transformer: offloading goes on with that one."""
+    own.enable_model_cpu_offload(device="cpu")
+    own.save_identity_adapter(tmp_path)
+    for change in (own.unload_identity_adapter, lambda: own.load_identity_adapter(tmp_path)):
+        before = own.transformer
+        change()
+        assert own.transformer is not before
+        assert hasattr(own.transformer, "_hf_hook")
+        held = [hook.model for hook in own._all_hooks]
+        assert any(model is own.transformer for model in held)
+        assert not any(model is before for model in held)
+    run(pipeline=own)
+    assert own.tables.schedule is None  # offloading also frees the tables
+
+
+def test_compiled_transformers_serve(own, run):
+    """The form of diffusers' documentation, `pipe.transformer = torch.compile(pipe.transformer)`."""
+    want = run(pipeline=own, fast_path=False).frames
+    own.transformer = torch.compile(own.transformer, backend="eager")
+    out = run(pipeline=own)
+    assert out.info.direct_path == "the transformer is compiled"
+    assert np.allclose(out.frames, want, atol=1e-5)
+
+
+def test_from_pipe_takes_a_cogvideox_pipeline(own, run):
+    from diffusers import CogVideoXPipeline
+
+    from mmbench.model.pipeline.magic_mirror import MagicMirrorPipeline
+
+    want = run(pipeline=own).frames
+    again = MagicMirrorPipeline.from_pipe(own)
+    again.face_analyser = own.face_analyser
+    again.set_progress_bar_config(disable=True)
+    assert np.array_equal(run(pipeline=again).frames, want)
+    types = MagicMirrorPipeline._get_signature_types()
+    stock = CogVideoXPipeline._get_signature_types()
+    assert set(types["vae"]) >= set(stock["vae"])
+    assert set(types["transformer"]) >= set(stock["transformer"])
+
+
+def test_a_base_that_joins_frames_runs(own, run):
+    """CogVideoX 1.5 puts latent frames before the clip until they come in pairs, and cuts them off again."""
+    from diffusers import CogVideoXPipeline, CogVideoXTransformer3DModel
+
+    from mmbench.model.pipeline.magic_mirror import MagicMirrorPipeline
+
+    config = dict(own.transformer.config)
+    names = CogVideoXTransformer3DModel._get_init_keys(CogVideoXTransformer3DModel)
+    fields = {k: v for k, v in config.items() if k in names} | {"patch_size_t": 2, "patch_bias": False}
+    torch.manual_seed(0)
+    base = CogVideoXTransformer3DModel(**fields).eval()
+    stock = CogVideoXPipeline(own.tokenizer, own.text_encoder, own.vae, base, own.scheduler)
+    made = MagicMirrorPipeline.from_base(stock, face_encoder=own.face_encoder)
+    made.face_analyser = own.face_analyser
+    made.set_progress_bar_config(disable=True)
+    stock.set_progress_bar_config(disable=True)
+    settings = {"num_inference_steps": 2, "num_frames": 9, "max_sequence_length": 160, "use_dynamic_cfg": False}
+    generator = torch.Generator().manual_seed(0)
+    want = stock("a man is smiling", **settings, output_type="np", generator=generator).frames
+    base_out = run("a man is smiling", pipeline=made, id_image=None, **settings).frames
+    assert want.shape == (1, 9, 32, 32, 3)
+    assert np.array_equal(base_out, want)
+    mirrored = run("a man img is smiling", pipeline=made, **settings)
+    assert "1.5" in mirrored.info.direct_path
+    assert mirrored.frames.shape == want.shape
+    assert 0 < np.abs(mirrored.frames - want).mean() < 0.1
 
 
 def test_sequential_offload_takes_the_direct_path(own, run):
