@@ -60,12 +60,14 @@ def evaluate(
     *,
     workers: int = 1,
     retry: bool = False,
+    notes: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> EvaluateResult:
     """Measure every item that `run` does not hold yet, and score each model's set.
 
     Resumes: rows already in `run` are kept; items whose file changed are measured again, and with `retry` also
-    those that failed or lacked something. Raises ManifestError when `run` was made with other settings, WeightsError or
+    those that failed or lacked something. `notes` say what was passed over when the items were collected; the run's
+    record keeps them. Raises ManifestError when `run` was made with other settings, WeightsError or
     MMBenchError when there is no such device, ReferenceFaceError, before any clip, for a reference without a face.
 
         >>> import mmbench
@@ -84,7 +86,7 @@ def evaluate(
     if settings.flow.weights and not settings.flow.weights.is_file():
         raise WeightsError(f"flow.weights: there is no file {settings.flow.weights}.", "Correct the path.")
     metrics = make_metrics(settings)
-    manifest = _open_run(run, items, settings)
+    manifest = _open_run(run, items, settings, notes)
     before, sets_before = read_rows(run) if (run / ROWS).is_dir() else ([], [])
     rows = {row.item.id: row for row in before}
     of_sets = [metric for metric in metrics.values() if isinstance(metric, SetMetric)]
@@ -193,7 +195,7 @@ def _check_device(name: str) -> None:
         torch_device(name)
 
 
-def _open_run(run: Path, items: Sequence[Item], settings: EvaluateSettings) -> RunManifest:
+def _open_run(run: Path, items: Sequence[Item], settings: EvaluateSettings, notes: Sequence[str]) -> RunManifest:
     """The run's manifest with this attempt added; refuses a run made with other settings."""
     attempts: tuple[dict[str, object], ...] = ()
     if (run / MANIFEST).exists():
@@ -204,7 +206,7 @@ def _open_run(run: Path, items: Sequence[Item], settings: EvaluateSettings) -> R
                 f"{run}: holds rows measured with other settings: {changed}.", "Use another folder, or those settings."
             )
         attempts = before.attempts
-    manifest = RunManifest(settings, tuple(items), settings.digest(), attempts=(*attempts, attempt_facts()))
+    manifest = RunManifest(settings, tuple(items), settings.digest(), attempts=(*attempts, attempt_facts(notes)))
     manifest.save(run)
     return manifest
 

@@ -27,7 +27,7 @@ class FeatureFault:
 
 def features_path(run: Path, metric: str, item: Item) -> Path:
     """Where a set metric's arrays of an item lie; ids may hold any character, so the name is a digest."""
-    return run / "features" / metric / f"{sha256(item.id.encode())[:24]}.npz"
+    return run / "features" / metric / f"{sha256(item.id.encode(errors='surrogatepass'))[:24]}.npz"
 
 
 def write_features(run: Path, metric: str, kept: StoredFeatures | FeatureFault) -> None:

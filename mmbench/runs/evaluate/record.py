@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,14 +69,15 @@ class RunManifest:
         )
 
 
-def attempt_facts() -> dict[str, Any]:
-    """Command, time, machine and library versions of this invocation."""
+def attempt_facts(notes: Sequence[str] = ()) -> dict[str, Any]:
+    """Command, time, machine and library versions of this invocation, and what it was told to note of its inputs."""
     return {
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "versions": library_versions(),
+        "notes": list(notes),
     }
 
 

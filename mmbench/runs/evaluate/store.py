@@ -29,7 +29,8 @@ class RowWriter:
     def add(self, row: ItemRow | SetRow) -> None:
         """Write one row and wait until it is on the disk."""
         line = json.dumps(row.to_json(), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        self._file.write(line.encode() + b"\n")
+        # A file's name may hold bytes that are no UTF-8: as JSON's own escapes they come back as they were.
+        self._file.write(line.encode(errors="backslashreplace") + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
 
