@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mmbench.reports.numbers.stats import MAX_EXACT_CLUSTERS, smallest_p
+from mmbench.reports.numbers.stats import smallest_p
 
 if TYPE_CHECKING:
     from mmbench.reports.numbers.comparison import Comparison, Difference
@@ -19,12 +20,9 @@ def too_few(difference: Difference, tests: int) -> bool:
     return difference.smallest_p is not None and difference.smallest_p * tests > ALPHA
 
 
-def enough_identities(tests: int) -> int | None:
-    """The fewest identities with which one of `tests` tests can be decided; None where no number would do, since
-    above MAX_EXACT_CLUSTERS the smallest p is set by the number of random sign patterns.
-    """
-    counts = range(1, MAX_EXACT_CLUSTERS + 2)
-    return next((count for count in counts if smallest_p(count) * tests <= ALPHA), None)
+def enough_identities(tests: int) -> int:
+    """The fewest identities with which one of `tests` tests can be decided."""
+    return next(count for count in itertools.count(1) if smallest_p(count) * tests <= ALPHA)
 
 
 def why_undecidable(differences: Sequence[Difference], tests: int) -> str:
@@ -36,13 +34,10 @@ def why_undecidable(differences: Sequence[Difference], tests: int) -> str:
         return ""
     have = max(counts)
     over = f"over {tests} tests together" if tests > 1 else "in one test"
-    needed = enough_identities(tests)
-    if needed is None or needed <= have:
-        return f"Nothing can be decided {over}: compare fewer models or metrics at a time."
     are = "1 identity is" if have == 1 else f"{have} identities are"
     return (
         f"Nothing can be decided: {are} too few to reach p = {ALPHA} {over}, whatever the differences; "
-        f"at least {needed} are needed."
+        f"at least {enough_identities(tests)} are needed."
     )
 
 

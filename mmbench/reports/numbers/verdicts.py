@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from mmbench.reports.numbers.power import ALPHA, enough_identities, too_few
+from mmbench.reports.numbers.power import ALPHA, too_few
 
 if TYPE_CHECKING:
     from mmbench.reports.numbers.comparison import Difference
@@ -33,9 +33,7 @@ def judge(difference: Difference, name_a: str, name_b: str, tests: int) -> tuple
         verdict: Verdict = "a better" if a_better else "b better"
         interval = _interval(estimate, digits, backwards=estimate.mean < 0)  # of the size, which has no sign
         return verdict, f"{facts.title}: {winner} is {direction}, so better, than {loser} by {size}{interval}{tail}"
-    if too_few(difference, tests) and enough_identities(tests) is None:
-        why = f"So many tests ({tests}) at a time leave none to be decided, whatever the difference."
-    elif too_few(difference, tests):
+    if too_few(difference, tests):
         why = (
             f"{_count(estimate.n_clusters, 'identity', 'identities')} are too few to reach p = {ALPHA} "
             f"over {_count(tests, 'test')}, whatever the difference."

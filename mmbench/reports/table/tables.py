@@ -235,7 +235,7 @@ def _cell(sample: Sample | None, facts: MetricFacts, options: TableOptions) -> C
         method=estimate.method,
         label=label,
         random_weights=sample.random_weights,
-        note="; ".join((*((estimate.note,) if estimate.low is None and estimate.note else ()), *sample.remarks)),
+        note="; ".join((*((estimate.note,) if estimate.method != "t" and estimate.note else ()), *sample.remarks)),
         gaps=sample.gaps,
     )
 
@@ -281,7 +281,9 @@ def _notes(rows: Sequence[TableRow], unmeasured: Sequence[str], unknown: Sequenc
     if "t" in methods:
         notes.append("With fewer than 8 identities the interval is a t interval with cluster-robust error.")
     if "exact" in methods:
-        notes.append("Where every clip has the same bound of the range, the interval is exact binomial by identity.")
+        notes.append(
+            "Yes/no values, and shares on a bound for all but a few identities, have an exact binomial interval."
+        )
     if any(cell.mark for row in rows for cell in row.cells):
         notes.append("Models stand in the order of their mean rank over the columns, best first.")
         notes.append("Best is bold, second best underlined; a mark is not a test: see the paired differences.")
