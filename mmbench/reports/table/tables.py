@@ -282,7 +282,7 @@ def _notes(rows: Sequence[TableRow], unmeasured: Sequence[str], unknown: Sequenc
         notes.append("With fewer than 8 identities the interval is a t interval with cluster-robust error.")
     if "exact" in methods:
         notes.append(
-            "Yes/no values, and shares on a bound for all but a few identities, have an exact binomial interval."
+            "Yes/no values, and shares on a bound but for few identities, have an exact binomial interval."
         )
     if any(cell.mark for row in rows for cell in row.cells):
         notes.append("Models stand in the order of their mean rank over the columns, best first.")
