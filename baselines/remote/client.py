@@ -47,7 +47,7 @@ class Remote(Baseline):
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._ids = itertools.count()
         about = self._call("describe", START_SECONDS)
-        self.name = about["name"]
+        self.name = about["name"]  # type: ignore[misc]
         self.licence = about["licence"]  # type: ignore[misc]
         self._versions = dict(about["versions"])
         self.kind = about["kind"]  # type: ignore[misc]
