@@ -11,7 +11,8 @@ import numpy as np
 from mmbench.baselines.contract import Baseline, Kind, Native, PromptKind, Request, Video, VideoInfo
 from mmbench.errors import RequestError
 from mmbench.trigger import without_trigger
-from mmbench.video.endings import VIDEO_ENDINGS, is_clip
+from mmbench.video.endings import VIDEO_ENDINGS
+from mmbench.video.listing import is_clip
 
 FPS = 8.0
 

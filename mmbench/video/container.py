@@ -1,4 +1,4 @@
-"""mp4, mov, webm, mkv, avi and gif, through FFmpeg: packets counted first, frames decoded one at a time."""
+"""mp4, mov, webm, mkv, avi, mpeg, ts and gif, through FFmpeg: packets counted first, frames decoded one at a time."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmbench.errors import MediaError
+from mmbench.video import rates, shown, tracks
 from mmbench.video.clip import CONVERT, Frame, Scan
 from mmbench.video.limits import MediaLimits
 
@@ -18,11 +19,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
-    from av.video.reformatter import VideoReformatter
     from av.video.stream import VideoStream
-
-# A rate beyond this is a time base taken for a rate.
-MAX_FPS = 1000.0
 
 
 class Container:
@@ -35,24 +32,27 @@ class Container:
 
     def scan(self) -> Scan:
         """Count packets, read sizes and rates, decode the first frame for its upright size."""
+        from av.video.reformatter import VideoReformatter
+
         with self._open() as (container, stream):
-            stamps: list[int] = []
+            stamps: list[int | None] = []
             base = float(stream.time_base or 0)
             for packet in container.demux(stream):
                 if not packet.size or packet.is_discard:
                     continue
-                stamp = packet.pts if packet.pts is not None else packet.dts
-                stamps.append(stamp if stamp is not None else len(stamps))
+                stamps.append(packet.pts if packet.pts is not None else packet.dts)
                 self.limits.check_frames(str(self.path), len(stamps))
             self.limits.check_frames(str(self.path), len(stamps))
-            fps = _rate(stream)
+            fps, notes = rates.rate_of(stream, stamps)
+            notes = (*tracks.notes(container.streams.video, stream), *notes)
             ratio = float(stream.sample_aspect_ratio or 1)
         times = tuple(base * stamp for stamp in _in_order(stamps))
-        first = next(self.frames(), None)
+        first = self._first()
         if first is None:
             raise MediaError(f"{self.path}: it holds no frame that can be decoded.", CONVERT)
-        height, width = first.shape[:2]
-        return Scan(len(stamps), width, height, fps, times, warnings=_warnings(ratio, times))
+        height, width = shown.pixels(first, VideoReformatter()).shape[:2]
+        said = (*notes, *_warnings(ratio, times), *shown.notes(first))
+        return Scan(len(stamps), width, height, fps, times, warnings=said)
 
     def frames(self) -> Iterator[Frame]:
         """Decode with one thread, so that memory and results are the same everywhere."""
@@ -62,10 +62,8 @@ class Container:
             reformatter = VideoReformatter()
             shape: tuple[int, ...] | None = None
             for picture in container.decode(stream):
-                if picture.is_corrupt:
-                    raise MediaError(f"{self.path}: the decoder reports a damaged frame.", CONVERT)
-                self.limits.check_size(str(self.path), picture.width, picture.height)
-                frame = _upright(picture, reformatter)
+                self._check(picture)
+                frame = shown.pixels(picture, reformatter)
                 if shape not in (None, frame.shape):
                     raise MediaError(
                         f"{self.path}: the frame size changes from {shape} to {frame.shape} within the clip.",
@@ -74,9 +72,21 @@ class Container:
                 shape = frame.shape
                 yield frame
 
+    def _first(self) -> VideoFrame | None:
+        with self._open() as (container, stream):
+            picture = next(container.decode(stream), None)
+            if picture is not None:
+                self._check(picture)
+            return picture
+
+    def _check(self, picture: VideoFrame) -> None:
+        if picture.is_corrupt:
+            raise MediaError(f"{self.path}: the decoder reports a damaged frame.", CONVERT)
+        self.limits.check_size(str(self.path), picture.width, picture.height)
+
     @contextmanager
     def _open(self) -> Iterator[tuple[InputContainer, VideoStream]]:
-        """The opened file and its first video stream; FFmpeg's errors become one MediaError each."""
+        """The opened file and the track a player would show; FFmpeg's errors become one MediaError each."""
         import av
         import av.error
 
@@ -89,9 +99,9 @@ class Container:
                 options=options,
                 metadata_errors="replace",
             ) as container:
-                if not container.streams.video:
+                stream = tracks.choose(container.streams.video)
+                if stream is None:
                     raise MediaError(f"{self.path}: it holds no video stream.", CONVERT)
-                stream = container.streams.video[0]
                 context: VideoCodecContext | None = stream.codec_context
                 if context is None:
                     raise MediaError(f"{self.path}: FFmpeg knows no decoder for its video stream.", CONVERT)
@@ -103,26 +113,10 @@ class Container:
             raise MediaError(f"{self.path}: it cannot be decoded ({error.strerror}).", CONVERT) from error
 
 
-def _upright(picture: VideoFrame, reformatter: VideoReformatter) -> Frame:
-    """RGB pixels as a player shows them: the container's quarter turns applied."""
-    pixels = np.asarray(reformatter.reformat(picture, format="rgb24").to_ndarray(), dtype=np.uint8)
-    turns = round(picture.rotation / 90) % 4
-    frame = np.ascontiguousarray(np.rot90(pixels, turns))
-    frame.flags.writeable = False
-    return frame
-
-
-def _rate(stream: VideoStream) -> float:
-    """The rate OpenCV, and so VBench, would read; the mean rate where that one is absurd; else 0."""
-    for rate in (stream.guessed_rate, stream.average_rate):
-        if rate is not None and 0 < float(rate) <= MAX_FPS:
-            return float(rate)
-    return 0.0
-
-
-def _in_order(stamps: list[int]) -> list[int]:
-    ordered = sorted(stamps)
-    return [stamp - ordered[0] for stamp in ordered]
+def _in_order(stamps: list[int | None]) -> list[int]:
+    """Presentation times from the first, rising; none where a frame has none."""
+    ordered = sorted(stamp for stamp in stamps if stamp is not None)
+    return [stamp - ordered[0] for stamp in ordered] if len(ordered) == len(stamps) else []
 
 
 def _warnings(pixel_ratio: float, times: tuple[float, ...]) -> tuple[str, ...]:

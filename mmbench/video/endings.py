@@ -1,12 +1,15 @@
-"""Which names are taken for videos, pictures and folders of frames, in every folder that is looked through."""
+"""Which names are taken for videos and pictures, in every folder that is looked through."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".webp")
+VIDEO_ENDINGS = (
+    *(".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
+    *(".gif", ".webp"),
+)
 """A file that is named in a manifest is known by its first bytes instead, whatever its ending."""
-PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
+PICTURE_ENDINGS = (*(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm"),)
 ANIMATED = (".gif", ".webp")
 """Kinds that may hold one picture or many."""
 
@@ -21,19 +24,6 @@ def is_picture(path: Path) -> bool:
     return path.suffix.lower() in PICTURE_ENDINGS
 
 
-def is_frame_folder(folder: Path) -> bool:
-    """Whether a folder holds pictures and nothing else; with animated kinds among them it is a folder of videos.
-
-    Hidden files do not count.
-    """
-    files = [child for child in folder.iterdir() if not child.name.startswith(".")]
-    if not files or not all(child.is_file() and is_picture(child) for child in files):
-        return False
-    return not any(child.suffix.lower() in ANIMATED for child in files)
-
-
-def is_clip(path: Path) -> bool:
-    """Whether what lies in a folder is a clip: a file named like a video, or a folder of frames; nothing hidden."""
-    if path.name.startswith("."):
-        return False
-    return is_frame_folder(path) if path.is_dir() else is_video(path)
+def is_litter(path: Path) -> bool:
+    """Whether a name is one that systems write by themselves: hidden ones, previews, settings of a folder's window."""
+    return path.name.startswith((".", "@eaDir")) or path.name.lower() in ("thumbs.db", "desktop.ini", "__macosx")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmbench.errors import MediaError
 from mmbench.video.clip import Frame, Scan
-from mmbench.video.endings import PICTURE_ENDINGS, is_picture
+from mmbench.video.endings import PICTURE_ENDINGS, is_litter, is_picture
 from mmbench.video.image import open_image, read_image
 from mmbench.video.limits import MediaLimits
 
@@ -51,7 +51,7 @@ class FrameFolder:
 
 def frame_files(folder: Path) -> list[Path]:
     """The pictures of a folder in natural order of their names."""
-    files = [file for file in folder.iterdir() if is_picture(file) and not file.name.startswith(".") and file.is_file()]
+    files = [file for file in folder.iterdir() if is_picture(file) and not is_litter(file) and file.is_file()]
     return sorted(files, key=lambda file: natural_key(file.name))
 
 

@@ -15,6 +15,7 @@ from mmbench.files import sha256, sha256_file
 from mmbench.video.clip import CONVERT, ClipInfo, FpsSource, Frame, FramePass, Scan, Source
 from mmbench.video.folder import frame_files
 from mmbench.video.limits import DEFAULT_LIMITS, MediaLimits
+from mmbench.video.rates import re_timed
 from mmbench.video.source import open_source
 
 ASSUMED_FPS = 8.0
@@ -74,7 +75,7 @@ def open_clip(path: Path | str, fps: float | None = None, limits: MediaLimits = 
         is_folder=scan.is_folder,
         sha256=content_digest(file),
         times=scan.times,
-        warnings=_warnings(scan, origin),
+        warnings=(*_warnings(scan, origin), *re_timed(fps, scan.fps)),
     )
     return Clip(info, source, limits)
 

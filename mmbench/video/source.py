@@ -1,6 +1,6 @@
 """Kinds of input: known by their first bytes, never by their name, and opened with that kind's reader alone.
 
-Only the six kinds below are ever handed to a demuxer. A playlist or a text file that names other files or
+Only the eight kinds below are ever handed to a demuxer. A playlist or a text file that names other files or
 addresses (which a general media library would follow) is refused here.
 """
 
@@ -16,7 +16,9 @@ from mmbench.video.folder import FrameFolder
 from mmbench.video.limits import MediaLimits
 from mmbench.video.webp import AnimatedWebp
 
-KINDS = "mp4, mov, webm, mkv, avi, gif, animated webp, or a folder of frames"
+KINDS = "mp4, mov, webm, mkv, avi, mpeg, ts, gif, animated webp, or a folder of frames"
+HEAD = 400
+"""Bytes that `recognise` asks for: two packets of a transport stream."""
 
 
 def open_source(path: Path, limits: MediaLimits) -> Source:
@@ -27,7 +29,7 @@ def open_source(path: Path, limits: MediaLimits) -> Source:
         what = "it is no regular file" if path.exists() else "there is no such file or folder"
         raise MediaError(f"{path}: {what}.", "Check the path in the manifest or on the command line.")
     with path.open("rb") as stream:
-        head = stream.read(16)
+        head = stream.read(HEAD)
     if not head:
         raise MediaError(f"{path}: the file is empty.", "Generate or download it again.")
     kind = recognise(head)
@@ -41,7 +43,7 @@ def open_source(path: Path, limits: MediaLimits) -> Source:
 
 
 def recognise(head: bytes) -> str | None:
-    """The kind of a file from its first 16 bytes, as the name of a demuxer, or None."""
+    """The kind of a file from its first `HEAD` bytes, as the name of a demuxer, or None."""
     if head.startswith((b"GIF87a", b"GIF89a")):
         return "gif"
     if head.startswith(b"\x1a\x45\xdf\xa3"):
@@ -50,4 +52,8 @@ def recognise(head: bytes) -> str | None:
         return {b"AVI ": "avi", b"WEBP": "webp"}.get(head[8:12])
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"):
         return "mov"
+    if head[:4] == b"\x00\x00\x01\xba":
+        return "mpeg"
+    if any(head[at::length][:2] == b"GG" for at, length in ((0, 188), (4, 192))):
+        return "mpegts"
     return None

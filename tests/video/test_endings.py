@@ -9,15 +9,16 @@ import pytest
 
 from mmbench.baselines.folder import Folder, read_video
 from mmbench.runs.evaluate.items import find_videos, read_references
-from mmbench.video.endings import PICTURE_ENDINGS, VIDEO_ENDINGS, is_clip, is_frame_folder, is_picture, is_video
+from mmbench.video.endings import PICTURE_ENDINGS, VIDEO_ENDINGS, is_picture, is_video
 from mmbench.video.folder import frame_files
+from mmbench.video.listing import is_clip, is_frame_folder
 from mmbench.video.write import write_video
 
 
 @pytest.mark.parametrize("ending", [*VIDEO_ENDINGS, ".MP4", ".WebP"])
 def test_every_video_is_found_by_evaluation_and_by_a_folder_of_videos(tmp_path: Path, ending: str) -> None:
     video = tmp_path / f"a_man_waves{ending}"
-    video.write_bytes(b"x")
+    video.write_bytes(b"\x00")
     assert is_video(video)
     assert find_videos(tmp_path) == [video]
     assert Folder(tmp_path).listing() == {"a_man_waves": video}
@@ -44,6 +45,9 @@ def test_a_folder_of_frames_is_a_clip_for_everybody(tmp_path: Path) -> None:
     read, fps = read_video(frames)
     assert read.shape == (3, 8, 8, 3) and read.dtype == np.uint8 and fps == 8.0
     (frames / "notes.txt").touch()
+    assert is_clip(frames)
+    for name in ("a.txt", "b.txt"):
+        (frames / name).touch()
     assert not is_clip(frames)
 
 

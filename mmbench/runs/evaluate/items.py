@@ -11,7 +11,8 @@ from pathlib import Path
 
 from mmbench.errors import ManifestError
 from mmbench.items import Item
-from mmbench.video.endings import PICTURE_ENDINGS, VIDEO_ENDINGS, is_clip, is_picture
+from mmbench.video.endings import PICTURE_ENDINGS, VIDEO_ENDINGS, is_litter, is_picture
+from mmbench.video.listing import find_clips, find_pictures
 
 MANIFEST_COLUMNS = (
     *("id", "model", "identity", "group", "video", "references", "prompt", "prompt_long"),
@@ -147,6 +148,8 @@ def read_references(path: Path) -> dict[str, tuple[Path, ...]]:
         raise ManifestError(f"{path}: no such file or folder.", "Give the reference image or a folder of them.")
     people: dict[str, tuple[Path, ...]] = {}
     for entry in sorted(path.iterdir()):
+        if is_litter(entry):
+            continue
         if entry.is_dir():
             if images := _images(entry):
                 people[entry.name] = images
@@ -162,13 +165,7 @@ def find_videos(folder: Path) -> list[Path]:
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "no such folder"
         raise ManifestError(f"{folder}: {what}.", "Give the folder that holds the videos.")
-    found: list[Path] = []
-    for entry in sorted(folder.iterdir()):
-        if is_clip(entry):
-            found.append(entry)
-        elif entry.is_dir() and not entry.name.startswith("."):
-            found += find_videos(entry)
-    return found
+    return list(find_clips(folder).found)
 
 
 def add_prompts(items: Iterable[Item], path: Path) -> list[Item]:
@@ -228,7 +225,7 @@ def _csv_text(path: Path) -> str:
 
 
 def _images(folder: Path) -> tuple[Path, ...]:
-    return tuple(sorted(p for p in folder.iterdir() if is_picture(p)))
+    return tuple(sorted(find_pictures(folder).found))
 
 
 def _identity_of(relative: Path, identities: tuple[str, ...]) -> str | None:

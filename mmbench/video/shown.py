@@ -1,0 +1,78 @@
+"""A decoded picture as a player shows it: turned, mirrored, in RGB, see-through parts on white."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmbench.video.clip import Frame
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+    from av.video.reformatter import VideoReformatter
+
+HDR = {16: "PQ (SMPTE ST 2084)", 18: "HLG (ARIB STD-B67)"}
+"""Transfer characteristics of ITU-T H.273 that a screen of standard range cannot show as they are."""
+
+UNIT = 65536.0
+"""One, in the display matrix's 16.16 fixed point."""
+
+
+def pixels(picture: VideoFrame, reformatter: VideoReformatter) -> Frame:
+    """Read-only uint8 RGB (H, W, 3), upright and the right way round."""
+    see_through = any(component.is_alpha for component in picture.format.components) or picture.format.name == "pal8"
+    decoded = reformatter.reformat(picture, format="rgba" if see_through else "rgb24")
+    stored = np.asarray(decoded.to_ndarray(), dtype=np.uint8)
+    if see_through:
+        stored = _on_white(stored)
+    frame = np.ascontiguousarray(_oriented(stored, display_matrix(picture)))
+    frame.flags.writeable = False
+    return frame
+
+
+def display_matrix(picture: VideoFrame) -> NDArray[np.float64]:
+    """The matrix from stored to shown pixels without its shift: rows (a, b), (c, d) of x' = ax + cy, y' = bx + dy.
+
+    The unit matrix where the container gives none, or one that is all zero (ISO 14496-12, 8.3.2).
+    """
+    data = picture.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return np.eye(2)
+    linear = np.frombuffer(bytes(data), np.int32)[[0, 1, 3, 4]].reshape(2, 2) / UNIT
+    return linear if linear.any() else np.eye(2)
+
+
+def notes(picture: VideoFrame) -> tuple[str, ...]:
+    """What a picture shown as it is stored would get wrong, or cannot be shown by turns and mirrors."""
+    found = []
+    matrix = np.abs(display_matrix(picture))
+    straight = min(matrix[0, 0] + matrix[1, 1], matrix[0, 1] + matrix[1, 0])
+    if straight > 0.02 * matrix.max():  # what is left beside the nearest of the eight orientations
+        found.append("display_matrix: the clip is to be shown turned by no quarter turn; measured at the nearest one.")
+    if transfer := HDR.get(int(picture.color_trc or 0)):
+        found.append(
+            f"hdr: brightness is coded as {transfer}; measured without tone mapping, so flatter and paler than shown."
+        )
+    return tuple(found)
+
+
+def _oriented(stored: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """The nearest of the eight ways to turn and mirror a picture."""
+    (a, b), (c, d) = matrix
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        left, up = a < 0, d < 0
+    else:
+        stored = stored.swapaxes(0, 1)
+        left, up = c < 0, b < 0
+    return stored[:: -1 if up else 1, :: -1 if left else 1]
+
+
+def _on_white(stored: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W, 4) with straight alpha -> (H, W, 3) over white, rounded."""
+    alpha = stored[..., 3:]
+    if alpha.min() == 255:
+        return stored[..., :3]
+    wide = stored[..., :3].astype(np.uint16) * alpha + np.uint16(255) * (255 - alpha.astype(np.uint16))
+    return ((wide + 127) // 255).astype(np.uint8)
