@@ -218,10 +218,16 @@ class GenerateSettings(Settings):
 
 
 class ReportSettings(Settings):
-    """How numbers are summarised. `metrics` empty means the paper's columns; `seed` is the bootstrap's."""
+    """How numbers are summarised. `metrics` empty means the default columns; `seed` is the bootstrap's.
+
+    `order` of the models: "overall" (nobody above a model with a better overall verdict), "manifest", or the metric
+    whose means order them. `guards` are the columns of the overall verdict; empty means the declared set.
+    """
 
     title: str = "mmbench leaderboard"
     metrics: tuple[str, ...] = ()
+    order: str = "overall"
+    guards: tuple[str, ...] = ()
     random_weights: Literal["hide", "show", "rank"] = "hide"
     seed: int = 0
 

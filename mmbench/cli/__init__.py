@@ -57,6 +57,7 @@ def _register() -> None:
     app.command("generators", short_help="List the models: sizes, weights, limits of use.")(generators.generators)
     app.command("evaluate")(evaluate.evaluate)
     app.command("report", short_help="Leaderboard of a run: page, Markdown, CSV, LaTeX, JSON.")(report.report)
+    app.command("table", short_help="The short table of a report, into a Markdown file.")(report.table)
     app.command("compare", short_help="Is A better than B? Paired differences with intervals.")(report.compare)
     app.command("train", short_help="Train the adapter (or a base) from a settings file.")(train.train)
     app.add_typer(model.app, name="model")

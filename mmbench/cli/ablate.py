@@ -114,7 +114,7 @@ def _measure(
             progress=progress,
         )
     print_result(result)
-    facts = {name: fact for name, fact in facts_by_name().items() if fact.scope == "clip" and fact.column}
+    facts = {name: fact for name, fact in facts_by_name().items() if fact.scope == "clip" and fact.in_default_table}
     for short, long in pairs:
         sides = [[row for row in result.rows if row.item.model == name] for name in (short, long)]
         if all(sides):

@@ -35,6 +35,12 @@ def report(
         bool, typer.Option("--companions", help="All numbers, not only the paper's columns.")
     ] = False,
     metric: Annotated[list[str] | None, typer.Option(help="Exactly this column; repeat for several.")] = None,
+    order: Annotated[
+        str, typer.Option(help="overall (nobody above one with a better verdict), manifest, or a metric.")
+    ] = "overall",
+    guard: Annotated[
+        list[str] | None, typer.Option(help="Column of the overall verdict; repeat. Default: the declared set.")
+    ] = None,
     published: Annotated[
         list[str] | None, typer.Option(help="Published table to quote below; `none` for none. Default: table1_v2.")
     ] = None,
@@ -47,6 +53,7 @@ def report(
 ) -> None:
     """Leaderboard of a run with intervals and coverage, as a page and as Markdown, CSV, LaTeX and JSON."""
     from mmbench.reports.build import ReportOptions, build_report
+    from mmbench.reports.numbers.overall import guards_named
     from mmbench.reports.table.published import DEFAULT
     from mmbench.reports.table.tables import TableOptions
 
@@ -55,10 +62,30 @@ def report(
         title=title,
         companions=companions,
         metrics=tuple(metric) if metric else None,
+        order=order,
+        guards=guards_named(guard or ()),
         random_weights=random_weights,
         seed=seed,
     )
     print_leaderboard(build_report(run, out, ReportOptions(table=table, published=quoted, clips=clips)))
+
+
+def table(
+    leaderboard: Annotated[Path, typer.Argument(help="The leaderboard.json of a report.")],
+    into: Annotated[
+        Path | None, typer.Option(help="Markdown file: put the table between its marks (`mmbench table` names them).")
+    ] = None,
+) -> None:
+    """The short table of a finished report: one number and half its interval a cell, with the overall verdicts."""
+    from mmbench.reports.table.short import BEGIN, END, put_between, read_table, short_markdown
+
+    text = short_markdown(read_table(leaderboard))
+    if into is None:
+        typer.echo(text, nl=False)
+        typer.echo(f"Into a file: --into FILE, between the lines {BEGIN} and {END}", err=True)
+    else:
+        put_between(into, text)
+        typer.echo(f"table in {into}")
 
 
 def compare(
@@ -81,7 +108,9 @@ def compare(
     from mmbench.reports.numbers.comparison import compare as compare_rows
 
     facts = {
-        name: fact for name, fact in facts_by_name().items() if fact.scope == "clip" and (companions or fact.column)
+        name: fact
+        for name, fact in facts_by_name().items()
+        if fact.scope == "clip" and (companions or fact.in_default_table)
     }
     rows_a, rows_b = _side(a), _side(b)
     # The same model in two runs: the runs' names tell them apart.

@@ -52,7 +52,8 @@ class MetricFacts:
     """Facts of one number: shown by `mmbench explain`, used for ranking, marking and column order.
 
     `range` holds the smallest and largest possible value (None: unbounded). `column` marks a column of the
-    paper's Table 1; the others are companions.
+    paper's Table 1; the others are companions. `beside` puts a companion into the default table: one that is not
+    fooled where the column beside it is.
     """
 
     name: str
@@ -66,6 +67,12 @@ class MetricFacts:
     scope: Literal["clip", "set"] = "clip"
     decimals: int = 3
     column: bool = False
+    beside: bool = False
+
+    @property
+    def in_default_table(self) -> bool:
+        """Whether tables and comparisons show it where nobody chose their columns."""
+        return self.column or self.beside
 
 
 class NoEvidence(MMBenchError):

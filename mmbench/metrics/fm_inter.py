@@ -124,8 +124,10 @@ def sampled_points(track: FaceTrack, samples: int = SAMPLES) -> tuple[NDArray[np
     return wanted, points
 
 
-def _companion(name: str, title: str, definition: str, unit: str, caveats: str = "") -> MetricFacts:
-    return MetricFacts(name, title, True, unit, (0.0, None), definition, "mmbench", caveats)
+def _companion(
+    name: str, title: str, definition: str, unit: str, caveats: str = "", beside: bool = False
+) -> MetricFacts:
+    return MetricFacts(name, title, True, unit, (0.0, None), definition, "mmbench", caveats, beside=beside)
 
 
 class FMInter(ClipMetric):
@@ -158,6 +160,7 @@ class FMInter(ClipMetric):
             "nodding and expression.",
             "inter-ocular distances",
             "Landmark noise alone gives about 0.05 on still frames, more on turned heads.",
+            beside=True,
         ),
         _companion(
             "fm_inter_rate",
@@ -212,7 +215,7 @@ class FMInter(ClipMetric):
     def _rate(self, track: FaceTrack, short_side: float) -> Score:
         if len(track.frames) < track.n_frames:
             reason = "Faces were looked for in sampled frames only."
-            return Score.missing("fm_inter_rate", reason, "Run with face_frames: all.")
+            return Score.missing("fm_inter_rate", reason, "Evaluate with the setting `face: {frames: all}`.")
         usable = np.where(track.usable[:, None, None], track.points, np.nan)
         rate = fm_inter_rate(usable, short_side, track.fps)
         if rate is None:

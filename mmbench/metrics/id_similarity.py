@@ -140,9 +140,11 @@ def foreign_embeddings(
     )
 
 
-def _companion(name: str, title: str, definition: str, unit_: str = "cosine", caveats: str = "") -> MetricFacts:
+def _companion(
+    name: str, title: str, definition: str, unit_: str = "cosine", caveats: str = "", beside: bool = False
+) -> MetricFacts:
     bounds = {"cosine": (-1.0, 1.0), "cosine difference": (-2.0, 2.0), "share": (0.0, 1.0)}[unit_]
-    return MetricFacts(name, title, True, unit_, bounds, definition, "mmbench", caveats)
+    return MetricFacts(name, title, True, unit_, bounds, definition, "mmbench", caveats, beside=beside)
 
 
 class IdSimilarity(ClipMetric):
@@ -174,6 +176,7 @@ class IdSimilarity(ClipMetric):
             "ID margin",
             "Own similarity minus the mean similarity to the other identities' references.",
             "cosine difference",
+            beside=True,
         ),
         _companion(
             "id_centred",

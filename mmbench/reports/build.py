@@ -20,7 +20,7 @@ from mmbench.reports.table.data import table_csv, table_json
 from mmbench.reports.table.latex import table_latex
 from mmbench.reports.table.markdown import comparison_markdown, table_markdown
 from mmbench.reports.table.published import DEFAULT, published_tables, with_published
-from mmbench.reports.table.tables import Table, TableOptions, build_table
+from mmbench.reports.table.tables import Table, TableOptions, build_table, make_verdicts
 from mmbench.runs.evaluate.rows import ItemRow, SetRow
 
 MAX_COMPARED = 8
@@ -89,6 +89,8 @@ def write_report(
     Relative paths in rows are taken from the working directory.
     """
     options = options or ReportOptions()
+    if options.table.order == "manifest" and not options.table.models:
+        options = replace(options, table=replace(options.table, models=_models_of(record or {})))
     shortener = PathShortener(rows, run)
     samples = take_samples(shortener.rows(rows), shortener.set_rows(set_rows))
     shelf = MediaShelf(out, keep=options.clips)
@@ -118,6 +120,12 @@ def write_report(
     )
 
 
+def _models_of(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """Models of a run's record in the manifest's order."""
+    items = record.get("items")
+    return tuple(dict.fromkeys(str(item["model"]) for item in items)) if isinstance(items, list) else ()
+
+
 def _content(
     samples: Samples,
     facts: Mapping[str, MetricFacts],
@@ -126,8 +134,9 @@ def _content(
     run: Mapping[str, Any],
 ) -> PageContent:
     """Tables, comparisons and clips of the samples; `run` says how they came about. Places the clips on `shelf`."""
-    table = with_published(build_table(samples, facts, options.table), options.published)
-    everything = build_table(samples, facts, replace(options.table, companions=True, metrics=None))
+    verdicts = make_verdicts(samples, facts, options.table)
+    table = with_published(build_table(samples, facts, options.table, verdicts), options.published)
+    everything = build_table(samples, facts, replace(options.table, companions=True, metrics=None), verdicts)
     compared = {column.facts.name: column.facts for column in table.columns if column.facts.scope == "clip"}
     few = 2 <= len(table.rows) <= MAX_COMPARED
     rank_random = options.table.random_weights == "rank"

@@ -53,6 +53,7 @@ def run_all(
     Raises ManifestError when the settings name neither models nor videos; errors of the steps pass through.
     """
     from mmbench.reports.build import ReportOptions, build_report
+    from mmbench.reports.numbers.overall import guards_named
     from mmbench.reports.table.tables import TableOptions
     from mmbench.runs.evaluate.evaluate import evaluate
     from mmbench.runs.evaluate.items import read_manifest
@@ -65,7 +66,12 @@ def run_all(
     done = evaluate(items, out / "evaluation", settings.evaluate, workers=workers, progress=progress)
     wanted = settings.report
     table = TableOptions(
-        wanted.title, metrics=wanted.metrics or None, random_weights=wanted.random_weights, seed=wanted.seed
+        wanted.title,
+        metrics=wanted.metrics or None,
+        order=wanted.order,
+        guards=guards_named(wanted.guards),
+        random_weights=wanted.random_weights,
+        seed=wanted.seed,
     )
     return WholeRun(done, build_report(done.run, report or out / "report", ReportOptions(table)), generated)
 

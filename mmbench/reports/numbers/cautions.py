@@ -13,12 +13,14 @@ SHOWN = 4
 
 
 def column_is_mixed(samples: Samples, metric: str) -> bool:
-    """Whether the models' values of a metric were made by different backends or weights: then nothing is ranked."""
+    """Whether the models' values of a metric were made by different backends or weights, or against different people:
+    then nothing is ranked."""
     parts = [sample for sample in samples.of_metric(metric) if sample.values]
     return (
         len({part.labels for part in parts}) > 1
         or len({part.weights for part in parts}) > 1
-        or any(len(part.labels) > 1 or len(part.weights) > 1 for part in parts)
+        or len({part.banks for part in parts}) > 1
+        or any(len(part.labels) > 1 or len(part.weights) > 1 or len(part.banks) > 1 for part in parts)
     )
 
 
@@ -46,11 +48,14 @@ def _backend_mixtures(samples: Samples, facts: Mapping[str, MetricFacts]) -> lis
                 for sample in sorted(samples.of_metric(metric), key=lambda sample: sample.model)
                 if sample.values
             }
-            if len(set(used.values())) == 1 and " + " not in next(iter(used.values())):
+            parts = [sample for sample in samples.of_metric(metric) if sample.values]
+            if len({part.banks for part in parts} | {part.banks[:1] for part in parts}) > 1:
+                found.append(f"{fact.title}: measured against different sets of people; not ranked, not comparable.")
+            elif len(set(used.values())) == 1 and " + " not in next(iter(used.values())):
                 found.append(f"{fact.title}: measured with different weight files; not ranked.")
             else:
-                parts = "; ".join(f"{model}: {label}" for model, label in used.items())
-                found.append(f"{fact.title}: measured with different backends ({parts}); not ranked.")
+                labels = "; ".join(f"{model}: {label}" for model, label in used.items())
+                found.append(f"{fact.title}: measured with different backends ({labels}); not ranked.")
     return found
 
 

@@ -141,6 +141,15 @@ def compare_all(
     return tuple(_finish([_raw(a, b, facts, how) for a, b in combinations(sides, 2)]))
 
 
+def compare_apart(
+    samples: Samples, facts: Mapping[str, MetricFacts], *, random_weights: bool = False, seed: int = 0
+) -> tuple[Comparison, ...]:
+    """As `compare_all`, with Holm's correction within each pair: what it says of two models no third one can change."""
+    how = _How(random_weights, seed)
+    sides = [_Side(model, samples) for model in models_of(samples.rows)]
+    return tuple(_finish([_raw(a, b, facts, how)])[0] for a, b in combinations(sides, 2))
+
+
 def sentences(comparison: Comparison) -> list[str]:
     """What may be concluded, one sentence a metric; those that the summary says once for all are left out."""
     left_out = "undecided" if comparison.undecidable else ""
@@ -248,8 +257,10 @@ def _not_comparable(a: Sample, b: Sample, random_weights: bool) -> str:
         return f"measured by {_named(a)} on one side and {_named(b)} on the other"
     if a.weights != b.weights:
         return "measured with different weight files"
-    if len(a.labels) > 1 or len(a.weights) > 1:
-        return "measured by several backends or weight files within one side"
+    if a.banks != b.banks:
+        return "measured against other people: the two runs hold different identities"
+    if len(a.labels) > 1 or len(a.weights) > 1 or len(a.banks) > 1:
+        return "measured by several backends or weight files, or against several sets of people, within one side"
     return ""
 
 

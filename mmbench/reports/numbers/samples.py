@@ -29,7 +29,8 @@ class Sample:
 
     `n_total` counts every clip of the model, unusable files included, so that coverage is honest. `labels` name
     what made the numbers ("dis", "dlib v2"); `weights` are the distinct sets of weight files (name, sha256).
-    `remarks` are the metric's own, counted over clips. A set statistic has its `set_size`, the clips its one value
+    `banks` are the distinct sets of people that the clips were compared with (their digests). `remarks` are the
+    metric's own, counted over clips. A set statistic has its `set_size`, the clips its one value
     was computed over.
     """
 
@@ -42,6 +43,7 @@ class Sample:
     labels: tuple[str, ...] = ()
     weights: tuple[tuple[tuple[str, str], ...], ...] = ()
     random_weights: bool = False
+    banks: tuple[str, ...] = ()
     set_size: int = 0
     remarks: tuple[str, ...] = ()
 
@@ -142,6 +144,7 @@ def _clip_sample(model: str, metric: str, rows: Sequence[ItemRow]) -> Sample:
         labels=tuple(sorted({_label(score) for _, score in valid} - {""})),
         weights=tuple(sorted({_weights(score) for _, score in valid})),
         random_weights=any(_is_random(score) or generator_is_random(row.item) for row, score in valid),
+        banks=tuple(sorted({_bank(score) for _, score in valid} - {""})),
         remarks=_clip_remarks([score for _, score in valid]),
     )
 
@@ -199,6 +202,10 @@ def _clip_remarks(scores: Sequence[Score]) -> tuple[str, ...]:
 
 def _weights(score: Score) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(score.provenance.weights.items())) if score.provenance else ()
+
+
+def _bank(score: Score) -> str:
+    return str(getattr(score, "bank", ""))
 
 
 def _is_random(score: Score) -> bool:

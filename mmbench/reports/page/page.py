@@ -19,6 +19,7 @@ from mmbench.reports.numbers.verdicts import format_p
 from mmbench.reports.page.clips import ClipView, SceneView
 from mmbench.reports.page.plots import colours, distribution_svg
 from mmbench.reports.page.record import grouped, record_lines
+from mmbench.reports.table.overall import HEADINGS, overall_lines
 from mmbench.reports.table.published import PublishedTable
 from mmbench.reports.table.tables import Cell, Column, Table, TableRow
 from mmbench.reports.table.text import cell_text, html, interval_text, number
@@ -77,6 +78,8 @@ def page_html(content: PageContent) -> str:
         without_clips=_without_clips(content),
         standings=standings(content.comparisons),
         run=grouped(record_lines(content.run)),
+        overall=overall_lines(content.table.verdicts, [row.model for row in content.table.rows]),
+        overall_headings=HEADINGS,
         undecidable=why_all_undecidable(content.comparisons),
         text_of=cell_text,
         bar_of=_bars(content.everything),

@@ -11,7 +11,7 @@ from typing import Any
 from mmbench.reports.numbers.comparison import Comparison
 from mmbench.reports.table.tables import Cell, Column, Table, TableRow
 
-SCHEMA = 1
+SCHEMA = 2
 
 FIELDS = (
     "kind",

@@ -8,8 +8,16 @@ from collections.abc import Sequence
 from mmbench.reports.numbers.comparison import Comparison, sentences
 from mmbench.reports.numbers.power import why_all_undecidable
 from mmbench.reports.numbers.verdicts import format_p
+from mmbench.reports.table.overall import HEADINGS, overall_lines
 from mmbench.reports.table.tables import Cell, Column, Table, TableRow
-from mmbench.reports.table.text import CellText, cell_text, interval_text, number, rendered
+from mmbench.reports.table.text import (
+    ABSENT,
+    CellText,
+    cell_text,
+    interval_text,
+    number,
+    rendered,
+)
 
 
 def table_markdown(table: Table) -> str:
@@ -20,6 +28,7 @@ def table_markdown(table: Table) -> str:
     if table.published:
         lines.append(_line(["*published, not ranked*", *[""] * len(table.columns)]))
         lines += [_line([f"*{escape(row.model)}*", *_cells(row, table)]) for row in table.published]
+    lines += overall_markdown(table)
     if table.footnotes:
         lines.append("")
         lines += [f"<sup>{index}</sup> {prose(note)}  " for index, note in enumerate(table.footnotes, 1)]
@@ -27,6 +36,16 @@ def table_markdown(table: Table) -> str:
         if texts:
             lines += ["", f"**{title}**", "", *(f"- {prose(text)}" for text in texts)]
     return "\n".join(lines) + "\n"
+
+
+def overall_markdown(table: Table) -> list[str]:
+    """The overall verdicts as lines of a section of their own; none where no pair was tested."""
+    found = overall_lines(table.verdicts, [row.model for row in table.rows])
+    if not found:
+        return []
+    cells = [[line.model, line.better, line.undecided, line.worse] for line in found]
+    lines = ["", "**Overall verdicts**", "", _line(list(HEADINGS)), _line(["---"] * len(HEADINGS))]
+    return [*lines, *(_line([escape(cell) or ABSENT for cell in row]) for row in cells)]
 
 
 def comparison_markdown(comparisons: Sequence[Comparison]) -> str:

@@ -9,8 +9,10 @@ from typing import Literal
 from mmbench.metrics.base import MetricFacts
 from mmbench.metrics.registry import no_such_metric
 from mmbench.reports.numbers.cautions import cautions, column_is_mixed
+from mmbench.reports.numbers.overall import GUARDS, NO_VERDICTS, Guard, Verdicts, overall
 from mmbench.reports.numbers.samples import NOT_ASKED, Gap, Sample, Samples
 from mmbench.reports.numbers.stats import cluster_mean
+from mmbench.reports.table.overall import verdict_notes
 
 Mark = Literal["", "best", "second"]
 RandomWeights = Literal["hide", "show", "rank"]
@@ -29,8 +31,7 @@ class Cell:
     """One number of the table: "value" has `mean`, "missing" has `reason`, "absent" means nobody published it.
 
     `low` and `high` bound the 95 % interval (None: it cannot be known, `note` says why). `n` of `n_total` clips
-    in `n_clusters` identities were measured. `rank` is 1 for the best (ties share the mean of their ranks), None
-    where the cell is not ranked. `label` names the backend. `gaps` say why the others were not.
+    in `n_clusters` identities were measured. `label` names the backend. `gaps` say why the others were not.
     """
 
     state: Literal["value", "missing", "absent"]
@@ -42,7 +43,6 @@ class Cell:
     n_clusters: int = 0
     method: str = ""
     mark: Mark = ""
-    rank: float | None = None
     label: str = ""
     random_weights: bool = False
     reason: str = ""
@@ -88,7 +88,7 @@ class Column:
 
 @dataclass(frozen=True)
 class TableRow:
-    """One model. Published rows have a `source` and take no part in the ranking. `mean_rank` is over its columns."""
+    """One model. Published rows have a `source` and take no part in marks, order or verdicts."""
 
     model: str
     cells: tuple[Cell, ...]
@@ -98,21 +98,17 @@ class TableRow:
     source: str = ""
     random_weights: bool = False
 
-    @property
-    def mean_rank(self) -> float | None:
-        """Mean of the ranks of its ranked cells; None without any."""
-        ranks = [cell.rank for cell in self.cells if cell.rank is not None]
-        return sum(ranks) / len(ranks) if ranks else None
-
 
 @dataclass(frozen=True)
 class Table:
-    """Columns, measured rows, published rows below them, and what a reader must know (`warnings`, `notes`)."""
+    """Columns, measured rows, published rows below them, overall verdicts on all pairs of measured rows, and what a
+    reader must know (`warnings`, `notes`)."""
 
     title: str
     columns: tuple[Column, ...]
     rows: tuple[TableRow, ...]
     published: tuple[TableRow, ...] = ()
+    verdicts: Verdicts = NO_VERDICTS
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -125,7 +121,10 @@ class Table:
 
 @dataclass(frozen=True)
 class TableOptions:
-    """`companions`: all metrics rather than the paper's columns. `metrics`: exactly these, in this order.
+    """`companions`: all metrics rather than the default columns. `metrics`: exactly these, in this order.
+
+    `order`: "overall" (nobody stands above a model that is decided to be better, else by name), "manifest" (as `models`
+    has them), or the metric whose means order the rows. `guards`: the guarded columns, by default the declared set.
 
     `random_weights`: numbers made by untrained networks are left out ("hide"), shown but never ranked ("show"),
     or ranked among themselves and all others ("rank", for tests of the machinery).
@@ -134,16 +133,24 @@ class TableOptions:
     title: str = "Leaderboard"
     companions: bool = False
     metrics: tuple[str, ...] | None = None
+    order: str = "overall"
+    models: tuple[str, ...] = ()
+    guards: tuple[Guard, ...] = GUARDS
     random_weights: RandomWeights = "hide"
     seed: int = 0
 
 
-def build_table(samples: Samples, facts: Mapping[str, MetricFacts], options: TableOptions | None = None) -> Table:
+def build_table(
+    samples: Samples,
+    facts: Mapping[str, MetricFacts],
+    options: TableOptions | None = None,
+    verdicts: Verdicts | None = None,
+) -> Table:
     """The table of a run. `facts` are in column order (`mmbench.metrics.registry.facts_by_name`).
 
     Metrics that nobody asked for are left out and named in a note. Best and second best are marked by each
-    metric's direction among trained, comparable, sufficiently covered cells. Raises MMBenchError for an unknown
-    name in `options.metrics`.
+    metric's direction among trained, comparable, sufficiently covered cells. `verdicts` spares making them again.
+    Raises MMBenchError for an unknown name in `options.metrics` or `options.order`.
     """
     options = options or TableOptions()
     columns, unmeasured = _choose(samples, facts, options)
@@ -152,9 +159,9 @@ def build_table(samples: Samples, facts: Mapping[str, MetricFacts], options: Tab
     by_column: list[list[Cell]] = []
     for fact in columns:
         cells = [_cell(samples.get(model, fact.name), fact, options) for model in samples.models]
-        ranked = not column_is_mixed(shown, fact.name)
+        comparable = not column_is_mixed(shown, fact.name)
         headings.append(Column(fact, tuple(sorted({cell.label for cell in cells if cell.label}))))
-        by_column.append(_mark(cells, fact, options.random_weights) if ranked else cells)
+        by_column.append(_mark(cells, fact, options.random_weights) if comparable else cells)
     table_rows = []
     for index, model in enumerate(samples.models):
         own = samples.rows_of(model)
@@ -168,26 +175,60 @@ def build_table(samples: Samples, facts: Mapping[str, MetricFacts], options: Tab
                 random_weights=any(cell.random_weights for cell in of_model),
             )
         )
-    table_rows.sort(key=lambda row: (row.mean_rank is None, row.mean_rank or 0.0, row.model))
+    if verdicts is None:
+        verdicts = make_verdicts(samples, facts, options)
+    place, how = _order(samples, facts, options, verdicts)
+    table_rows.sort(key=lambda row: (*place[row.model], row.model.casefold(), row.model))
+    uninstalled = sorted({metric for _, metric in samples.by_key} - set(facts))
     return Table(
         title=options.title,
         columns=tuple(headings),
         rows=tuple(table_rows),
+        verdicts=verdicts,
         warnings=cautions(shown, {fact.name: fact for fact in columns}),
-        notes=_notes(table_rows, unmeasured, sorted({metric for _, metric in samples.by_key} - set(facts))),
+        notes=(*_notes(table_rows, how, unmeasured, uninstalled), *verdict_notes(verdicts)),
     )
+
+
+def make_verdicts(samples: Samples, facts: Mapping[str, MetricFacts], options: TableOptions) -> Verdicts:
+    """The overall verdicts of a run's models, over the numbers that `options` shows."""
+    shown = samples.only(lambda sample: not _hidden(sample, options))
+    rank_random = options.random_weights == "rank"
+    return overall(shown, facts, options.guards, random_weights=rank_random, seed=options.seed)
+
+
+def _order(
+    samples: Samples, facts: Mapping[str, MetricFacts], options: TableOptions, verdicts: Verdicts
+) -> tuple[dict[str, tuple[float, ...]], str]:
+    """Where each model stands, and a note that says by what; models of one place stand by name."""
+    if options.order == "overall":
+        depth = verdicts.depth
+        note = "Nobody stands above a model with a better overall verdict; models that none sets apart stand by name."
+        return {model: (depth[model],) for model in samples.models}, note
+    if options.order == "manifest":
+        known = {model: index for index, model in enumerate(options.models)}
+        note = "Models stand in the manifest's order." if known else "Models stand by name."
+        return {model: (known.get(model, len(known)),) for model in samples.models}, note
+    if options.order not in facts:
+        raise no_such_metric(options.order, facts)
+    fact = facts[options.order]
+    cells = {model: _cell(samples.get(model, fact.name), fact, options) for model in samples.models}
+    sign = -1 if fact.higher_is_better else 1
+    place = {model: (1.0, 0.0) if cell.mean is None else (0.0, sign * cell.mean) for model, cell in cells.items()}
+    return place, f"Models stand by {fact.title}, best first; those without a value last."
 
 
 def _choose(
     samples: Samples, facts: Mapping[str, MetricFacts], options: TableOptions
 ) -> tuple[list[MetricFacts], list[str]]:
-    """Columns to show, and the paper's columns that this run never tried."""
+    """Columns to show (by default the paper's and those that stand beside them), and the paper's columns that this run
+    never tried."""
     if options.metrics is not None:
         unknown = [name for name in options.metrics if name not in facts]
         if unknown:
             raise no_such_metric(unknown[0], facts)
         return [facts[name] for name in options.metrics], []
-    wanted = [fact for fact in facts.values() if options.companions or fact.column]
+    wanted = [fact for fact in facts.values() if options.companions or fact.in_default_table]
     tried = {
         metric
         for (_, metric), sample in samples.by_key.items()
@@ -253,7 +294,7 @@ def _why(sample: Sample) -> tuple[str, str]:
 
 
 def _mark(cells: list[Cell], facts: MetricFacts, random_weights: RandomWeights) -> list[Cell]:
-    """Rank, and mark best and second best, as printed: what looks equal shares both, and two bests leave no second."""
+    """Mark best and second best, as printed: what looks equal shares both, and two bests leave no second."""
     sign = 1 if facts.higher_is_better else -1
     keys = [
         round(sign * cell.mean, facts.decimals)
@@ -270,22 +311,19 @@ def _mark(cells: list[Cell], facts: MetricFacts, random_weights: RandomWeights) 
     marks: list[Mark] = [
         "" if key is None else "best" if key == ranked[0] else "second" if key == second else "" for key in keys
     ]
-    first = {key: ranked.index(key) + 1 for key in ranked}
-    ranks = [None if key is None else first[key] + (ranked.count(key) - 1) / 2 for key in keys]
-    return [replace(cell, mark=mark, rank=rank) for cell, mark, rank in zip(cells, marks, ranks, strict=True)]
+    return [replace(cell, mark=mark) for cell, mark in zip(cells, marks, strict=True)]
 
 
-def _notes(rows: Sequence[TableRow], unmeasured: Sequence[str], unknown: Sequence[str]) -> tuple[str, ...]:
+def _notes(rows: Sequence[TableRow], order: str, unmeasured: Sequence[str], unknown: Sequence[str]) -> tuple[str, ...]:
     methods = {cell.method for row in rows for cell in row.cells}
     notes = [BRACKETS]
     if "t" in methods:
         notes.append("With fewer than 8 identities the interval is a t interval with cluster-robust error.")
     if "exact" in methods:
-        notes.append(
-            "Yes/no values, and shares on a bound but for few identities, have an exact binomial interval."
-        )
+        notes.append("Yes/no values, and shares on a bound but for few identities, have an exact binomial interval.")
+    if len(rows) > 1:
+        notes.append(order)
     if any(cell.mark for row in rows for cell in row.cells):
-        notes.append("Models stand in the order of their mean rank over the columns, best first.")
         notes.append("Best is bold, second best underlined; a mark is not a test: see the paired differences.")
     if any(row.random_weights for row in rows):
         notes.append("Numbers made by untrained (random) weights only show that the machinery runs.")

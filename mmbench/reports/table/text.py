@@ -44,6 +44,23 @@ def cell_text(cell: Cell, column: Column, table: Table) -> CellText:
     )
 
 
+def short_cell(cell: Cell, column: Column) -> str:
+    """One number and half of its interval: "0.986 ±0.002"; what is missing or was never published says so."""
+    if cell.state == "absent":
+        return ABSENT
+    if cell.state == "missing" or cell.mean is None:
+        return "missing"
+    digits = column.facts.decimals
+    half = f" ±{number((cell.high - cell.low) / 2, digits)}" if cell.low is not None and cell.high is not None else ""
+    return number(cell.mean, digits) + half
+
+
+def present_columns(table: Table) -> tuple[list[int], list[int]]:
+    """Positions of the columns in which a measured row has a value, and of those in which none has."""
+    present = [at for at in range(len(table.columns)) if any(row.cells[at].state == "value" for row in table.rows)]
+    return present, [at for at in range(len(table.columns)) if at not in present]
+
+
 def number(value: float, decimals: int) -> str:
     """Fixed decimals, never "-0.000"."""
     text = f"{value:.{decimals}f}"

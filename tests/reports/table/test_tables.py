@@ -232,15 +232,42 @@ def test_many_reasons_are_cut_short_in_the_footnotes(facts: Any, make_row: Any) 
     assert len(found.footnotes) == 5  # no interval, three reasons, "further reasons"
 
 
-def test_models_stand_in_the_order_of_their_mean_rank(facts: Any, make_row: Any) -> None:
-    values = {"a": (0.9, 0.02), "b": (0.95, 0.01), "c": (0.9, 0.05)}
+ORDERED = {"a": (0.9, 0.02), "b": (0.95, 0.01), "c": (0.85, 0.05)}
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [("overall", "abc"), ("manifest", "cab"), ("id_similarity", "bac"), ("similarity_decay", "bac")],
+)
+def test_models_stand_by_what_was_chosen(facts: Any, make_row: Any, order: str, expected: str) -> None:
     rows = [
         make_row(model, identity, id_similarity=similarity, similarity_decay=decay)
-        for model, (similarity, decay) in values.items()
+        for model, (similarity, decay) in ORDERED.items()
         for identity in IDENTITIES
     ]
-    table = build_table(take_samples(rows), facts)
-    assert [row.model for row in table.rows] == ["b", "a", "c"]
-    ranks = {row.model: [cell.rank for cell in row.cells if cell.rank is not None] for row in table.rows}
-    assert ranks == {"b": [1, 1], "a": [2.5, 2], "c": [2.5, 3]}
-    assert table.rows[1].mean_rank == 2.25
+    table = build_table(take_samples(rows), facts, TableOptions(order=order, models=("c", "a", "b")))
+    assert [row.model for row in table.rows] == list(expected)
+    with pytest.raises(MMBenchError, match="no metric 'typo'"):
+        build_table(take_samples(rows), facts, TableOptions(order="typo"))
+
+
+def test_the_default_table_has_the_companions_that_are_not_fooled() -> None:
+    from mmbench.metrics.registry import facts_by_name
+
+    shown = [fact.name for fact in facts_by_name().values() if fact.in_default_table]
+    assert shown.index("id_margin") == shown.index("id_similarity") + 1
+    assert shown.index("fm_inter_local") == shown.index("fm_inter") + 1
+    assert "id_verified" not in shown
+
+
+def test_values_against_other_people_are_not_ranked(facts: Any, make_row: Any) -> None:
+    def row(model: str, person: int, bank: str) -> ItemRow:
+        score = Score.ok("id_margin", 0.05 + person / 100)
+        object.__setattr__(score, "bank", bank)
+        return make_row(model, f"p{person}", id_margin=score)
+
+    rows = [row("a", person, "fifty people") for person in range(8)]
+    rows += [row("b", person, "two people") for person in range(8)]
+    table = build_table(take_samples(rows), facts, TableOptions(metrics=("id_margin",)))
+    assert marks(table, "id_margin") == {"a": "", "b": ""}
+    assert any("different sets of people" in text for text in table.warnings)

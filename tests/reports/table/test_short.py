@@ -1,0 +1,80 @@
+"""The short table: what it shows, that it survives its file, and that the README has the bundled one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmbench.errors import ManifestError
+from mmbench.reports.numbers.samples import take_samples
+from mmbench.reports.table.data import table_json
+from mmbench.reports.table.short import BEGIN, END, between, put_between, read_table, short_markdown
+from mmbench.reports.table.tables import build_table
+from mmbench.score import Score
+
+ROOT = Path(__file__).parents[3]
+BUNDLED = ROOT / "reports" / "leaderboard" / "leaderboard.json"
+CONTROLS = {
+    "still": "FM inter, camera-free",
+    "copy-paste": "FM inter, camera-free",
+    "camera-only": "FM inter, camera-free",
+    "jitter": "Motion smoothness",
+    "drift": "ID margin",
+    "stranger": "ID margin",
+    "vanish": "Face rate",
+}
+
+
+def some_table(make_row: Any, facts: Any) -> Any:
+    gone = Score.missing("fm_ref", "no weights", "Get them.")
+    rows = [
+        make_row(name, f"p{n}", id_margin=margin + 0.001 * (n % 5), id_similarity=0.9 + 0.001 * n, fm_ref=gone)
+        for name, margin in (("good|one", 0.09), ("other", 0.01))
+        for n in range(20)
+    ]
+    return build_table(take_samples(rows), facts)
+
+
+def test_one_number_and_half_its_interval_a_cell(make_row: Any, facts: Any) -> None:
+    text = short_markdown(some_table(make_row, facts))
+    assert "| **good\\|one** | above all others | 0.910 ±0.003 |" in text
+    assert "| **other** | below good\\|one: ID margin | 0.910 ±0.003 |" in text
+    assert text.splitlines()[-1] == "No value: FM ref."
+
+
+def test_the_table_comes_back_from_its_file(make_row: Any, facts: Any, tmp_path: Path) -> None:
+    table = some_table(make_row, facts)
+    (tmp_path / "leaderboard.json").write_text(table_json(table))
+    assert short_markdown(read_table(tmp_path / "leaderboard.json")) == short_markdown(table)
+    (tmp_path / "leaderboard.json").write_text("{}")
+    with pytest.raises(ManifestError, match="no table of a report"):
+        read_table(tmp_path / "leaderboard.json")
+
+
+def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    put_between(page, "| new |\n")
+    assert page.read_text() == f"before\n{BEGIN}\n| new |\n{END}\nafter\n"
+    assert between(page.read_text()) == "| new |\n"
+    page.write_text(f"{END} {BEGIN}")
+    with pytest.raises(ManifestError, match="no place for the table"):
+        put_between(page, "x")
+
+
+def test_the_readme_has_the_bundled_leaderboard() -> None:
+    """Written by `mmbench table reports/leaderboard/leaderboard.json --into README.md`."""
+    assert between((ROOT / "README.md").read_text(encoding="utf-8")) == short_markdown(read_table(BUNDLED))
+
+
+def test_the_controls_right_order_comes_out() -> None:
+    table = read_table(BUNDLED)
+    if not table.verdicts.pairs:
+        pytest.skip("the bundled leaderboard was written before there were verdicts: tox run -e leaderboard")
+    assert table.rows[0].model == "truth"
+    lost = {pair.loser: pair.columns for pair in table.verdicts.better_than("truth")}
+    assert set(lost) == set(CONTROLS)
+    for name, why in CONTROLS.items():
+        assert why in lost[name], name
