@@ -103,7 +103,8 @@ class Validation:
         return self.settings.validation.frames or size_named(self.settings.model.size).frames
 
     def _pipeline(self, parts: Parts) -> Any:
-        """The pipeline around the weights that train, without a text encoder: the prompts were encoded once."""
+        """The pipeline around the weights that train; its text encoder is on the device for the first call only."""
+        import torch
         from diffusers.schedulers.scheduling_dpm_cogvideox import CogVideoXDPMScheduler
 
         from mmbench.model.pipeline.magic_mirror import MagicMirrorPipeline
@@ -123,8 +124,12 @@ class Validation:
         )
         if not self._texts:
             encoder.to(device)
+            rows = parts.transformer.config.max_text_seq_length
             for job in self.jobs:
-                plain, negative = pipe.encode_prompt(_cleaned(job), "", True, device=device)
+                with torch.no_grad():
+                    plain, negative = pipe.encode_prompt(
+                        _cleaned(job), "", True, max_sequence_length=rows, device=device
+                    )
                 self._texts[job.name] = (plain.cpu(), negative.cpu(), pipe.identity_mask(job.prompt.long).cpu())
         encoder.to("cpu")
         pipe.set_progress_bar_config(disable=True)

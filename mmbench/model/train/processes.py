@@ -102,6 +102,10 @@ def shard(parts: Parts, device: torch.device) -> None:
     if not torch.distributed.is_initialized():
         raise RequestError("machine.parallel is fsdp, but no process group was started.", "Use `accelerate launch`.")
     mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
+    # transformers finds what a tower has to record by its class, which sharding replaces: the tower stays whole
+    tower = getattr(parts.face_encoder, "vision", None)
+    whole = set() if tower is None else set(tower.parameters())
     for unit in parts.module.shard_units():
-        fully_shard(unit, mesh=mesh)
-    fully_shard(parts.module, mesh=mesh)
+        if unit is not tower:
+            fully_shard(unit, mesh=mesh)
+    fully_shard(parts.module, mesh=mesh, ignored_params=whole)
