@@ -12,19 +12,27 @@ import pytest
 from PIL import Image
 
 from mmbench.config import RunSettings
-from mmbench.errors import ManifestError
-from mmbench.studies.whole_run import WholeRun, run_all
+from mmbench.errors import ManifestError, RequestError
+from mmbench.studies.whole_run import WholeRun, generated_videos, run_all
 
 MODELS = """
+from dataclasses import dataclass
+
 import numpy as np
 
-from mmbench.baselines.contract import Baseline, Native, Video, VideoInfo
+from mmbench.baselines.contract import Baseline, Native, Options, Video, VideoInfo, option
+
+
+@dataclass(frozen=True)
+class MovingOptions(Options):
+    faster: int = option(0, "added to the speed", 0, 9)
 
 
 class Moving(Baseline):
     name = "moving"
     kind = "identity"
     speed = 9
+    options_type = MovingOptions
 
     def native(self, variant=None):
         return Native(size=(64, 96), frames=9, fps=8)
@@ -36,7 +44,8 @@ class Moving(Baseline):
         if "dances" in request.prompt and self.speed == 0:
             raise RuntimeError("I do not dance")
         texture = np.random.default_rng(request.seed).integers(0, 255, (8, 12, 3), np.uint8).repeat(8, 0).repeat(8, 1)
-        frames = np.stack([np.roll(texture, self.speed * t, axis=1) for t in range(9)])
+        speed = self.speed + self.resolve_options(request.options)["faster"]
+        frames = np.stack([np.roll(texture, speed * t, axis=1) for t in range(9)])
         return Video(frames, 8.0, VideoInfo(request.seed, 0.0, None, request.prompt, False))
 
 
@@ -98,6 +107,21 @@ def test_generate_evaluate_report_and_again(settings: Path, tmp_path: Path) -> N
     again = go()
     assert again.evaluation.measured_now == 0
     assert [run.made for run in again.generated] == [0, 0]
+
+
+def test_a_settings_file_reaches_a_models_own_options(settings: Path, tmp_path: Path) -> None:
+    text = settings.read_text().replace(
+        "generate: {",
+        "generate: {limit: 1, options: {faster: 2}, each: {'journey_models:Still': {options: {faster: 5}}}, ",
+    )
+    settings.write_text(text)
+    runs = generated_videos(RunSettings.from_yaml(settings), tmp_path / "out", None)
+    found = [json.loads(next((run.folder / "videos").glob("*.json")).read_text())["options"] for run in runs]
+    assert found == [{"faster": 2}, {"faster": 5}]
+    settings.write_text(text.replace("faster: 2", "slower: 2"))
+    with pytest.raises(RequestError, match="moving has no option 'slower'") as error:
+        generated_videos(RunSettings.from_yaml(settings), tmp_path / "other", None)
+    assert "faster" in error.value.remedy
 
 
 def test_settings_without_videos_are_refused(tmp_path: Path) -> None:
