@@ -13,6 +13,7 @@ from mmbench.metrics.base import MetricFacts
 from mmbench.reports.numbers.comparison import Comparison, compare_all
 from mmbench.reports.numbers.samples import Samples, take_samples
 from mmbench.reports.page.clips import clip_views
+from mmbench.reports.page.marker import Marker, read_marker, refuse_foreign, write_marker
 from mmbench.reports.page.media import MediaShelf
 from mmbench.reports.page.page import PageContent, page_html
 from mmbench.reports.plain_paths import PathShortener
@@ -23,6 +24,7 @@ from mmbench.reports.table.published import DEFAULT, published_tables, with_publ
 from mmbench.reports.table.tables import Table, TableOptions, build_table, make_verdicts
 from mmbench.runs.evaluate.rows import ItemRow, SetRow
 
+FILES = ("index.html", "leaderboard.md", "leaderboard.csv", "leaderboard.tex", "leaderboard.json")
 MAX_COMPARED = 8
 """Above so many models, the pairwise tests would drown each other in Holm's correction; use `compare` then."""
 
@@ -73,6 +75,11 @@ def build_report(run: Path, out: Path | None = None, options: ReportOptions | No
     return write_report(rows, set_rows, facts_by_name(), out or run / "report", options, record=record, run=run)
 
 
+def check_folder(out: Path) -> None:
+    """Raises ManifestError where a report in `out` would replace somebody else's files: before work starts."""
+    refuse_foreign(out, (*FILES, "comparisons.md"), read_marker(out))
+
+
 def write_report(
     rows: Sequence[ItemRow],
     set_rows: Sequence[SetRow],
@@ -83,7 +90,9 @@ def write_report(
     record: Mapping[str, Any] | None = None,
     run: Path | None = None,
 ) -> ReportPaths:
-    """Write leaderboard.{md,csv,tex,json}, comparisons.md, index.html and media/ to `out`.
+    """Write leaderboard.{md,csv,tex,json}, comparisons.md, index.html and media/ to `out`, and a marker that says so.
+
+    Raises ManifestError where one of these files is there and no report of ours wrote it; what else is in `out` stays.
 
     Equal rows, in any order, give equal files. Texts name files relative to the clips' folder.
     Relative paths in rows are taken from the working directory.
@@ -91,9 +100,11 @@ def write_report(
     options = options or ReportOptions()
     if options.table.order == "manifest" and not options.table.models:
         options = replace(options, table=replace(options.table, models=_models_of(record or {})))
+    check_folder(out)
+    marker = read_marker(out)
     shortener = PathShortener(rows, run)
     samples = take_samples(shortener.rows(rows), shortener.set_rows(set_rows))
-    shelf = MediaShelf(out, keep=options.clips)
+    shelf = MediaShelf(out, keep=options.clips, made=dict(marker.media))
     content = _content(samples, facts, options, shelf, shortener.record(record or {}))
     texts = {
         "leaderboard.md": table_markdown(content.table),
@@ -104,11 +115,14 @@ def write_report(
     }
     if content.comparisons:
         texts["comparisons.md"] = comparison_markdown(content.comparisons)
+    # Before the files themselves: if this is cut short, the next report still knows what is ours.
+    write_marker(out, Marker((*marker.files, *texts), {**marker.media, **shelf.placed}))
     for name, text in texts.items():
         write_text(out / name, text)
     if not content.comparisons:
         (out / "comparisons.md").unlink(missing_ok=True)
     shelf.sweep()
+    write_marker(out, Marker(tuple(texts), shelf.placed))
     return ReportPaths(
         page=out / "index.html",
         markdown=out / "leaderboard.md",

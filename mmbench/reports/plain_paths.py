@@ -31,7 +31,7 @@ class PathShortener:
         return text
 
     def rows(self, rows: Sequence[ItemRow]) -> list[ItemRow]:
-        """The same rows with short paths in errors, reasons and remedies (files stay where they are)."""
+        """The same rows with short paths in ids, errors, reasons and remedies (files stay where they are)."""
         return [self._row(row) for row in rows]
 
     def set_rows(self, rows: Sequence[SetRow]) -> list[SetRow]:
@@ -53,10 +53,11 @@ class PathShortener:
         return value
 
     def _row(self, row: ItemRow) -> ItemRow:
-        error = row.error
+        error, name = row.error, self.text(row.item.id)
+        item = replace(row.item, id=Path(name).name if name.startswith(os.sep) else name)
         if error is not None:
             error = replace(error, message=self.text(error.message), remedy=self.text(error.remedy))
-        return replace(row, error=error, scores=tuple(self._score(score) for score in row.scores))
+        return replace(row, item=item, error=error, scores=tuple(self._score(score) for score in row.scores))
 
     def _score(self, score: Score) -> Score:
         return replace(score, reason=self.text(score.reason), remedy=self.text(score.remedy))

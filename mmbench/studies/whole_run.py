@@ -52,12 +52,14 @@ def run_all(
 
     Raises ManifestError when the settings name neither models nor videos; errors of the steps pass through.
     """
-    from mmbench.reports.build import ReportOptions, build_report
+    from mmbench.reports.build import ReportOptions, build_report, check_folder
     from mmbench.reports.numbers.overall import guards_named
     from mmbench.reports.table.tables import TableOptions
     from mmbench.runs.evaluate.evaluate import evaluate
     from mmbench.runs.evaluate.items import read_manifest
 
+    place = report or out / "report"
+    check_folder(place)
     generated = generated_videos(settings, out, progress) if settings.generate.models else ()
     if generated:
         items = [item for run in generated for item in read_manifest(run.manifest)]
@@ -73,7 +75,7 @@ def run_all(
         random_weights=wanted.random_weights,
         seed=wanted.seed,
     )
-    return WholeRun(done, build_report(done.run, report or out / "report", ReportOptions(table)), generated)
+    return WholeRun(done, build_report(done.run, place, ReportOptions(table)), generated)
 
 
 def given_items(settings: RunSettings, base: Path) -> list[Item]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -96,19 +97,93 @@ def test_a_run_folder_becomes_a_report(rows: list[Any], tmp_path: Path) -> None:
         build_report(run)
 
 
-def test_media_names_are_safe_and_unique(tmp_path: Path) -> None:
+def test_media_names_are_safe_and_unique(tmp_path: Path, tiny_clip: Path) -> None:
+    from PIL import Image
+
     shelf = MediaShelf(tmp_path / "page")
     placed = []
-    for name in ("a'\"b.mp4", "a b.mp4", "../x.mp4", "<script>.gif", "..mp4", "é.webm"):
+    for name in ("a'\"b.mp4", "a b.mp4", "../x.mp4", "<script>.gif", "..mp4", "é.m4v"):
         source = tmp_path / "in" / name.replace("../", "up-")
         source.parent.mkdir(exist_ok=True)
-        source.write_bytes(name.encode())
+        if name.endswith("gif"):
+            Image.new("RGB", (8, 8), (9, 9, 9)).save(source)
+        else:
+            source.write_bytes(tiny_clip.read_bytes())
         placed.append(shelf.place(source, name))
-        assert (tmp_path / "page" / placed[-1].src).read_bytes() == name.encode()
+        assert (tmp_path / "page" / placed[-1].src).read_bytes() == source.read_bytes()
     names = [media.src for media in placed]
     assert len(set(names)) == len(names)
     assert all(re.fullmatch(r"media/[a-z0-9-]+(\.[a-z0-9]+)", name) for name in names)
     assert [media.kind for media in placed] == ["video", "video", "video", "image", "video", "video"]
+
+
+SECRET = b"root:x:0:0:root:/root:/bin/bash\n" * 9
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".webm", ".gif", ".png", ".jpg", ".webp", ".bmp", ".avi"])
+@pytest.mark.parametrize("through", ["a link", "the file itself"])
+def test_only_what_was_decoded_is_published(tmp_path: Path, ending: str, through: str) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(SECRET)
+    source = tmp_path / f"picture{ending}"
+    if through == "a link":
+        source.symlink_to(secret)
+    else:
+        source.write_bytes(SECRET)
+    page = tmp_path / "page"
+    media = MediaShelf(page).place(source, "x")
+    assert media.kind == "none" and media.note
+    assert not [file for file in page.rglob("*") if file.is_file()]
+
+
+def test_a_published_file_is_a_copy(tmp_path: Path, tiny_clip: Path) -> None:
+    source = tmp_path / "in.mp4"
+    source.write_bytes(tiny_clip.read_bytes())
+    media = MediaShelf(tmp_path / "page").place(source, "x")
+    source.write_bytes(SECRET)
+    assert (tmp_path / "page" / media.src).read_bytes() == tiny_clip.read_bytes()
+
+
+def test_a_report_removes_and_replaces_only_what_it_made(rows: list[Any], facts: Any, tmp_path: Path) -> None:
+    out = tmp_path / "site"
+    theirs = {"media/mine.mp4": b"film", "media/a-moving.mp4": b"also mine", "notes.md": b"n", "media/deep/x.png": b"p"}
+    for name, data in theirs.items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_bytes(data)
+    for options in (ReportOptions(), ReportOptions(clips=False), ReportOptions()):
+        write_report(rows, [], facts, out, options)
+        assert all((out / name).read_bytes() == data for name, data in theirs.items())
+    assert (out / "media" / "a-moving-2.mp4").is_file()
+    write_report(rows, [], facts, out, ReportOptions(clips=False))
+    assert not (out / "media" / "a-moving-2.mp4").exists()
+
+
+@pytest.mark.parametrize("name", ["index.html", "leaderboard.md", "leaderboard.json", "comparisons.md"])
+def test_a_foreign_file_is_not_overwritten(rows: list[Any], facts: Any, tmp_path: Path, name: str) -> None:
+    out = tmp_path / "site"
+    out.mkdir()
+    (out / name).write_text("<h1>My garden</h1>")
+    with pytest.raises(ManifestError, match="no report of mmbench wrote it"):
+        write_report(rows, [], facts, out)
+    assert (out / name).read_text() == "<h1>My garden</h1>"
+    assert len(list(out.iterdir())) == 1
+
+
+def test_a_report_without_a_marker_is_known_by_its_files(rows: list[Any], facts: Any, tmp_path: Path) -> None:
+    """As earlier versions left them; pictures of that time stay, since nothing says whose they are."""
+    out = write_report(rows, [], facts, tmp_path / "old").page.parent
+    (out / ".mmbench-report.json").unlink()
+    write_report(rows, [], facts, out)
+    (out / ".mmbench-report.json").write_text("{broken")
+    write_report(rows, [], facts, out)
+
+
+def test_ids_that_are_paths_are_told_short(make_row: Any, tiny_clip: Path, facts: Any, tmp_path: Path) -> None:
+    long = make_row("a", "id0", video=tiny_clip, id_similarity=0.9)
+    other = replace(long.item, id=f"/somewhere/else/{long.item.identity}.mp4", identity="id1")
+    rows = [replace(long, item=replace(long.item, id=str(tiny_clip))), replace(long, item=other)]
+    page = write_report(rows, [], facts, tmp_path / "report").page.read_text()
+    assert str(tiny_clip.parent) not in page and "/somewhere/else" not in page
 
 
 def test_what_a_browser_cannot_play_is_converted(tmp_path: Path) -> None:

@@ -124,10 +124,15 @@ def _view(row: ItemRow, facts: Mapping[str, MetricFacts], measured: frozenset[st
         remedy=row.error.remedy if row.error else "",
         warnings=clip.warnings if clip else (),
         random_weights=generator_is_random(item),
-        media=Media("none", note=UNUSABLE) if row.error else shelf.place(item.video, f"{item.model}-{item.video.stem}"),
+        media=Media("none", note=UNUSABLE) if row.error else _shown(row, shelf),
         scores=scores,
         curves=curves_of(row, facts),
     )
+
+
+def _shown(row: ItemRow, shelf: MediaShelf) -> Media:
+    item = row.item
+    return shelf.place(item.video, f"{item.model}-{item.video.stem}", row.clip.sha256 if row.clip else "")
 
 
 def _scene(rows: Sequence[ItemRow], positions: Sequence[int], shelf: MediaShelf) -> SceneView:

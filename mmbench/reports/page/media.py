@@ -1,20 +1,26 @@
-"""Clips and pictures of a page: put beside it under safe names, so that the folder can be moved or zipped."""
+"""Clips and pictures of a page: copied beside it under safe names, so that the folder can be moved or zipped.
+
+A page may be published, and its rows name files that strangers chose. So nothing is copied by its name alone: a file is
+opened without following a link, and what lies on the shelf has been decoded as a clip or a picture.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mmbench.errors import MediaError
-from mmbench.files import whole
+from mmbench.errors import ManifestError, MediaError
+from mmbench.files import sha256_file, whole
 
 FOLDER = "media"
 VIDEOS = frozenset({".mp4", ".m4v", ".webm", ".mov"})
-CONVERTED = frozenset({".avi", ".mkv"})
-PICTURES = frozenset({".gif", ".webp", ".png", ".jpg", ".jpeg", ".avif", ".bmp"})
+CONVERTED = frozenset({".avi", ".mkv", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".3gp"})
+PICTURES = frozenset({".gif", ".webp", ".png", ".jpg", ".jpeg", ".bmp"})
 
 Kind = Literal["video", "image", "none"]
 
@@ -29,35 +35,45 @@ class Media:
 
 
 class MediaShelf:
-    """The media folder of one page. Files are hard-linked where the disk allows, else copied.
+    """The media folder of one page.
 
+    `made` is what an earlier page put there, by name with its sha256: only that is replaced or removed.
     `keep=False` places nothing: the page then says that it was made without clips.
+    Raises ManifestError where the media folder is a link.
     """
 
-    def __init__(self, page: Path, keep: bool = True) -> None:
+    def __init__(self, page: Path, keep: bool = True, made: dict[str, str] | None = None) -> None:
         self.folder = page / FOLDER
         self.keep = keep
-        self._placed: dict[Path, Media] = {}
+        self.placed: dict[str, str] = {}
+        self._made = dict(made or {})
+        self._media: dict[Path, Media] = {}
         self._names: set[str] = set()
+        if self.folder.is_symlink():
+            raise ManifestError(f"{self.folder}: it is a link, and a page's clips lie beside it.", "Remove the link.")
 
-    def place(self, path: Path, hint: str) -> Media:
-        """Put `path` on the shelf once; `hint` becomes part of its name there."""
+    def place(self, path: Path, hint: str, sha256: str = "") -> Media:
+        """Put `path` on the shelf once; `hint` becomes part of its name there. `sha256` is that of a file which the run
+        has decoded: bytes of that digest are not decoded again.
+        """
         source = path.absolute()
-        if source not in self._placed:
-            self._placed[source] = self._place(source, hint)
-        return self._placed[source]
+        if source not in self._media:
+            self._media[source] = self._place(source, hint, sha256)
+        return self._media[source]
 
     def sweep(self) -> None:
         """Remove what an earlier page of this folder showed and this one does not."""
-        if self.folder.is_dir():
-            for file in self.folder.iterdir():
-                if file.is_file() and file.name not in self._names:
-                    file.unlink()
+        for name in set(self._made) - set(self.placed):
+            (self.folder / name).unlink(missing_ok=True)
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
 
-    def _place(self, source: Path, hint: str) -> Media:
+    def _place(self, source: Path, hint: str, sha256: str) -> Media:
         if not self.keep:
             return Media("none", note="this page was made without clips")
         suffix = source.suffix.lower()
+        if source.is_symlink():
+            return Media("none", note=f"a link, and a page shows only files themselves: {source.name}")
         if source.is_dir() or (suffix in CONVERTED and source.is_file()):
             return self._convert(source, hint)
         if suffix not in VIDEOS | PICTURES:
@@ -65,7 +81,11 @@ class MediaShelf:
         if not source.is_file():
             return Media("none", note=f"the file is not there: {source.name}")
         name = self._free_name(hint, suffix)
-        self._link(source, self.folder / name)
+        try:
+            self.placed[name] = self._copy(source, self.folder / name, sha256)
+        except (MediaError, OSError) as cause:
+            self._names.discard(name)
+            return Media("none", note=f"cannot be shown: {cause.message if isinstance(cause, MediaError) else cause}")
         return Media("video" if suffix in VIDEOS else "image", f"{FOLDER}/{name}")
 
     def _convert(self, source: Path, hint: str) -> Media:
@@ -80,20 +100,48 @@ class MediaShelf:
         except MediaError as cause:
             self._names.discard(name)
             return Media("none", note=f"cannot be shown: {cause.message}")
+        self.placed[name] = sha256_file(self.folder / name)
         what = "a folder of frames" if source.is_dir() else source.suffix.lower()
         return Media("video", f"{FOLDER}/{name}", f"converted from {what} for this page")
 
     def _free_name(self, hint: str, suffix: str) -> str:
+        """A name that this page has not taken and that no file of somebody else has."""
         stem = re.sub(r"[^a-z0-9]+", "-", hint.lower()).strip("-")[:60] or "clip"
         name, number = f"{stem}{suffix}", 2
-        while name in self._names:
+        while name in self._names or (name not in self._made and os.path.lexists(self.folder / name)):
             name, number = f"{stem}-{number}{suffix}", number + 1
         self._names.add(name)
         return name
 
-    def _link(self, source: Path, target: Path) -> None:
+    def _copy(self, source: Path, target: Path, known: str) -> str:
+        """Copy by content; the sha256. What was decoded is the copy, so nothing can change in between.
+
+        Raises MediaError where it is neither a clip nor a picture; OSError.
+        """
         with whole(target) as part:
-            try:
-                part.hardlink_to(source.resolve())
-            except OSError:  # another disk, or a file system without links
-                shutil.copyfile(source, part)
+            opened = os.open(source, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+            with os.fdopen(opened, "rb") as stream, part.open("wb") as copy:
+                if not stat.S_ISREG(os.fstat(opened).st_mode):
+                    raise MediaError(f"{source.name}: it is no file.", "Name a clip or a picture.")
+                shutil.copyfileobj(stream, copy, 1 << 20)
+            digest = sha256_file(part)
+            if digest not in (known, self._made.get(target.name)):
+                _decode(part, source)
+        return digest
+
+
+def _decode(copy: Path, source: Path) -> None:
+    """Raises MediaError naming `source` where the copy has no first frame."""
+    from mmbench.video.image import FORMATS, open_image
+    from mmbench.video.read import open_clip
+
+    try:
+        if source.suffix.lower() in PICTURES:
+            with open_image(copy, formats=(*FORMATS, "GIF")) as image:
+                image.load()
+        else:
+            next(iter(open_clip(copy).frames()))
+    except MediaError as cause:
+        raise MediaError(cause.message.replace(str(copy), source.name), cause.remedy) from cause
+    except StopIteration as cause:
+        raise MediaError(f"{source.name}: it has no frame.", "Write it again.") from cause

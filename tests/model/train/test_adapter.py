@@ -38,7 +38,9 @@ def adapter_settings(steps: int = 2, **changes: Any) -> TrainSettings:
 def test_frozen_weights_never_move_and_trained_ones_do(world: Path, tmp_path: Path, drops: tuple[float, ...]) -> None:
     """Two steps through the loop, under every drop. With a drop for all, what only an identity reaches stays."""
     named = dict(zip(("identity", "text", "both"), drops, strict=True))
-    settings = adapter_settings(loss={"drops": named}, optimiser={"weight_decay": 0})  # decay moves what has no gradient
+    settings = adapter_settings(
+        loss={"drops": named}, optimiser={"weight_decay": 0}
+    )  # decay moves what has no gradient
     trainer = Trainer(settings, world, tmp_path)
     before = {name: p.detach().clone() for name, p in trainer.parts.module.named_parameters()}
     trainer.run()
