@@ -93,11 +93,9 @@ def variant_of(model: MagicMirrorTransformer3DModel) -> str:
 
 
 def adapter_tensors(
-    transformer: MagicMirrorTransformer3DModel,
-    face_encoder: MagicMirrorFaceEncoder,
-    dtype: torch.dtype | None = None,
+    transformer: MagicMirrorTransformer3DModel, face_encoder: MagicMirrorFaceEncoder
 ) -> dict[str, Tensor]:
-    """Every trained parameter under its name in the file, in its own type or in `dtype`, on the CPU.
+    """Every trained parameter under its name in the file, on the CPU.
 
     Sharded parameters are gathered, so all ranks must call this. RequestError for quantised ones.
     """
@@ -113,7 +111,7 @@ def adapter_tensors(
                 f"The adapter's {name} is quantised ({type(tensor).__name__}); an adapter holds plain numbers.",
                 "Save the adapter before the model is quantised, or leave the adapters out of quantising.",
             )
-        held[name] = tensor.to("cpu", dtype).contiguous()
+        held[name] = tensor.to("cpu")
     return held
 
 
@@ -124,6 +122,7 @@ def write_adapter(
     training: TrainingFacts | None = None,
     dtype: torch.dtype | None = None,
     tensors: dict[str, Tensor] | None = None,
+    weight_name: str = WEIGHT_NAME,
 ) -> Path:
     """Write `magic_mirror.safetensors` with every parameter that the variant trains, and no other.
 
@@ -132,7 +131,8 @@ def write_adapter(
     """
     from safetensors.torch import save_file
 
-    held = adapter_tensors(transformer, face_encoder, dtype) if tensors is None else tensors
+    held = adapter_tensors(transformer, face_encoder) if tensors is None else tensors
+    held = {name: tensor.to(dtype).contiguous() for name, tensor in held.items()}
     training = TrainingFacts(variant=variant_of(transformer)) if training is None else training
     header = {
         "format": _FORMAT,
@@ -141,7 +141,7 @@ def write_adapter(
         "training": json.dumps(asdict(training)),
         "mmbench": mmbench.__version__,
     }
-    path = Path(folder) / WEIGHT_NAME
+    path = Path(folder) / weight_name
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as part:
         save_file(held, part, header)

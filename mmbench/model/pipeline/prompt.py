@@ -22,9 +22,16 @@ _PEOPLE = (
     "doctor nurse teacher student scientist artist painter athlete king queen prince princess bride groom "
     "mother father mom dad son daughter brother sister grandmother grandfather "
 )
-IDENTITY_WORDS = tuple(_PEOPLE.split())
-"""Words that may carry the identity when a prompt has no trigger; singular only, the first in the prompt
-wins."""
+_MORE_PEOPLE = (
+    "cowboy cowgirl waiter waitress guitarist pianist violinist drummer farmer fisherman hiker climber surfer skater "
+    "cyclist swimmer golfer pilot sailor astronaut engineer mechanic carpenter gardener barista butcher lawyer "
+    "journalist photographer reporter businessman businesswoman magician monk nun priest witch wizard samurai clown "
+    "husband wife uncle aunt grandma grandpa "
+)
+SMALL_IDENTITY_WORDS = tuple(_PEOPLE.split())
+"""Those of `IDENTITY_WORDS` that the small models' vocabulary has: their weights depend on how many there are."""
+IDENTITY_WORDS = (*SMALL_IDENTITY_WORDS, *_MORE_PEOPLE.split())
+"""Words that may carry the identity when a prompt has no trigger; singular only, the first in the prompt wins."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mmbench.errors import RequestError, require_extra
 from mmbench.model.network.configs import ModelSize, size_named
-from mmbench.model.pipeline.prompt import IDENTITY_WORDS
+from mmbench.model.pipeline.prompt import SMALL_IDENTITY_WORDS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,7 +32,7 @@ _WORDS = (
     "close up portrait photo video style anime oil cinematic background light soft bright dark golf guitar "
     "horse radio police serene delicate features slowly happily gently left right towards "
 )
-VOCABULARY = (*IDENTITY_WORDS, *_WORDS.split())
+VOCABULARY = (*SMALL_IDENTITY_WORDS, *_WORDS.split())
 """Every word that the offline tokenizer knows; any other word is one unknown token."""
 
 

@@ -110,3 +110,16 @@ def test_offline_tokenizer_round_trip(tmp_path):
     tokenizer.save_pretrained(tmp_path)
     again = type(tokenizer).from_pretrained(tmp_path)
     assert again("a young woman").input_ids == tokenizer("a young woman").input_ids
+
+
+@pytest.mark.parametrize("word", ["cowboy", "waiter", "guitarist"])
+def test_people_by_what_they_do(word):
+    assert parse_prompt(f"a {word} is talking").word == word
+
+
+def test_the_small_models_vocabulary_does_not_grow_with_the_lexicon():
+    """Their random weights are drawn for so many words: one more would change every frame."""
+    from mmbench.model.small.nano import VOCABULARY
+
+    assert len(set(VOCABULARY)) == 150
+    assert "cowboy" not in VOCABULARY
