@@ -28,7 +28,7 @@ def fingerprint(tensors: Iterable[Tensor]) -> tuple[int, ...] | None:
         if type(tensor) not in (Tensor, torch.nn.Parameter) or tensor.is_meta or tensor.is_complex():
             return None
         sums.append(_weighted_sum(tensor.detach()))
-    return tuple(int(x) for x in torch.stack([s.cpu() for s in sums])) if sums else ()
+    return tuple(torch.stack([s.to(sums[0].device) for s in sums]).tolist()) if sums else ()
 
 
 def _weighted_sum(tensor: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from mmbench.model.fast.kernels import Segments
 from mmbench.model.fast.tables import ScheduleTable, VideoTable
 from mmbench.model.network.checks import has_diffusers_hook
 from mmbench.model.network.identity import key_mask
-from mmbench.model.network.joint_block import JointAttnProcessor
+from mmbench.model.network.joint_block import MASKED_BACKEND, JointAttnProcessor
 
 if TYPE_CHECKING:
     from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXBlock
@@ -127,7 +127,8 @@ class FastPlan:
         query = kernels.norm_rotate_(query, attn.norm_q, rotary, segments)
         key = kernels.norm_rotate_(key, attn.norm_k, rotary, segments)
         own = attn.processor._attention_backend
-        out = dispatch_attention_fn(query, key, value, attn_mask=mask, backend=own or self.attention_backend)
+        backend = own or self.attention_backend if mask is None else MASKED_BACKEND
+        out = dispatch_attention_fn(query, key, value, attn_mask=mask, backend=backend)
         video = self.video
         if video is not None and adapted_layer is not None and adapted_layer in video.key_value:
             out = out.contiguous()

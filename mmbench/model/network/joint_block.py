@@ -19,6 +19,9 @@ from torch import Tensor, nn
 
 from mmbench.model.network.adapter import ConditionedAdaptiveNorm, FaceKeyValue
 
+MASKED_BACKEND = "native"
+"""What computes an attention with a mask (identity_scale other than 0 and 1): flash kernels know no masks."""
+
 
 @dataclass
 class LayerCondition:
@@ -160,7 +163,7 @@ class JointAttnProcessor:
             key,
             value,
             attn_mask=mask,
-            backend=self._attention_backend,
+            backend=self._attention_backend if mask is None else MASKED_BACKEND,
             parallel_config=self._parallel_config,
         )
         return out

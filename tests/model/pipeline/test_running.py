@@ -198,6 +198,10 @@ def test_attention_backend_is_passed_on(own, run, monkeypatch):
         block.attn1.processor._attention_backend = "_native_math"
     for use_tables in (True, False):
         assert np.allclose(run(pipeline=own, fast_path=use_tables).frames, want, atol=1e-5)
+    masked = run(pipeline=own, identity_scale=0.5).frames  # its joint attention has a mask, which flash kernels refuse
+    assert np.isfinite(masked).all()
+    assert ("forward", "native") in seen
+    seen.discard(("forward", "native"))
     assert seen == {("forward", "_native_math"), ("joint_block", "_native_math")}
 
 
