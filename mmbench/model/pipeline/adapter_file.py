@@ -16,9 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import mmbench
 from mmbench.errors import MissingWeights, RequestError, WeightsError
-from mmbench.files import whole
+from mmbench.files import installed_version, whole
 from mmbench.model.network.face_encoder import MagicMirrorFaceEncoder
 from mmbench.model.network.trained import trained_parameters
 from mmbench.model.network.transformer import MagicMirrorTransformer3DModel
@@ -139,7 +138,7 @@ def write_adapter(
         "config": json.dumps(identity_config(transformer)),
         "face_encoder": json.dumps(encoder_config(face_encoder)),
         "training": json.dumps(asdict(training)),
-        "mmbench": mmbench.__version__,
+        "mmbench": installed_version("mmbench") or "",
     }
     path = Path(folder) / weight_name
     path.parent.mkdir(parents=True, exist_ok=True)
