@@ -210,8 +210,8 @@ class Validation:
 
     def items(self) -> list[Item]:
         """The clips of all steps so far, each step under a name of its own."""
-        from mmbench.baselines.contract import without_trigger
         from mmbench.items import Item
+        from mmbench.trigger import without_trigger
 
         found = []
         for clips in sorted(self.out.glob("step-*")):
