@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 
 class MMBenchError(Exception):
     """Base of all user errors: `message` names the file and the cause, `remedy` says what to do."""
@@ -57,8 +59,43 @@ class WorkerDied(MMBenchError):
     """A worker process ended before its task was done: killed, out of memory, or its script cannot be imported."""
 
 
+class MachineFault(MMBenchError):
+    """The machine failed, not a file: no space, no memory, too many open files, no permission to write."""
+
+
 class PlugInError(MMBenchError):
     """A metric or model of another package that cannot be used."""
+
+
+_MACHINE = {errno.ENOSPC, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EROFS, errno.EIO, errno.EDQUOT}
+_PERMISSION = {errno.EACCES, errno.EPERM}
+
+
+def machine_fault(cause: BaseException, reading: str = "") -> MachineFault | None:
+    """What the machine is to blame for in an exception or in what caused it; None where it is not.
+
+    A permission that lacks for `reading` (a path, or a folder above it) is that file's fault, not the machine's.
+    """
+    seen: BaseException | None = cause
+    while seen is not None:
+        if isinstance(seen, MachineFault):
+            return seen
+        if isinstance(seen, MemoryError) or type(seen).__name__ == "OutOfMemoryError":  # torch's, by its name
+            return MachineFault(f"The memory is full{_at(reading)}.", f"Use fewer workers, or leave it out. {_AGAIN}")
+        if isinstance(seen, OSError):
+            named = str(seen.filename or "")
+            lacks = seen.errno in _PERMISSION and not (reading and named.startswith(reading))
+            if seen.errno in _MACHINE or (lacks and named):
+                return MachineFault(f"{named or 'This machine'}: {seen.strerror}{_at(reading)}.", f"Mend it. {_AGAIN}")
+        seen = seen.__cause__
+    return None
+
+
+_AGAIN = "Then run the same command again to continue; finished work is kept."
+
+
+def _at(reading: str) -> str:
+    return f" (at {reading})" if reading else ""
 
 
 EXTRAS = {

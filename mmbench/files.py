@@ -99,6 +99,14 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def content_of(path: Path) -> str:
+    """As `sha256_file`; "" where there is no file that can be read: no such name, no permission, a folder, a pipe."""
+    try:
+        return sha256_file(path) if path.is_file() else ""
+    except (OSError, ValueError):
+        return ""
+
+
 def sha256(data: bytes) -> str:
     """Hexadecimal sha256 of bytes."""
     return hashlib.sha256(data).hexdigest()

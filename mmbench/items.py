@@ -5,6 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+FIELDS = (
+    "model",
+    "identity",
+    "references",
+    "group",
+    "prompt",
+    "prompt_long",
+    "prompt_index",
+    "seed",
+    "fps",
+    "condition",
+    "step",
+    "extra",
+)
+"""What an item says of its video: all that a number may depend on besides the video itself."""
+
 
 @dataclass(frozen=True)
 class Item:

@@ -29,6 +29,10 @@ class Score:
     "ok": `value` is finite. "missing": a need of the metric is unmet or the clip has too little to measure
     (no face, one frame); `reason` and `remedy` say what and how. "error": measuring failed; `reason` says why.
     `details` is JSON-serialisable (per-frame curves, counts, thresholds).
+
+    `inputs` is the digest of everything the number was made of: equal digests, equal numbers. `bank` is the digest of
+    the people it was compared with, empty where it was compared with nobody: numbers of different banks are not
+    comparable. `unmet` marks a "missing" that this machine is to blame for (weights, a package), not the clip.
     """
 
     metric: str
@@ -39,6 +43,9 @@ class Score:
     details: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     provenance: Provenance | None = None
+    inputs: str = ""
+    bank: str = ""
+    unmet: bool = False
 
     def __post_init__(self) -> None:
         if (self.status == "ok") != (self.value is not None and math.isfinite(self.value)):

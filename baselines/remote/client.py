@@ -117,7 +117,7 @@ class Remote(Baseline):
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
-            env={**os.environ, **self._environment},
+            env={**os.environ, "PYTHONSAFEPATH": "1", **self._environment},
         )
         lines: queue.Queue[str | None] = queue.Queue()
         threading.Thread(target=_pump, args=(process, lines), daemon=True).start()

@@ -85,6 +85,8 @@ def main() -> None:
     """Keep the real stdout for the protocol and send everything that libraries print to stderr."""
     protocol = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    if ":" in sys.argv[1]:  # a class of the user's own; else what lies in the current folder is not code
+        sys.path.append(os.getcwd())
     serve(sys.argv[1], sys.stdin, protocol)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -99,14 +98,15 @@ def run(
 ) -> None:
     """The whole way: generate, evaluate, report. Rerun the same command to continue."""
     from mmbench.cli.generate import print_generated
+    from mmbench.cli.making import see_own_code
     from mmbench.cli.report import print_leaderboard
     from mmbench.config import RunSettings
     from mmbench.runs.evaluate.evaluate import default_workers
     from mmbench.studies.whole_run import default_settings, run_all
 
     path = settings or default_settings()
-    sys.path.insert(0, str(Path.cwd()))  # where `module:Class` of the settings is looked for
     chosen = RunSettings.from_yaml(path)
+    see_own_code((*chosen.generate.models, chosen.generate.first_frame))
     with progress_bar() as progress:
         done = run_all(
             chosen,
@@ -132,6 +132,8 @@ def print_result(result: EvaluateResult) -> None:
     console = Console(highlight=False)
     measured = len(result.rows) - len(result.failed)
     console.print(f"{measured} of {len(result.rows)} clips measured ({result.measured_now} now), rows in {result.run}")
+    for note in result.notes:
+        console.print(escape(note))
     for row in result.failed[:20]:
         assert row.error is not None
         console.print(

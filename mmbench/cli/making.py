@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 Option = typer.Option
+CLASS = r"(?!folder:)[A-Za-z_][\w.]*:[A-Za-z_]\w*"
+"""How a class or function of the user's own is written."""
 
 Variant = Annotated[str | None, Option(help="Checkpoint, or `tiny`/`nano`; the published one by default.")]
 Options = Annotated[
@@ -51,10 +55,14 @@ def read_pairs(given: list[str] | None, option: str) -> dict[str, str]:
     return found
 
 
-def see_own_models(models: list[str]) -> None:
-    """Look for a class of the user's own where the command is run, as `python -m` does."""
-    if any(":" in name for name in models):
-        sys.path.insert(0, str(Path.cwd()))
+def see_own_code(named: Iterable[object]) -> None:
+    """Let `module:Class` of the user's own be found where the command is run: after everything that is installed.
+
+    The folder is looked into only where such a name is among those `named`; else what lies there is not code.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path and any(isinstance(name, str) and re.fullmatch(CLASS, name) for name in named):
+        sys.path.append(here)
 
 
 def pick_device(name: str, python: Path | None = None) -> str:
@@ -74,6 +82,6 @@ def settings_from(**given: Any) -> Any:
     """`GenerateSettings` of what was typed. Raises RequestError naming every value that cannot be."""
     from mmbench.config import GenerateSettings
 
-    see_own_models(list(given["models"]))
+    see_own_code((*given["models"], given.get("first_frame")))
     device = pick_device(given.pop("device"), given.get("python"))
     return GenerateSettings.filled(**given, device=device)

@@ -28,6 +28,7 @@ def train(
     show: Annotated[bool, typer.Option("--show", help="Print the complete settings and do nothing.")] = False,
 ) -> None:
     """Train Magic Mirror's adapter (or a base). Start it with `accelerate launch` or `torchrun` for several GPUs."""
+    from mmbench.cli.making import see_own_code
     from mmbench.model.train.settings import read_settings
 
     chosen, folder = read_settings(settings)
@@ -37,7 +38,7 @@ def train(
     from mmbench.studies.training import train_and_validate
 
     target = out or Path("runs") / Path(settings).stem
-    sys.path.insert(0, str(Path.cwd()))  # where `module:function` of the settings is looked for
+    see_own_code(_values(chosen.model_dump()))
     with step_progress() as report:
         done = train_and_validate(chosen, folder, target, resume=resume, report=report)
     for release in done.releases:
@@ -101,3 +102,15 @@ def _plain() -> Callable[[StepReport], None]:
         print(f"{step.stage}: {step.step}/{step.steps}, {say(step)}", file=sys.stderr, flush=True)
 
     return report
+
+
+def _values(settings: object) -> Iterator[object]:
+    """All values of nested settings."""
+    inner = (
+        settings.values() if isinstance(settings, dict) else settings if isinstance(settings, list | tuple) else None
+    )
+    if inner is None:
+        yield settings
+        return
+    for value in inner:
+        yield from _values(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmbench.video.need import FrameNeed, Maker, Networks
 
@@ -16,6 +16,11 @@ class VideoTextNeed(FrameNeed["VideoText"]):
     """ViCLIP's feature of a clip, and the encoder of prompts."""
 
     name = "video_text"
+    reads = ()
+
+    def depends_on(self, settings: EvaluateSettings) -> dict[str, Any]:
+        """Its weights and device."""
+        return _depends_on(settings, "viclip", "viclip-safetensors")
 
     def make(self, settings: EvaluateSettings, networks: Networks) -> Maker[VideoText]:
         """ViCLIP. Raises MissingWeights or WeightsError."""
@@ -37,6 +42,11 @@ class InceptionNeed(FrameNeed["InceptionResult"]):
     """Class probabilities of every frame by the FID Inception network."""
 
     name = "inception"
+    reads = ()
+
+    def depends_on(self, settings: EvaluateSettings) -> dict[str, Any]:
+        """Its weights and device."""
+        return _depends_on(settings, "inception-2015-12-05")
 
     def make(self, settings: EvaluateSettings, networks: Networks) -> Maker[InceptionResult]:
         """The network. Raises MissingWeights or WeightsError."""
@@ -52,6 +62,14 @@ class InceptionNeed(FrameNeed["InceptionResult"]):
 
         if not settings.random_weights:
             path("inception-2015-12-05")
+
+
+def _depends_on(settings: EvaluateSettings, *names: str) -> dict[str, Any]:
+    if settings.random_weights:
+        return {"device": settings.device, "weights": "random"}
+    from mmbench.weights.identity import identity
+
+    return {"device": settings.device, "weights": identity(*names)}
 
 
 VIDEO_TEXT = VideoTextNeed()

@@ -3,7 +3,7 @@ against."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +18,14 @@ class ReferenceBank:
     """I identities in sorted order.
 
     `centroids` are (I, D) float64 unit vectors: the normalised mean of the unit embeddings of an identity's
-    references. `mean` is (D,) float64, the mean of the centroids over identities: what
-    the centred similarity takes off both sides before comparing.
+    references. `mean` is (D,) float64, the mean of the centroids over identities: what the centred similarity takes
+    off both sides before comparing. `digest` tells banks of other people or pictures apart.
     """
 
     identities: tuple[str, ...]
     centroids: NDArray[np.float64]
     mean: NDArray[np.float64]
+    digest: str = ""
 
     def index(self, identity: str) -> int:
         """Row of an identity. Raises KeyError when it is not in the bank."""
@@ -48,10 +49,18 @@ def centroid(embeddings: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     return unit(unit(embeddings).mean(axis=0))
 
 
-def build_bank(references: Mapping[str, ReferenceFaces]) -> ReferenceBank:
-    """The bank of a test set, identity -> references. Raises ValueError when there is none."""
+def build_bank(references: Mapping[str, ReferenceFaces | Sequence[ReferenceFaces]], digest: str = "") -> ReferenceBank:
+    """The bank of a test set, identity -> references; several sets of one identity count together, picture by picture.
+
+    Raises ValueError when there is none.
+    """
     if not references:
         raise ValueError("a reference bank needs at least one identity")
     identities = tuple(sorted(references))
-    centroids = np.stack([centroid(references[identity].embeddings) for identity in identities])
-    return ReferenceBank(identities, centroids, centroids.mean(axis=0))
+    centroids = np.stack([centroid(_embeddings(references[identity])) for identity in identities])
+    return ReferenceBank(identities, centroids, centroids.mean(axis=0), digest)
+
+
+def _embeddings(faces: ReferenceFaces | Sequence[ReferenceFaces]) -> NDArray[np.float32]:
+    sets = [faces] if isinstance(faces, ReferenceFaces) else faces
+    return np.concatenate([one.embeddings for one in sets])

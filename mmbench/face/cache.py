@@ -4,6 +4,7 @@ twice."""
 from __future__ import annotations
 
 import json
+import warnings
 import zipfile
 import zlib
 from dataclasses import asdict, replace
@@ -14,13 +15,10 @@ import numpy as np
 
 from mmbench.face.face_pass import Frames
 from mmbench.face.track import FaceTrack
-from mmbench.face.types import FaceBackend
+from mmbench.face.types import VERSION, FaceBackend
 from mmbench.files import installed_version, sha256, whole
 from mmbench.score import Provenance
 from mmbench.video.clip import ClipInfo
-
-VERSION = 2
-"""Part of every key. Raise it with any change to detection, selection or embedding that changes a number."""
 
 ARRAYS = (
     "frames",
@@ -62,6 +60,7 @@ class FaceCache:
 
     def __init__(self, folder: Path | str, backend: FaceBackend, frames: Frames = "all") -> None:
         self.folder = Path(folder)
+        self._warned = False
         self._maker = {
             "version": VERSION,
             "backend": backend.name,
@@ -81,13 +80,22 @@ class FaceCache:
         """The clip's track with the clip's frame rate, or None where it is not kept."""
         try:
             track = read_track(self.path(clip))
-        except (FileNotFoundError, DamagedTrack):
+        except (OSError, DamagedTrack):
             return None
         return replace(track, fps=clip.fps)
 
     def put(self, clip: ClipInfo, track: FaceTrack) -> None:
-        """Keep a track; the file appears when it is complete, whoever else writes the same one."""
-        write_track(self.path(clip), track)
+        """Keep a track; the file appears when it is complete, whoever else writes the same one.
+
+        Where nothing can be written (a full disk, a folder of somebody else) nothing is kept, with one warning.
+        """
+        try:
+            write_track(self.path(clip), track)
+        except OSError as cause:
+            if not self._warned:
+                self._warned = True
+                why = cause.strerror or cause
+                warnings.warn(f"{self.folder}: faces are not kept for later runs: {why}.", stacklevel=2)
 
 
 class DamagedTrack(ValueError):

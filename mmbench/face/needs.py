@@ -6,13 +6,15 @@ SCRFD serves these and ArcFace's column.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Hashable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench.errors import MissingDependency, MissingWeights, WeightsError
-from mmbench.files import cache_folder
+from mmbench.face.types import VERSION
+from mmbench.files import cache_folder, content_of, sha256
 from mmbench.video.need import FrameNeed, Look, Maker, Need, Networks, RunNeed, T
 
 if TYPE_CHECKING:
@@ -104,6 +106,12 @@ class Faces(FrameNeed["FaceTrack"]):
     """The main face of a clip over time, embedded by dlib's recogniser."""
 
     name = "faces"
+    version = VERSION
+    reads = ()
+
+    def depends_on(self, settings: EvaluateSettings) -> dict[str, Any]:
+        """Detector and recogniser, and which frames are looked at."""
+        return {**_own_depends_on(settings), "frames": settings.face.frames}
 
     def make(self, settings: EvaluateSettings, networks: Networks) -> FaceMaker:
         """See `own_backend`."""
@@ -119,11 +127,16 @@ class ArcFaces(FrameNeed["FaceTrack"]):
     ArcFace's own."""
 
     name = "arcface"
+    version = VERSION
+    reads = ()
+
+    def depends_on(self, settings: EvaluateSettings) -> dict[str, Any]:
+        """Detector and recogniser, and which frames are looked at."""
+        return {**_arcface_depends_on(settings), "frames": _arcface_frames(settings)}
 
     def make(self, settings: EvaluateSettings, networks: Networks) -> FaceMaker:
         """See `arcface_backend`."""
-        frames = settings.face.frames if settings.face.backend == "insightface" else "sampled"
-        return FaceMaker(arcface_backend(settings, networks), frames)
+        return FaceMaker(arcface_backend(settings, networks), _arcface_frames(settings))
 
     def check(self, settings: EvaluateSettings) -> None:
         """Raise MissingWeights or MissingDependency for insightface."""
@@ -134,6 +147,11 @@ class _References(RunNeed[T]):
     """What is read of the reference faces of one backend, found once a run and kept in `<run>/references`."""
 
     store = "references"
+    reads = ()
+
+    def depends_on(self, settings: EvaluateSettings) -> dict[str, Any]:
+        """Detector and recogniser."""
+        return _own_depends_on(settings)
 
     def make(self, settings: EvaluateSettings, networks: Networks) -> FaceBackend:
         """The backend whose embeddings these are."""
@@ -156,23 +174,26 @@ class _References(RunNeed[T]):
 
         Raises ReferenceFaceError naming every reference without a face.
         """
-        from mmbench.face.reference_store import prepare
+        from mmbench.face.reference_store import Shelf, prepare
 
-        makers = {_store(run, self): partial(self.make, settings, networks)}
+        def shelf(need: _References[Any]) -> Shelf:
+            maker = sha256(json.dumps([need.version, need.depends_on(settings)], sort_keys=True).encode())
+            return Shelf(_store(run, need), maker, partial(need.make, settings, networks))
+
+        shelves = [shelf(self)]
         if self != ARCFACE_REFERENCES and ARCFACE_REFERENCES in wanted and settings.face.backend == "insightface":
             try:
                 ARCFACE_REFERENCES.make(settings, networks)
             except (MissingWeights, MissingDependency, WeightsError):
                 pass  # said when its own turn comes
             else:
-                makers[_store(run, ARCFACE_REFERENCES)] = partial(ARCFACE_REFERENCES.make, settings, networks)
-        prepare(items, makers, progress)
+                shelves.append(shelf(ARCFACE_REFERENCES))
+        prepare(items, shelves, progress)
 
-    def _known(self, run: Path) -> dict[str, ReferenceFaces]:
+    def _known(self, run: Path) -> dict[str, ReferenceFaces | None]:
         from mmbench.face.reference_store import load
 
-        path = _store(run, self)
-        return load(path) if path.exists() else {}
+        return load(_store(run, self))
 
 
 class References(_References["ReferenceFaces"]):
@@ -182,10 +203,17 @@ class References(_References["ReferenceFaces"]):
 
     def read(self, items: Sequence[Item], run: Path) -> Callable[[Item], ReferenceFaces | None]:
         """The faces of one item's references."""
-        from mmbench.face.reference_store import lookup
+        from mmbench.face.reference_store import keys_once
 
-        known = self._known(run)
-        return lambda item: lookup(known, item.references)
+        known, key = self._known(run), keys_once()
+        return lambda item: known.get(key(item.references))
+
+    def inputs(self, items: Sequence[Item]) -> Callable[[Item], str]:
+        """The bytes of the item's references."""
+        from mmbench.face.reference_store import keys_once
+
+        key = keys_once()
+        return lambda item: key(item.references)
 
 
 class ArcFaceReferences(References):
@@ -193,6 +221,10 @@ class ArcFaceReferences(References):
 
     name = "arcface references"
     store = "arcface"
+
+    def depends_on(self, settings: EvaluateSettings) -> dict[str, Any]:
+        """Detector and recogniser."""
+        return _arcface_depends_on(settings)
 
     def make(self, settings: EvaluateSettings, networks: Networks) -> FaceBackend:
         """See `arcface_backend`."""
@@ -210,10 +242,14 @@ class Condition(_References["ReferenceFaces"]):
 
     def read(self, items: Sequence[Item], run: Path) -> Callable[[Item], ReferenceFaces | None]:
         """The face of one item's conditioning frame."""
-        from mmbench.face.reference_store import lookup
+        from mmbench.face.reference_store import keys_once
 
-        known = self._known(run)
-        return lambda item: lookup(known, (item.condition,)) if item.condition else None
+        known, key = self._known(run), keys_once()
+        return lambda item: known.get(key((item.condition,))) if item.condition else None
+
+    def inputs(self, items: Sequence[Item]) -> Callable[[Item], str]:
+        """The bytes of the item's conditioning frame."""
+        return lambda item: content_of(item.condition) if item.condition else ""
 
 
 class Bank(_References["ReferenceBank"]):
@@ -222,15 +258,36 @@ class Bank(_References["ReferenceBank"]):
     name = "reference bank"
 
     def read(self, items: Sequence[Item], run: Path) -> Callable[[Item], ReferenceBank | None]:
-        """The same bank for every item; None where no reference is known."""
+        """The same bank for every item, whatever their order; None where no reference is known."""
         from mmbench.face.bank import build_bank
-        from mmbench.face.reference_store import lookup
 
         known = self._known(run)
-        people = {item.identity: lookup(known, item.references) for item in items}
-        found = {identity: faces for identity, faces in people.items() if faces is not None}
-        bank = build_bank(found) if found else None
+        people = {}
+        for identity, keys in _people(items).items():
+            if faces := [found for key in keys if (found := known.get(key)) is not None]:
+                people[identity] = faces
+        bank = build_bank(people, self._digest(items)) if people else None
         return lambda item: bank
+
+    def inputs(self, items: Sequence[Item]) -> Callable[[Item], str]:
+        """Everybody's names and the bytes of everybody's references."""
+        digest = self._digest(items)
+        return lambda item: digest
+
+    def _digest(self, items: Sequence[Item]) -> str:
+        return sha256(json.dumps(_people(items), sort_keys=True).encode())[:16]
+
+
+def _people(items: Sequence[Item]) -> dict[str, list[str]]:
+    """The keys of each identity's sets of references, all sorted: nothing depends on the order of a run's items."""
+    from mmbench.face.reference_store import keys_once
+
+    key = keys_once()
+    found: dict[str, set[str]] = {}
+    for item in items:
+        if item.references:
+            found.setdefault(item.identity, set()).add(key(item.references))
+    return {identity: sorted(found[identity]) for identity in sorted(found)}
 
 
 FACES = Faces()
@@ -243,6 +300,28 @@ BANK = Bank()
 
 def _store(run: Path, need: _References[Any]) -> Path:
     return run / "references" / f"{need.store}.npz"
+
+
+def _arcface_frames(settings: EvaluateSettings) -> Frames:
+    return settings.face.frames if settings.face.backend == "insightface" else "sampled"
+
+
+def _own_depends_on(settings: EvaluateSettings) -> dict[str, Any]:
+    own = settings.face.backend
+    names = DLIB if own != "dlib" and settings.random_weights else DLIB + DETECTOR_WEIGHTS[own]
+    return _depends_on(settings, own, names, random=own != "dlib" and settings.random_weights)
+
+
+def _arcface_depends_on(settings: EvaluateSettings) -> dict[str, Any]:
+    random = settings.random_weights
+    return _depends_on(settings, "insightface", () if random else ARCFACE_WEIGHTS, random=random)
+
+
+def _depends_on(settings: EvaluateSettings, backend: str, names: Sequence[str], *, random: bool) -> dict[str, Any]:
+    from mmbench.weights.identity import identity
+
+    device = None if backend == "dlib" else settings.device  # dlib runs where it was built for
+    return {"backend": backend, "device": device, "random": random, "weights": [identity(name) for name in names]}
 
 
 def _check_own(settings: EvaluateSettings) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.errors import ReferenceFaceError
-from mmbench.files import Progress, whole
+from mmbench.face.cache import UNREADABLE
+from mmbench.files import Progress, content_of, sha256, whole
 from mmbench.items import Item
 from mmbench.score import Provenance
 
@@ -29,34 +32,42 @@ def reference_sets(items: Sequence[Item]) -> dict[tuple[Path, ...], str]:
     return sets
 
 
-def prepare(
-    items: Sequence[Item],
-    makers: Mapping[Path, Callable[[], FaceBackend]],
-    progress: Progress,
-) -> None:
+@dataclass(frozen=True)
+class Shelf:
+    """One backend's reference faces: the file they are kept in, what made them, and how that is made."""
+
+    file: Path
+    maker: str
+    make: Callable[[], FaceBackend]
+
+
+def prepare(items: Sequence[Item], shelves: Sequence[Shelf], progress: Progress) -> None:
     """Find the faces of every reference set and keep them in the files named (.npz), one for each backend.
+
+    A set is known by its pictures' bytes. What another maker left in a file is found again, and a damaged file too,
+    with a warning.
 
     All backends share the detector of the first: nothing is detected twice. Sets that are there already are not
     redone, and without anything to do no backend is made. Raises ReferenceFaceError naming every reference without a
     usable face: an error of the set-up, not a NaN. A conditioning frame without a face is left out instead: only
     fm_ref_cond needs it.
     """
-    kept = {file: load(file) if file.exists() else {} for file in makers}
+    kept = {shelf.file: load(shelf.file, shelf.maker) for shelf in shelves}
     wanted = reference_sets(items)
-    keys = {paths: _key(paths) for paths in wanted}
+    keys = {paths: key_of(paths) for paths in wanted}
     todo = {paths for paths, key in keys.items() if any(key not in known for known in kept.values())}
     failures: list[ReferenceFaceError] = []
-    backends = [make() for make in makers.values()] if todo else []
+    backends = [shelf.make() for shelf in shelves] if todo else []
     for done, (paths, name) in enumerate(wanted.items(), start=1):
         if paths in todo:
             found = _find(paths, backends, failures, may_lack=name.endswith("(conditioning frame)"))
-            for known, faces in zip(kept.values(), found, strict=False):
-                known[keys[paths]] = faces
+            for number, known in enumerate(kept.values()):
+                known[keys[paths]] = found[number] if found else None
         progress(done, len(wanted), "references")
     if failures:
         raise ReferenceFaceError(" ".join(f.message for f in failures[:5]), failures[0].remedy)
-    for file, known in kept.items():
-        _save(file, {key: known[key] for key in keys.values() if key in known})
+    for shelf in shelves if todo else ():
+        _save(shelf, {key: kept[shelf.file][key] for key in keys.values() if key in kept[shelf.file]})
 
 
 def _find(
@@ -74,42 +85,69 @@ def _find(
         return ()
 
 
-def load(path: Path) -> dict[str, ReferenceFaces]:
-    """Reference faces by key (see `lookup`)."""
+def load(path: Path, maker: str | None = None) -> dict[str, ReferenceFaces | None]:
+    """Reference faces by key (see `key_of`), None for pictures without a face.
+
+    Nothing where there is no file, where it is damaged (with a warning), or where another than `maker` left it.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            index = json.loads(str(data["index"]))
+            if not isinstance(index, dict):  # of a version that knew pictures by name
+                return {}
+            if maker is not None and index["maker"] != maker:
+                return {}
+            return {entry["key"]: _read(data, number, entry) for number, entry in enumerate(index["sets"])}
+    except FileNotFoundError:
+        return {}
+    except UNREADABLE as cause:
+        warnings.warn(f"{path}: damaged ({cause}); the reference faces are found again.", stacklevel=2)
+        return {}
+
+
+def key_of(paths: tuple[Path, ...]) -> str:
+    """What tells one set of pictures from another: their bytes, in order, whatever they are called."""
+    return sha256("".join(content_of(path) or str(path) for path in paths).encode(errors="surrogatepass"))
+
+
+def keys_once() -> Callable[[tuple[Path, ...]], str]:
+    """`key_of` that reads every set once."""
+    known: dict[tuple[Path, ...], str] = {}
+
+    def key(paths: tuple[Path, ...]) -> str:
+        if paths not in known:
+            known[paths] = key_of(paths)
+        return known[paths]
+
+    return key
+
+
+def _read(data: Any, number: int, entry: Mapping[str, Any]) -> ReferenceFaces | None:
     from mmbench.face.track import ReferenceFaces
 
-    with np.load(path, allow_pickle=False) as data:
-        index = json.loads(str(data["index"]))
-        found = {}
-        for number, entry in enumerate(index):
-            arrays: dict[str, Any] = {name: data.get(f"{number}/{name}") for name in ARRAYS}
-            paths = tuple(Path(p) for p in entry["paths"])
-            found[entry["key"]] = ReferenceFaces(paths, **arrays, provenance=Provenance(**entry["provenance"]))
-    return found
+    if entry["provenance"] is None:
+        return None
+    arrays: dict[str, Any] = {name: data.get(f"{number}/{name}") for name in ARRAYS}
+    if any(arrays[name] is None for name in ARRAYS[:4]):
+        raise ValueError(f"set {number} lacks arrays")
+    paths = tuple(Path(path) for path in entry["paths"])
+    return ReferenceFaces(paths, **arrays, provenance=Provenance(**entry["provenance"]))
 
 
-def lookup(known: Mapping[str, ReferenceFaces], paths: tuple[Path, ...]) -> ReferenceFaces | None:
-    """The faces of one set of pictures, None when nobody looked for them."""
-    return known.get(_key(paths))
-
-
-def _save(path: Path, known: Mapping[str, ReferenceFaces]) -> None:
+def _save(shelf: Shelf, known: Mapping[str, ReferenceFaces | None]) -> None:
     from dataclasses import asdict
 
-    index: list[dict[str, Any]] = []
+    sets: list[dict[str, Any]] = []
     arrays: dict[str, Any] = {}
     for number, (key, faces) in enumerate(known.items()):
-        index.append({"key": key, "paths": [str(p) for p in faces.paths], "provenance": asdict(faces.provenance)})
+        if faces is None:
+            sets.append({"key": key, "paths": [], "provenance": None})
+            continue
+        sets.append({"key": key, "paths": [str(p) for p in faces.paths], "provenance": asdict(faces.provenance)})
         for name in ARRAYS:
             array: NDArray[Any] | None = getattr(faces, name)
             if array is not None:
                 arrays[f"{number}/{name}"] = array
-    arrays["index"] = np.array(json.dumps(index))
-    with whole(path) as part:
+    arrays["index"] = np.array(json.dumps({"maker": shelf.maker, "sets": sets}))
+    with whole(shelf.file) as part:
         np.savez(part, **arrays)
-
-
-def _key(paths: tuple[Path, ...]) -> str:
-    """Names the pictures by path, size and time of change, so an edited reference is looked at again."""
-    stats = [(str(p.absolute()), p.stat().st_size, p.stat().st_mtime_ns) if p.exists() else (str(p),) for p in paths]
-    return json.dumps(stats)

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from mmbench.video.clip import Frame
 
 
+VERSION = 2
+"""Part of the key of every kept track. Raise it with any change to detection, selection or embedding that changes a
+number."""
+
+
 @dataclass(frozen=True, eq=False)
 class Face:
     """One detected face, in pixels of its frame; float32 from every detector, a stand-in may give float64.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mmbench.errors import MissingWeights
+from mmbench.files import content_of
 from mmbench.video.need import FrameNeed, Look, Maker, Networks
 
 if TYPE_CHECKING:
@@ -40,8 +41,24 @@ class FlowMaker(Maker["FlowResult"]):
 class Flow(FrameNeed["FlowResult"]):
     """Pair scores of the flow; with `smoothness` also how it changes from pair to pair, in full mode."""
 
+    reads = ("fps",)
+
     def __init__(self, name: str, smoothness: bool) -> None:
         self.name, self.smoothness = name, smoothness
+
+    def depends_on(self, settings: EvaluateSettings) -> dict[str, Any]:
+        """The method and its mode; RAFT's weights, device and arithmetic."""
+        flow = settings.flow
+        if flow.backend == "dis":
+            return {"backend": "dis", "mode": flow.mode}
+        own = {**flow.model_dump(mode="json", exclude={"weights"}), "device": settings.device}
+        if settings.random_weights:
+            return {**own, "weights": "random"}
+        if flow.weights:
+            return {**own, "weights": content_of(flow.weights)}
+        from mmbench.weights.identity import identity
+
+        return {**own, "weights": identity("raft-things", "raft-c-t-v1")}
 
     def make(self, settings: EvaluateSettings, networks: Networks) -> FlowMaker:
         """The settings' flow method. Raises MissingWeights, naming the method that needs none, or WeightsError."""

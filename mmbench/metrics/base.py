@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.errors import MMBenchError
-from mmbench.items import Item
+from mmbench.items import FIELDS, Item
 from mmbench.score import Provenance, Score
 from mmbench.video.need import FrameNeed, Maker, Need, Networks, RunNeed
 
@@ -99,16 +99,28 @@ class Evidence:
 
 
 class Metric(ABC):
-    """Facts and needs common to clip and set metrics. `companions` are further numbers of the same evidence."""
+    """Facts and needs common to clip and set metrics. `companions` are further numbers of the same evidence.
+
+    A number holds while the video's bytes, what its needs are made of, `version`, the metric's own `options` and what
+    it `reads` of its item stay as they were; when one of them changes it is measured again.
+    """
 
     facts: ClassVar[MetricFacts]
     companions: ClassVar[tuple[MetricFacts, ...]] = ()
     needs: ClassVar[Collection[Need[Any]]] = ()
+    version: ClassVar[int] = 1
+    """Raise it with any change that changes a number."""
+    reads: Collection[str] = FIELDS
+    """What the metric reads of its item besides its video (`mmbench.items.FIELDS`); all of it, unless it says less."""
 
     @classmethod
     def from_settings(cls, settings: EvaluateSettings) -> Self:
         """The metric as a run with these settings wants it; one with options of its own takes them from there."""
         return cls()
+
+    def options(self) -> Mapping[str, Any]:
+        """What the settings have made of this metric: by default all that a new instance holds."""
+        return vars(self)
 
     @classmethod
     def all_facts(cls) -> tuple[MetricFacts, ...]:

@@ -95,6 +95,7 @@ class DynamicDegree(ClipMetric):
         ),
     )
     needs: ClassVar[Collection[Need[Any]]] = (FLOW,)
+    reads = ()
 
     def update(self, scores: Sequence[float] | Floats, height: int, width: int, n_sampled: int) -> Motion:
         """Add one clip, given as to `motion`."""

@@ -56,6 +56,7 @@ class FaceRate(ClipMetric):
         ),
     )
     needs: ClassVar[Collection[Need[Any]]] = (FACES,)
+    reads = ()
 
     def update(self, slot_usable: NDArray[np.bool_]) -> float:
         """Add one clip's (K,) usable flags."""

@@ -171,6 +171,7 @@ class FMInter(ClipMetric):
         ),
     )
     needs: ClassVar[Collection[Need[Any]]] = (FACES,)
+    reads = ("fps",)
 
     def __init__(self, version: int = 2) -> None:
         super().__init__()

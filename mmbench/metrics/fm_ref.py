@@ -109,6 +109,7 @@ class FMRef(ClipMetric):
         ),
     )
     needs: ClassVar[Collection[Need[Any]]] = (FACES, REFERENCES, CONDITION)
+    reads = ()
 
     def update(self, points: Floats, boxes: Floats, ref_points: Floats, ref_boxes: Floats) -> FMRefResult:
         """Add one clip: (K, 5, 2) px and (K, 4) xyxy px, references (R, 5, 2) and (R, 4)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -204,6 +204,7 @@ class IdSimilarity(ClipMetric):
         ),
     )
     needs: ClassVar[Collection[Need[Any]]] = (FACES, REFERENCES, BANK)
+    reads = ("identity",)
 
     def update(self, embeddings: Floats, references: Floats) -> IdSimilarityResult:
         """Add one clip's (K, D) embeddings and its identity's (R, D) references."""
@@ -240,6 +241,7 @@ class IdSimilarityArcFace(ClipMetric):
         "unless insightface is the run's face backend. Weights are for non-commercial research only.",
     )
     needs: ClassVar[Collection[Need[Any]]] = (ARCFACE, ARCFACE_REFERENCES)
+    reads = ()
 
     def update(self, embeddings: Floats, references: Floats) -> float:
         """Add one clip's (K, 512) embeddings and its identity's (R, 512) references."""
@@ -292,9 +294,9 @@ def measure_identity(
     if against is None:
         reason = "The run holds a single identity, so there is nobody to compare with."
         return scores + [Score.missing(n, reason) for n in ("id_margin", "id_centred", "id_rank1")]
-    return [
-        *scores,
+    compared = (
         Score.ok("id_margin", against.margin, provenance),
         Score.ok("id_centred", against.centred, provenance),
         Score.ok("id_rank1", float(against.rank1), provenance, nearest=against.nearest),
-    ]
+    )
+    return [*scores, *(replace(score, bank=bank.digest if bank else "") for score in compared)]

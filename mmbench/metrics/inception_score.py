@@ -135,6 +135,7 @@ class InceptionScore(SetMetric):
         ),
     )
     needs: ClassVar[Collection[Need[Any]]] = (INCEPTION,)
+    reads = ()
 
     def __init__(self) -> None:
         self.clips: list[LogProbs] = []

@@ -78,6 +78,7 @@ class MotionSmoothness(ClipMetric):
         ),
     )
     needs: ClassVar[Collection[Need[Any]]] = (SMOOTH_FLOW,)
+    reads = ()
 
     def update(self, terms: Sequence[SmoothnessTerm] | Floats) -> Smoothness | None:
         """Add one clip, given as to `smoothness`; or as rows of (ratio, acceleration, valid), shape (terms, 3)."""

@@ -107,6 +107,18 @@ def metric_class(name: str) -> type[Metric]:
     raise no_such_metric(name, metric_names())
 
 
+def metric_version(name: str) -> str:
+    """Version of the package that brings a metric; "" for our own, whose numbers have versions of their own."""
+    point = None if name in BUILT_IN else plug_ins().get(name)
+    return point.dist.version if point and point.dist else ""
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of metrics in column order, plug-ins last; each once. Loads none."""
+    order = {name: place for place, name in enumerate((*BUILT_IN, *plug_ins()))}
+    return sorted(dict.fromkeys(names), key=lambda name: (order.get(name, len(order)), name))
+
+
 def producer(score: str) -> str:
     """Name of the metric that yields this score: itself or a companion. Raises MMBenchError when none does."""
     if owner := _owner(score):

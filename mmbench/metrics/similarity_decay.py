@@ -61,6 +61,7 @@ class SimilarityDecay(ClipMetric):
         column=True,
     )
     needs: ClassVar[Collection[Need[Any]]] = (FACES, REFERENCES)
+    reads = ()
 
     def update(self, similarity: Floats, tau: Floats) -> DecayResult | None:
         """Add one clip's similarity curve (K,) at times tau (K,) in [0, 1]; too short curves are not counted."""

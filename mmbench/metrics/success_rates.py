@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from mmbench.config import SuccessSettings
@@ -125,7 +125,7 @@ class SuccessRates(DerivedMetric):
         return [average, *checks]
 
     def _score(self, name: str, value: float, inputs: tuple[str, ...], scores: Mapping[str, Score]) -> Score:
-        return Score.ok(
+        score = Score.ok(
             name,
             value,
             made_of(scores, inputs),
@@ -133,6 +133,7 @@ class SuccessRates(DerivedMetric):
             limits=self.limits.model_dump(),
             variant=_variant(self.limits),
         )
+        return replace(score, bank=next((scores[name].bank for name in inputs if scores[name].bank), ""))
 
 
 def _lacking(name: str, inputs: Sequence[str], scores: Mapping[str, Score]) -> Score:

@@ -60,6 +60,7 @@ class TextAlignment(ClipMetric):
     def __init__(self, prompt: PromptField = "short") -> None:
         super().__init__()
         self.prompt = prompt
+        self.reads = ("prompt" if prompt == "short" else "prompt_long",)
 
     @classmethod
     def from_settings(cls, settings: EvaluateSettings) -> Self:

@@ -14,6 +14,9 @@ Frame = NDArray[np.uint8]
 """One picture, uint8 RGB, shape (height, width, 3)."""
 
 FpsSource = Literal["container", "manifest", "assumed"]
+VERSION = 1
+"""Part of the key of every number. Raise it with any change of what is decoded, counted or timed."""
+
 CONVERT = "Write it again, or convert it: ffmpeg -i INPUT -c:v libx264 -crf 18 output.mp4."
 """The remedy of a file that cannot be read."""
 

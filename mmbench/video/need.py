@@ -7,10 +7,13 @@ meets all needs from one decode of a clip.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from mmbench.files import content_of, sha256
+from mmbench.items import FIELDS
 
 if TYPE_CHECKING:
     from mmbench.config import EvaluateSettings
@@ -76,6 +79,10 @@ class Need(ABC, Generic[T]):
 
     name: str
     """Short, for messages and `mmbench explain`."""
+    version: int = 1
+    """Raise it with any change that changes what is found: numbers made of it are then measured again."""
+    reads: Collection[str] = FIELDS
+    """What an item says of its video that changes what is found in it (`mmbench.items.FIELDS`)."""
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.name == other.name
@@ -85,6 +92,13 @@ class Need(ABC, Generic[T]):
 
     def __repr__(self) -> str:
         return f"<need {self.name}>"
+
+    def depends_on(self, settings: EvaluateSettings) -> Mapping[str, Any]:
+        """The settings, and the weight files of these settings, that change what is found, as JSON values.
+
+        All settings, unless a need knows better (`mmbench.weights.identity` tells files apart). Nothing is loaded.
+        """
+        return settings.model_dump(mode="json", exclude={"metrics"})
 
     def check(self, settings: EvaluateSettings) -> None:
         """Raise what `make` would for a package or file that is not here, where that can be told without loading."""
@@ -129,6 +143,19 @@ class RunNeed(Need[T]):
         may be. No network is to be loaded when nothing is left to find. Raises as `make`, and MMBenchError.
         """
 
+    def inputs(self, items: Sequence[Item]) -> Callable[[Item], str]:
+        """How to tell the digest of what one item's share is made of; by default of all pictures that any item names.
+
+        Equal digests, equal shares: numbers made of it hold as long as its digest does. No network is loaded.
+        """
+        pictures = sorted({(item.identity, content_of(path)) for item in items for path in _pictures(item)})
+        whole = sha256(repr(pictures).encode(errors="surrogatepass"))
+        return lambda item: whole
+
     @abstractmethod
     def read(self, items: Sequence[Item], run: Path) -> Callable[[Item], T | None]:
         """How to look up one of the items in what `prepare` kept; None where it found nothing. In every process."""
+
+
+def _pictures(item: Item) -> tuple[Path, ...]:
+    return (*item.references, *((item.condition,) if item.condition else ()))

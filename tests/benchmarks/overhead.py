@@ -36,9 +36,11 @@ from mmbench.flow.make import make_flow
 from mmbench.flow.needs import FLOW, FlowMaker
 from mmbench.flow.types import FlowBackend
 from mmbench.items import Item
+from mmbench.metrics.base import DerivedMetric
 from mmbench.metrics.registry import BUILT_IN
-from mmbench.runs.evaluate.clip import make_metrics, measure_item
+from mmbench.runs.evaluate.clip import Task, make_metrics, measure_item
 from mmbench.runs.evaluate.gather import Gatherer
+from mmbench.runs.evaluate.inputs import Inputs
 from mmbench.runs.evaluate.items import read_manifest
 from mmbench.runs.evaluate.store import RowWriter
 from mmbench.video.clip import ClipInfo, Frame, FramePass
@@ -85,11 +87,13 @@ def main() -> None:
         os.environ["MMBENCH_CACHE"] = folder
         settings = EvaluateSettings(metrics=tuple(name for name in BUILT_IN if name != "id_similarity_arcface"))
         item = Item("m/clip", "m", "person", clip, references, prompt=PROMPT)
-        metrics = list(make_metrics(settings).values())
-        gatherer = Gatherer(settings, metrics, [item], run)
+        metrics = make_metrics(settings)
+        gatherer = Gatherer(settings, metrics.values(), [item], run)
         gatherer.prepare(lambda *_: None)
         with RowWriter(run, "0000-0") as writer:
-            whole = seconds(lambda: writer.add(measure_item(item, metrics, gatherer)))
+            parts = Inputs(settings, metrics, [item]).parts(item)
+            todo = tuple(name for name, metric in metrics.items() if not isinstance(metric, DerivedMetric))
+            whole = seconds(lambda: writer.add(measure_item(Task(item, parts, todo), metrics, gatherer)))
     print(f"{clip.name}: {len(frames)} frames of {frames[0].shape[1]}x{frames[0].shape[0]}, one thread, random weights")
     for name, spent in bare.items():
         print(f"  {name:<12}{spent:8.2f} s")

@@ -85,7 +85,7 @@ def test_anything_that_changes_a_number_changes_the_file(clip, info, blobs, tmp_
     ]
     monkeypatch.setattr(cache, "VERSION", cache.VERSION + 1)
     others.append(paths())
-    monkeypatch.setattr(cache, "version", lambda name: "another")
+    monkeypatch.setattr(cache, "installed_version", lambda name: "another")
     others.append(paths())
     assert len({base, *others}) == 11
 

@@ -3,90 +3,172 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mmbench.config import EvaluateSettings
-from mmbench.errors import MMBenchError
+from mmbench.errors import MMBenchError, PlugInError, machine_fault
 from mmbench.items import Item
 from mmbench.metrics.base import ClipMetric, DerivedMetric, Evidence, Metric, Need, SetMetric
-from mmbench.metrics.registry import broken_plug_ins, metric_class, metric_names, producer
+from mmbench.metrics.registry import broken_plug_ins, in_order, metric_class, metric_names, producer
 from mmbench.runs.evaluate.fault import fault
-from mmbench.runs.evaluate.features import FeatureFault, features_path, write_features
-from mmbench.runs.evaluate.gather import Gatherer, Unmet
+from mmbench.runs.evaluate.features import NoFeatures, features_path, write_features
+from mmbench.runs.evaluate.gather import UNAVAILABLE, Gatherer, Unmet
+from mmbench.runs.evaluate.inputs import clip_key, derived_key, score_key
 from mmbench.runs.evaluate.rows import ItemRow, MeasuredFile, RowError
 from mmbench.score import Score
 
 
-def make_metrics(settings: EvaluateSettings) -> dict[str, Metric]:
-    """Instances of the metrics a run asks for, by name, in the order asked for, or in column order; whatever a derived
-    metric is made of comes along. Raises MMBenchError for an unknown name."""
+@dataclass(frozen=True)
+class Task:
+    """What is left to do for one item: the metrics `todo`. `kept` are the scores of the others that still hold.
+
+    `parts` are `Inputs.parts` of the item, `sha256` is of the video they were looked up for, `clip` what is known of
+    it. Should another file have come into its place by then, all is measured.
+    """
+
+    item: Item
+    parts: Mapping[str, str]
+    todo: tuple[str, ...]
+    sha256: str = ""
+    kept: Mapping[str, tuple[Score, ...]] = field(default_factory=dict)
+    clip: MeasuredFile | None = None
+
+
+def make_metrics(settings: EvaluateSettings, recorded: Collection[str] = ()) -> dict[str, Metric]:
+    """Instances of the metrics a run asks for, by name, in column order; whatever a derived metric is made of comes
+    along. Raises MMBenchError for an unknown or broken one that `settings` name.
+
+    Where they name none, all that can be used are taken, and the others told in a warning. `recorded` are metrics that
+    an earlier command asked for: one that is no longer installed is left out with a warning.
+    """
+    asked = settings.metrics or metric_names()
     if not settings.metrics:
         for broken in broken_plug_ins().values():
             warnings.warn(f"Left out: {broken.message}", stacklevel=2)
-    metrics = {name: metric_class(name).from_settings(settings) for name in settings.metrics or metric_names()}
+    metrics: dict[str, Metric] = {}
+    for name in in_order((*asked, *recorded)):
+        try:
+            metrics[name] = _made(name, settings)
+        except MMBenchError as cause:
+            if name in settings.metrics:
+                raise
+            warnings.warn(f"Left out: {cause.message}", stacklevel=2)
     for derived in [metric for metric in metrics.values() if isinstance(metric, DerivedMetric)]:
         for score in derived.requires:
             if (name := producer(score)) not in metrics:
-                metrics[name] = metric_class(name).from_settings(settings)
-    return metrics
+                metrics[name] = _made(name, settings)
+    return {name: metrics[name] for name in in_order(metrics)}
 
 
-def measure_item(item: Item, metrics: Sequence[Metric], gatherer: Gatherer) -> ItemRow:
-    """The row of one item. Never raises for what the item is: an unusable clip is a row with its error."""
-    start = time.perf_counter()
-    if reason := item.extra.get("error"):  # the manifest of a generation run lists failed requests too
-        return ItemRow(item, error=RowError("GenerationError", f"The video was not made: {reason}", "Generate again."))
+def _made(name: str, settings: EvaluateSettings) -> Metric:
+    cls = metric_class(name)
     try:
-        evidence, unmet = gatherer.gather(item)
-    except MMBenchError as cause:
-        error = RowError(type(cause).__name__, cause.message, cause.remedy, file_digest(item.video))
-        return ItemRow(item, error=error, seconds=_since(start))
+        return cls.from_settings(settings)
+    except MMBenchError:
+        raise
+    except Exception as cause:
+        said = f"The metric {name!r} ({cls.__module__}:{cls.__qualname__}) cannot be made"
+        raise PlugInError(f"{said}: {type(cause).__name__}: {cause}.", "Mend or uninstall its package.") from cause
+
+
+def measure_item(task: Task, metrics: Mapping[str, Metric], gatherer: Gatherer) -> ItemRow:
+    """The row of one item. Never raises for what the item is: an unusable clip is a row with its error.
+
+    Raises MachineFault where the machine is to blame.
+    """
+    start, item = time.perf_counter(), task.item
+    try:
+        if closed := _cannot_open(item.video):
+            return _failed(item, "MediaError", closed, "Correct the path, or give permission to read it.", start)
+        needs = [need for name in task.todo for need in metrics[name].needs]
+        evidence, unmet = gatherer.gather(item, needs, task.clip)
     except Exception as cause:  # a fault of ours or of a codec: this clip is lost, the run is not
-        error = RowError(type(cause).__name__, *fault(item.video, cause), file_digest(item.video))
-        return ItemRow(item, error=error, seconds=_since(start))
-    scores: list[Score] = []
-    for metric in metrics:
-        if isinstance(metric, ClipMetric):
-            scores += _measure_one(metric, evidence, unmet)
-    by_name: Mapping[str, Score] = {score.metric: score for score in scores}
-    for metric in metrics:
-        if isinstance(metric, DerivedMetric):
-            scores += _derive_one(metric, by_name, item)
-    keep_features(gatherer.run, metrics, evidence, unmet)
+        if machine := machine_fault(cause, str(item.video)):
+            raise machine from cause
+        known = isinstance(cause, MMBenchError)
+        said = (cause.message, cause.remedy) if isinstance(cause, MMBenchError) else fault(item.video, cause)
+        return _failed(item, type(cause).__name__ if known else "Fault", *said, start)
     clip = evidence.clip
+    every = [name for name, metric in metrics.items() if not isinstance(metric, DerivedMetric)]
+    if clip.sha256 != task.sha256 and list(task.todo) != every:
+        return measure_item(Task(item, task.parts, tuple(every), clip.sha256), metrics, gatherer)
+    scores = dict(task.kept)
+    for name in task.todo:
+        metric, key = metrics[name], score_key(task.parts[name], clip.sha256)
+        if isinstance(metric, ClipMetric):
+            scores[name] = tuple(replace(score, inputs=key) for score in _measure_one(metric, evidence, unmet))
+        elif isinstance(metric, SetMetric):
+            keep_features(features_path(gatherer.run, metric.facts.name, key), metric, evidence, unmet)
     facts = MeasuredFile(
-        clip.n_frames, clip.width, clip.height, clip.fps, clip.fps_source, clip.sha256, tuple(clip.warnings)
+        clip.n_frames,
+        clip.width,
+        clip.height,
+        clip.fps,
+        clip.fps_source,
+        clip.sha256,
+        tuple(clip.warnings),
+        clip_key(item, clip.sha256),
     )
-    return ItemRow(item, tuple(scores), facts, seconds=_since(start))
+    return ItemRow(item, together(item, scores, metrics, task.parts), facts, seconds=_since(start))
+
+
+def together(
+    item: Item, scores: Mapping[str, Sequence[Score]], metrics: Mapping[str, Metric], parts: Mapping[str, str]
+) -> tuple[Score, ...]:
+    """All scores of an item, those of its clip in column order, then those derived from them."""
+    found = [score for name in metrics for score in scores.get(name, ())]
+    by_name: Mapping[str, Score] = {score.metric: score for score in found}
+    for name, metric in metrics.items():
+        if isinstance(metric, DerivedMetric):
+            key = derived_key(parts[name], metric, by_name)
+            found += [replace(score, inputs=key) for score in _derive_one(metric, by_name, item)]
+    return tuple(found)
+
+
+def unmade(item: Item) -> ItemRow | None:
+    """The row of a video that was never made, else None: the manifest of a generation run lists failed requests too."""
+    if not (reason := item.extra.get("error")):
+        return None
+    said = f"The video was not made: {reason}"
+    return ItemRow(item, error=RowError("GenerationError", said, "Generate again.", inputs=clip_key(item, "")))
 
 
 def file_digest(video: Path) -> str:
-    """sha256 of a video's bytes, or "" when there is nothing to read."""
+    """sha256 of a video's bytes, or "" when there is nothing to read: no file, no permission, a pipe or a device."""
     from mmbench.video.read import content_digest
 
     try:
-        return content_digest(video)
-    except (OSError, MMBenchError):
+        return content_digest(video) if video.is_dir() or video.is_file() else ""
+    except (OSError, ValueError, MMBenchError):
         return ""
 
 
-def keep_features(run: Path, metrics: Sequence[Metric], evidence: Evidence, unmet: Mapping[Need[Any], Unmet]) -> None:
-    """Store what each set metric wants of this clip; a metric that fails at it is told so when its set is scored."""
-    for metric in metrics:
-        if not isinstance(metric, SetMetric):
-            continue
-        if unmet_scores(metric, unmet):  # what another file of this item gave is not this clip's
-            features_path(run, metric.facts.name, evidence.item).unlink(missing_ok=True)
-            continue
-        try:
-            write_features(run, metric.facts.name, metric.features(evidence))
-        except Exception as cause:
-            write_features(run, metric.facts.name, FeatureFault(evidence.item, *fault(evidence.item.video, cause)))
+def lost(item: Item, kind: str, message: str, remedy: str) -> ItemRow:
+    """The row of a clip that could not be measured at all."""
+    digest = file_digest(item.video)
+    return ItemRow(item, error=RowError(kind, message, remedy, digest, clip_key(item, digest)))
+
+
+def keep_features(path: Path, metric: SetMetric, evidence: Evidence, unmet: Mapping[Need[Any], Unmet]) -> None:
+    """Store what a set metric wants of this clip; a metric that fails at it is told so when its set is scored."""
+    item = evidence.item
+    if lacking := unmet_scores(metric, unmet):
+        first = lacking[0]
+        write_features(path, NoFeatures(item, first.reason, first.remedy, first.unmet))
+        return
+    try:
+        kept = metric.features(evidence)
+        write_features(path, kept)
+    except Exception as cause:
+        if machine := machine_fault(cause):
+            raise machine from cause
+        write_features(path, NoFeatures(item, *fault(item.video, cause)))
 
 
 def unmet_scores(metric: Metric, unmet: Mapping[Need[Any], Unmet]) -> list[Score]:
@@ -95,8 +177,14 @@ def unmet_scores(metric: Metric, unmet: Mapping[Need[Any], Unmet]) -> list[Score
     if not lacking:
         return []
     first = next((lack for lack in lacking if lack.fault), lacking[0])
-    make = Score.error if first.fault else Score.missing
-    return [make(facts.name, first.reason, first.remedy) for facts in metric.all_facts()]
+    if first.fault:
+        return [Score.error(facts.name, first.reason, first.remedy) for facts in metric.all_facts()]
+    return _lacks(metric, first.reason, first.remedy)
+
+
+def _lacks(metric: Metric, reason: str, remedy: str) -> list[Score]:
+    missing = (Score.missing(facts.name, reason, remedy) for facts in metric.all_facts())
+    return [replace(score, unmet=True) for score in missing]
 
 
 def _measure_one(metric: ClipMetric, evidence: Evidence, unmet: Mapping[Need[Any], Unmet]) -> list[Score]:
@@ -106,13 +194,20 @@ def _measure_one(metric: ClipMetric, evidence: Evidence, unmet: Mapping[Need[Any
     try:
         scores = metric.measure(evidence)
         json.dumps([score.to_json() for score in scores], allow_nan=False)  # a row must be writable
+        first, *others = scores
+        return [replace(first, seconds=_since(start)), *others]
+    except UNAVAILABLE as cause:
+        return _lacks(metric, cause.message, cause.remedy)
     except MMBenchError as cause:
+        if machine := machine_fault(cause):
+            raise machine from cause
         return [Score.missing(facts.name, cause.message, cause.remedy) for facts in metric.all_facts()]
     except Exception as cause:  # one metric's fault must not take the others' numbers with it
+        if machine := machine_fault(cause):
+            raise machine from cause
         return [Score.error(facts.name, *fault(evidence.item.video, cause)) for facts in metric.all_facts()]
     finally:
         metric.reset()
-    return [replace(scores[0], seconds=_since(start)), *scores[1:]]
 
 
 def _derive_one(metric: DerivedMetric, scores: Mapping[str, Score], item: Item) -> list[Score]:
@@ -120,6 +215,21 @@ def _derive_one(metric: DerivedMetric, scores: Mapping[str, Score], item: Item) 
         return metric.derive(scores)
     except Exception as cause:
         return [Score.error(facts.name, *fault(item.video, cause)) for facts in metric.all_facts()]
+
+
+def _cannot_open(video: Path) -> str:
+    """Why no system could open a file of this name, or this one will not; "" where it can be tried."""
+    try:
+        video.stat()
+    except FileNotFoundError:
+        return ""  # the reader says what is missing
+    except (OSError, ValueError) as cause:
+        return f"{str(video)!r} cannot be opened: {cause.strerror if isinstance(cause, OSError) else cause}."
+    return "" if os.access(video, os.R_OK) else f"{str(video)!r} cannot be read: no permission."
+
+
+def _failed(item: Item, kind: str, message: str, remedy: str, start: float) -> ItemRow:
+    return replace(lost(item, kind, message, remedy), seconds=_since(start))
 
 
 def _since(start: float) -> float:

@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
-import json
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mmbench.config import EvaluateSettings
-from mmbench.errors import ManifestError, MMBenchError, WeightsError
+from mmbench.errors import ManifestError, WeightsError, machine_fault
 from mmbench.files import Progress, silent
 from mmbench.items import Item
-from mmbench.metrics.base import SetMetric, StoredFeatures
-from mmbench.runs.evaluate.clip import file_digest, make_metrics, unmet_scores
-from mmbench.runs.evaluate.fault import fault
-from mmbench.runs.evaluate.features import kept_features, read_features
+from mmbench.metrics.registry import in_order
+from mmbench.runs.evaluate.clip import Task, make_metrics
 from mmbench.runs.evaluate.gather import Gatherer
-from mmbench.runs.evaluate.record import MANIFEST, RunManifest, attempt_facts
+from mmbench.runs.evaluate.inputs import Inputs
+from mmbench.runs.evaluate.plan import Kept, Plan, make_plan
+from mmbench.runs.evaluate.record import RunManifest, attempt_facts, read_record, recorded_items
 from mmbench.runs.evaluate.rows import ItemRow, SetRow
-from mmbench.runs.evaluate.store import ROWS, RowWriter, next_attempt, read_rows
+from mmbench.runs.evaluate.sets import SetScorer
+from mmbench.runs.evaluate.store import ROWS, RowWriter, next_attempt
 from mmbench.runs.evaluate.work import work
 from mmbench.score import Score
 
 
 @dataclass(frozen=True)
 class EvaluateResult:
-    """What a run holds now. `failed` items could not be measured at all; `missing` counts "missing" scores by
-    reason, `errors` names the scores that failed."""
+    """What a run holds now of the items that were asked for, and of their models' sets.
+
+    `failed` items could not be measured at all; `errors` names the scores that failed. `measured_now` counts the items
+    of the run of which something was measured, `notes` tell what else became of what was there before.
+    """
 
     run: Path
     rows: tuple[ItemRow, ...]
     sets: tuple[SetRow, ...]
     measured_now: int
+    notes: tuple[str, ...] = ()
 
     @property
     def failed(self) -> tuple[ItemRow, ...]:
@@ -63,12 +68,17 @@ def evaluate(
     notes: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> EvaluateResult:
-    """Measure every item that `run` does not hold yet, and score each model's set.
+    """Measure what `run` does not hold yet of every item, and score each model's set.
 
-    Resumes: rows already in `run` are kept; items whose file changed are measured again, and with `retry` also
-    those that failed or lacked something. `notes` say what was passed over when the items were collected; the run's
-    record keeps them. Raises ManifestError when `run` was made with other settings, WeightsError or
-    MMBenchError when there is no such device, ReferenceFaceError, before any clip, for a reference without a face.
+    A number holds while everything it was made of does: the video, references, the run's people, prompt, rate,
+    settings, weights, the metric's version. What has changed is measured again, and nothing else; so the rows of a run
+    are those of a fresh one on the same items, whatever came before. Items that share no id with an earlier command's
+    join its items; else they take their place. Metrics of earlier commands stay the run's. With `retry` failures
+    are tried again. `notes` say what was passed over when the items were collected; the run's record keeps them.
+
+    Raises ManifestError for an item that cannot be one, WeightsError or MMBenchError when there is no such file or
+    device, ReferenceFaceError, before any clip, for a reference without a face, MachineFault when the disk or the
+    memory is full.
 
         >>> import mmbench
         >>> items = mmbench.read_manifest(mmbench.load_testset("synthetic50").folder / "manifest.csv")
@@ -78,114 +88,155 @@ def evaluate(
         >>> [row.score("motion_smoothness").value for row in result.rows]
         [0.0, 0.0]
     """
-    if not items:
+    settings = settings or EvaluateSettings()
+    given = [_checked(item) for item in items]
+    if not given:
         raise ManifestError("There is nothing to evaluate.", "Give at least one video.")
-    run, settings = Path(run), settings or EvaluateSettings()
     _check_device(settings.device)
-    tell = progress or silent
     if settings.flow.weights and not settings.flow.weights.is_file():
         raise WeightsError(f"flow.weights: there is no file {settings.flow.weights}.", "Correct the path.")
-    metrics = make_metrics(settings)
-    manifest = _open_run(run, items, settings, notes)
-    before, sets_before = read_rows(run) if (run / ROWS).is_dir() else ([], [])
-    rows = {row.item.id: row for row in before}
-    of_sets = [metric for metric in metrics.values() if isinstance(metric, SetMetric)]
-    todo = [
-        item
-        for item in items
-        if needs_measuring(item, rows.get(item.id), retry) or (retry and _lacks_features(run, of_sets, item))
-    ]
-    gatherer = Gatherer(settings, metrics.values(), items, run)
-    if todo:  # else no network is wanted for anything
-        gatherer.prepare(tell)
-    done = len(items) - len(todo)
-    tell(done, len(items), "clips")
-
-    def on_row(row: ItemRow) -> None:
-        nonlocal done
-        done += 1
-        tell(done, len(items), "clips")
-
-    attempt = next_attempt(run)
-    (run / ROWS).mkdir(exist_ok=True)
-    work(todo, settings, gatherer, workers=workers, attempt=attempt, on_row=on_row)
-    measured = {row.item.id: row for row in read_rows(run)[0]}
-    kept = [measured[item.id] for item in items]
-    sets = score_sets(of_sets, kept, gatherer, sets_before)
-    with RowWriter(run, f"{attempt:04d}-sets") as writer:
-        for row in sets:
-            writer.add(row)
-    replace(manifest, weights=_weights(kept)).save(run)
-    return EvaluateResult(run, tuple(kept), tuple(sets), len(todo))
-
-
-def needs_measuring(item: Item, row: ItemRow | None, retry: bool) -> bool:
-    """Whether an item has no row, or one of another file, or one worth trying again."""
-    if row is None:
-        return True
-    before = row.clip.sha256 if row.clip else row.error.file_sha256 if row.error else ""
-    if (now := file_digest(item.video)) and now != before:
-        return True
-    return retry and (row.error is not None or any(s.status != "ok" for s in row.scores))
-
-
-def _lacks_features(run: Path, metrics: Sequence[SetMetric], item: Item) -> bool:
-    kept = (read_features(run, metric.facts.name, item) for metric in metrics)
-    return any(not isinstance(features, StoredFeatures) for features in kept)
-
-
-def score_sets(
-    metrics: Sequence[SetMetric], rows: Sequence[ItemRow], gatherer: Gatherer, before: Sequence[SetRow] = ()
-) -> list[SetRow]:
-    """Set metrics of every model, clips by identity, prompt and seed. `before` are an earlier attempt's rows: what
-    was missing then, for want of a network, still is where no clip has been measured again."""
-    if not metrics:
-        return []
-    sets = []
-    for model in dict.fromkeys(row.item.model for row in rows):
-        clips = [row.item for row in rows if row.item.model == model and not row.error]
-        clips.sort(key=lambda item: item.order)
-        known = {score.metric: score for row in before if row.model == model for score in row.scores}
-        measured = [_measure_set(metric, clips, gatherer, known) for metric in metrics]
-        sets.append(SetRow(model, max(n for n, _ in measured), tuple(s for _, scores in measured for s in scores)))
-    return sets
-
-
-def _measure_set(
-    metric: SetMetric, clips: Sequence[Item], gatherer: Gatherer, before: Mapping[str, Score]
-) -> tuple[int, list[Score]]:
-    """How many clips have features, and the scores of their set with its provenance."""
-    features, faults, absent = kept_features(gatherer.run, metric.facts.name, clips)
-    names = [facts.name for facts in metric.all_facts()]
-    if faults:
-        reason = f"{len(faults)} of {len(clips)} clips gave it nothing, the first with: {faults[0].reason}"
-        return len(features), [Score.error(name, reason, faults[0].remedy) for name in names]
-    if absent:
-        return len(features), _unfit(metric, f"{len(absent)} of {len(clips)} clips", gatherer, before)
-    makers = {str(clip.provenance): clip.provenance for clip in features}
-    if len(makers) > 1:  # clips measured by different networks are not one set
-        reason = "Its clips were measured with different networks or versions."
-        return len(features), [Score.missing(name, reason, "Evaluate into a new folder.") for name in names]
-    maker = next(iter(makers.values()), None)
+    make_metrics(settings)  # raises before anything is written
     try:
-        scores = [replace(s, provenance=s.provenance or maker) for s in metric.measure_set(features)]
-        json.dumps([score.to_json() for score in scores], allow_nan=False)  # a row must be writable
-    except MMBenchError as cause:
-        scores = [Score.missing(name, cause.message, cause.remedy) for name in names]
+        return _Evaluation(Path(run), given, settings, notes, progress or silent).go(workers, retry)
     except Exception as cause:
-        scores = [Score.error(name, *fault(metric.facts.name, cause)) for name in names]
-    return len(features), scores
+        machine = machine_fault(cause)
+        if machine is None or machine is cause:
+            raise
+        raise machine from cause
 
 
-def _unfit(metric: SetMetric, which: str, gatherer: Gatherer, before: Mapping[str, Score]) -> list[Score]:
-    """Scores of a metric for which some clips were measured without its network."""
-    names = [facts.name for facts in metric.all_facts()]
-    if all(name in before and before[name].status != "ok" for name in names):
-        return [before[name] for name in names]
-    if lacking := unmet_scores(metric, gatherer.lacking(metric)):
-        return lacking
-    reason = f"{which} were measured without what it needs."
-    return [Score.missing(name, reason, "`--retry` measures them again.") for name in names]
+class _Evaluation:
+    """One command's work on a run."""
+
+    def __init__(
+        self, run: Path, given: list[Item], settings: EvaluateSettings, notes: Sequence[str], progress: Progress
+    ) -> None:
+        self._run, self._tell = run, progress
+        self._kept = Kept.read(run)
+        before = read_record(run)
+        self._notes: list[str] = []
+        recorded = _recorded_metrics(before)
+        everything = not settings.metrics or recorded == ()
+        named = settings.model_copy(update={"metrics": ()}) if everything else settings
+        self._metrics = make_metrics(named, recorded or ())
+        self._settings = settings.model_copy(update={"metrics": tuple(self._metrics)})
+        asked = (
+            ()
+            if everything
+            else tuple(in_order((*settings.metrics, *(n for n in recorded or () if n in self._metrics))))
+        )
+        self._given = frozenset(item.id for item in given)
+        parts = self._parts(before, given)
+        self._items = [item for part in parts for item in part]
+        self._notes += _changes(before.get("settings"), settings)
+        kept_settings = settings.model_copy(update={"metrics": asked})
+        self._manifest = RunManifest(
+            kept_settings,
+            tuple(self._items),
+            kept_settings.digest(),
+            attempts=(*before.get("attempts", ()), attempt_facts(notes)),
+            parts=tuple(map(len, parts)),
+        )
+
+    def go(self, workers: int, retry: bool) -> EvaluateResult:
+        """Plan, measure, score."""
+        self._manifest.save(self._run)
+        people = [item for item in self._items if item.id in self._given or all(map(_is_file, item.references))]
+        inputs = Inputs(self._settings, self._metrics, people)
+        plan = make_plan(self._run, self._items, self._given, self._metrics, inputs, self._kept, retry)
+        wanted = {
+            name: self._metrics[name] for name in dict.fromkeys(name for task in plan.tasks for name in task.todo)
+        }
+        gatherer = Gatherer(self._settings, wanted.values(), people, self._run)
+        if plan.tasks:  # else no network is wanted for anything
+            gatherer.prepare(self._tell)
+        rows = dict(self._kept.rows)
+        attempt = next_attempt(self._run)
+        (self._run / ROWS).mkdir(parents=True, exist_ok=True)
+        with RowWriter(self._run, f"{attempt:04d}-kept") as writer:
+            for row in plan.rows:
+                writer.add(row)
+                rows[row.item.id] = row
+        self._measure(plan.tasks, gatherer, workers, attempt, rows)
+        return self._finish(plan, rows, attempt, retry)
+
+    def _measure(
+        self, tasks: Sequence[Task], gatherer: Gatherer, workers: int, attempt: int, rows: dict[str, ItemRow]
+    ) -> None:
+        total, done = len(self._items), len(self._items) - len(tasks)
+        self._tell(done, total, "clips")
+
+        def on_row(row: ItemRow) -> None:
+            nonlocal done
+            rows[row.item.id] = row
+            done += 1
+            self._tell(done, total, "clips")
+
+        work(tasks, self._settings, gatherer, workers=workers, attempt=attempt, on_row=on_row)
+
+    def _finish(self, plan: Plan, rows: dict[str, ItemRow], attempt: int, retry: bool) -> EvaluateResult:
+        """The sets, and the record as it is now."""
+        now = [rows[item.id] for item in self._items if item.id in rows]
+        fresh = {row.item.model for row in now} if retry else {task.item.model for task in plan.tasks}
+        sets = SetScorer(self._run, self._metrics, plan.parts, self._kept.sets, fresh).score(now)
+        with RowWriter(self._run, f"{attempt:04d}-sets") as writer:
+            for row in sets:
+                if row != self._kept.sets.get(row.model):
+                    writer.add(row)
+        self._notes += plan.notes
+        last = self._manifest.attempts[-1]
+        attempts = (*self._manifest.attempts[:-1], {**last, "notes": [*last["notes"], *self._notes]})
+        replace(self._manifest, weights=_weights(now), attempts=attempts).save(self._run)
+        of_given = [row for row in now if row.item.id in self._given]
+        models = {row.item.model for row in of_given}
+        shown = tuple(row for row in sets if row.model in models)
+        return EvaluateResult(self._run, tuple(of_given), shown, len(plan.tasks), tuple(self._notes))
+
+    def _parts(self, before: dict[str, Any], given: list[Item]) -> list[list[Item]]:
+        """The run's items, those of one command together: earlier commands', but for those that this one edits."""
+        parts = recorded_items(before)
+        if not before and self._kept.rows:
+            parts = [[row.item for row in self._kept.rows.values()]]
+        stay = [part for part in parts if not any(item.id in self._given for item in part)]
+        if left := sum(item.id not in self._given for part in parts if part not in stay for item in part):
+            self._notes.append(f"{left} clips that this run held are not named any more: they are left out of it.")
+        if stay:
+            self._notes.append(f"{sum(map(len, stay))} clips of earlier commands stay in this run.")
+        return [*stay, given]
+
+
+def _checked(item: Item) -> Item:
+    """The item with absolute paths. Raises ManifestError for a rate that is none."""
+    if item.fps is not None and not (math.isfinite(item.fps) and item.fps > 0):
+        raise ManifestError(f"{item.id}: fps must be a positive number, got {item.fps}.", "Correct it in the manifest.")
+    return replace(
+        item,
+        video=item.video.absolute(),
+        references=tuple(path.absolute() for path in item.references),
+        condition=item.condition.absolute() if item.condition else None,
+    )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _recorded_metrics(record: dict[str, Any]) -> tuple[str, ...] | None:
+    """The metrics that earlier commands asked for, () for all that are installed, None where nobody asked yet."""
+    settings = record.get("settings")
+    return tuple(settings.get("metrics", ())) if isinstance(settings, dict) else None
+
+
+def _changes(before: Any, settings: EvaluateSettings) -> list[str]:
+    """What is to be told of other settings than the last command's."""
+    if not isinstance(before, dict):
+        return []
+    now = settings.model_dump(mode="json", exclude={"metrics"})
+    changed = _changed(before, now)
+    return [f"Other settings than before: {changed}. What depends on them is measured again."] if changed else []
 
 
 def _check_device(name: str) -> None:
@@ -195,26 +246,12 @@ def _check_device(name: str) -> None:
         torch_device(name)
 
 
-def _open_run(run: Path, items: Sequence[Item], settings: EvaluateSettings, notes: Sequence[str]) -> RunManifest:
-    """The run's manifest with this attempt added; refuses a run made with other settings."""
-    attempts: tuple[dict[str, object], ...] = ()
-    if (run / MANIFEST).exists():
-        before = RunManifest.load(run)
-        if before.settings != settings:  # a setting that its version did not know has its default
-            changed = _changed(before.settings.model_dump(mode="json"), settings.model_dump(mode="json"))
-            raise ManifestError(
-                f"{run}: holds rows measured with other settings: {changed}.", "Use another folder, or those settings."
-            )
-        attempts = before.attempts
-    manifest = RunManifest(settings, tuple(items), settings.digest(), attempts=(*attempts, attempt_facts(notes)))
-    manifest.save(run)
-    return manifest
-
-
 def _changed(old: dict[str, Any], new: dict[str, Any], within: str = "") -> str:
     """The settings that differ: "flow.backend was raft, now dis"."""
     parts = []
     for name in new:
+        if name not in old:  # a setting that an older version did not know
+            continue
         if isinstance(new[name], dict):
             parts.append(_changed(old[name], new[name], f"{within}{name}."))
         elif old[name] != new[name]:

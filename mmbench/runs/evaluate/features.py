@@ -3,39 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import zipfile
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmbench.files import sha256, whole
+from mmbench.files import whole
 from mmbench.items import Item
 from mmbench.metrics.base import StoredFeatures
 from mmbench.score import Provenance
 
 
 @dataclass(frozen=True)
-class FeatureFault:
-    """Why a set metric could keep nothing of a clip: its own fault, told when the set is scored."""
+class NoFeatures:
+    """Why a set metric kept nothing of a clip, told when the set is scored: its own fault, or a lack of the machine."""
 
     item: Item
     reason: str
     remedy: str
+    unmet: bool = False
 
 
-def features_path(run: Path, metric: str, item: Item) -> Path:
-    """Where a set metric's arrays of an item lie; ids may hold any character, so the name is a digest."""
-    return run / "features" / metric / f"{sha256(item.id.encode(errors='surrogatepass'))[:24]}.npz"
+def features_path(run: Path, metric: str, key: str) -> Path:
+    """Where a set metric's arrays lie of what has this key: a clip, and all else that they are made of."""
+    return run / "features" / metric / f"{key}.npz"
 
 
-def write_features(run: Path, metric: str, kept: StoredFeatures | FeatureFault) -> None:
+def write_features(path: Path, kept: StoredFeatures | NoFeatures) -> None:
     """Store arrays with what made them, or why there are none; whole or not at all."""
-    path = features_path(run, metric, kept.item)
     arrays: dict[str, Any] = {}
-    if isinstance(kept, FeatureFault):
-        facts: dict[str, Any] = {"reason": kept.reason, "remedy": kept.remedy}
+    if isinstance(kept, NoFeatures):
+        facts: dict[str, Any] = {"reason": kept.reason, "remedy": kept.remedy, "unmet": kept.unmet}
     else:
         facts = {"provenance": asdict(kept.provenance) if kept.provenance else None}
         arrays = {f"array/{name}": np.asarray(array) for name, array in kept.arrays.items()}
@@ -43,33 +44,18 @@ def write_features(run: Path, metric: str, kept: StoredFeatures | FeatureFault) 
         np.savez(part, facts=np.array(json.dumps(facts)), **arrays)
 
 
-def read_features(run: Path, metric: str, item: Item) -> StoredFeatures | FeatureFault | None:
-    """What a set metric kept of an item, why it could not, or None where it never looked."""
-    path = features_path(run, metric, item)
-    if not path.exists():
+def read_features(path: Path, item: Item) -> StoredFeatures | NoFeatures | None:
+    """What a set metric kept of an item, why it could not; None where it never looked or the file is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            facts = json.loads(str(data["facts"]))
+            if "reason" in facts:
+                return NoFeatures(item, **facts)
+            arrays = {name.removeprefix("array/"): data[name] for name in data.files if name.startswith("array/")}
+            made = facts["provenance"]
+    except FileNotFoundError:
         return None
-    with np.load(path, allow_pickle=False) as data:
-        facts = json.loads(str(data["facts"]))
-        if "reason" in facts:
-            return FeatureFault(item, facts["reason"], facts["remedy"])
-        arrays = {name.removeprefix("array/"): data[name] for name in data.files if name.startswith("array/")}
-    made = facts["provenance"]
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+        path.unlink(missing_ok=True)
+        return None
     return StoredFeatures(item, arrays, Provenance(**made) if made else None)
-
-
-def kept_features(
-    run: Path, metric: str, items: Sequence[Item]
-) -> tuple[list[StoredFeatures], list[FeatureFault], list[Item]]:
-    """Features of the items in their order, the faults, and the items of which nothing was kept."""
-    found: list[StoredFeatures] = []
-    faults: list[FeatureFault] = []
-    absent: list[Item] = []
-    for item in items:
-        kept = read_features(run, metric, item)
-        if kept is None:
-            absent.append(item)
-        elif isinstance(kept, FeatureFault):
-            faults.append(kept)
-        else:
-            found.append(kept)
-    return found, faults, absent

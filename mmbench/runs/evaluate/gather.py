@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench.config import EvaluateSettings
-from mmbench.errors import MissingDependency, MissingWeights, MMBenchError, WeightsError
+from mmbench.errors import MissingDependency, MissingWeights, MMBenchError, WeightsError, machine_fault
 from mmbench.files import Progress
 from mmbench.items import Item
 from mmbench.metrics.base import Evidence, FrameNeed, Maker, Metric, Need, Networks, RunNeed
 from mmbench.runs.evaluate.fault import fault
+from mmbench.runs.evaluate.inputs import clip_key
+from mmbench.runs.evaluate.rows import MeasuredFile
 
 if TYPE_CHECKING:
     from mmbench.video.clip import ClipInfo, Frame
     from mmbench.video.need import Look
+    from mmbench.video.read import Clip
 
 UNAVAILABLE = (MissingWeights, MissingDependency, WeightsError)
 
@@ -55,9 +58,9 @@ class Gatherer:
 
     def _forget(self) -> None:
         self._networks = Networks()
-        self._makers: dict[FrameNeed[Any], Maker[Any]] | None = None
+        self._makers: dict[FrameNeed[Any], Maker[Any]] = {}
         self._unmade: dict[Need[Any], Unmet] = {}
-        self._readers: dict[RunNeed[Any], Callable[[Item], Any]] | None = None
+        self._readers: dict[RunNeed[Any], Callable[[Item], Any]] = {}
 
     def prepare(self, progress: Progress) -> None:
         """Meet what is to be met before any clip is opened: reference faces. Raises ReferenceFaceError."""
@@ -79,30 +82,53 @@ class Gatherer:
         return found
 
     def maker(self, need: FrameNeed[Any]) -> Maker[Any]:
-        """What meets a need clip by clip. Raises KeyError where the need is not the run's, or not met."""
-        return self._frame_makers()[need]
+        """What meets a need clip by clip. Raises KeyError where it is not met."""
+        return self._frame_makers([need])[need]
 
-    def gather(self, item: Item) -> tuple[Evidence, dict[Need[Any], Unmet]]:
-        """What the metrics need of one clip, and why some of it is not there. Raises MediaError."""
-        from mmbench.video.cadence import CadencePass
+    def gather(
+        self, item: Item, needs: Iterable[Need[Any]] | None = None, measured: MeasuredFile | None = None
+    ) -> tuple[Evidence, dict[Need[Any], Unmet]]:
+        """What the metrics need of one clip (`needs`, else all), and why some of it is not there. Raises MediaError.
+
+        Nothing is decoded where an earlier look at this very clip gave all that is wanted: its facts, `measured`, and
+        what meets each need.
+        """
         from mmbench.video.read import open_clip
 
         clip = open_clip(item.video, fps=item.fps)
-        makers = self._frame_makers()
-        unmet = {**self._unprepared, **self._unmade}
+        wanted = tuple(dict.fromkeys(self._needs if needs is None else needs))
+        makers = self._frame_makers(wanted)
+        unmet = {need: why for need in wanted if (why := self._unprepared.get(need) or self._unmade.get(need))}
+        info, known = clip.info, False
+        if measured is not None and measured.inputs and measured.inputs == clip_key(item, info.sha256):
+            info, known = replace(info, n_frames=measured.n_frames, warnings=measured.warnings), True
         found: dict[Need[Any], Any] = {}
         for need, maker in makers.items():
-            if (before := maker.known(clip.info)) is not None:
+            if (before := maker.known(info)) is not None:
                 found[need] = before
+        if not known or makers.keys() - found.keys():
+            info = self._look(clip, makers, found, unmet)
+        for need in wanted:
+            if isinstance(need, RunNeed) and need not in unmet:
+                found[need] = self._reader(need)(item)
+        return Evidence(item, info, found), unmet
+
+    def _look(
+        self,
+        clip: Clip,
+        makers: Mapping[FrameNeed[Any], Maker[Any]],
+        found: dict[Need[Any], Any],
+        unmet: dict[Need[Any], Unmet],
+    ) -> ClipInfo:
+        """Decode the clip once for what is not found yet."""
+        from mmbench.video.cadence import CadencePass
+
         looks = [_Watched(group, makers) for group in _together(makers, found)]
         cadence = CadencePass()
         info = clip.decode([cadence, *looks])
         for look in looks:
             found.update(look.results(info, unmet))
-        for need, read in self._run_readers().items():
-            found[need] = read(item)
-        info = replace(info, warnings=(*info.warnings, *cadence.finish()))
-        return Evidence(item, info, found), unmet
+        return replace(info, warnings=(*info.warnings, *cadence.finish()))
 
     def _stores(self) -> dict[Hashable, list[RunNeed[Any]]]:
         stores: dict[Hashable, list[RunNeed[Any]]] = {}
@@ -111,25 +137,21 @@ class Gatherer:
                 stores.setdefault(need.store, []).append(need)
         return stores
 
-    def _frame_makers(self) -> dict[FrameNeed[Any], Maker[Any]]:
-        if self._makers is None:
-            self._makers = {}
-            for need in self._needs:
-                if isinstance(need, FrameNeed):
-                    try:
-                        self._makers[need] = need.make(self._settings, self._networks)
-                    except Exception as cause:
-                        self._unmade[need] = _unmet(cause, need)
-        return self._makers
+    def _frame_makers(self, needs: Iterable[Need[Any]]) -> dict[FrameNeed[Any], Maker[Any]]:
+        """The makers of those needs that can be met; each is made once."""
+        wanted = [need for need in needs if isinstance(need, FrameNeed)]
+        for need in wanted:
+            if need not in self._makers and need not in self._unmade:
+                try:
+                    self._makers[need] = need.make(self._settings, self._networks)
+                except Exception as cause:
+                    self._unmade[need] = _unmet(cause, need)
+        return {need: self._makers[need] for need in wanted if need in self._makers}
 
-    def _run_readers(self) -> dict[RunNeed[Any], Callable[[Item], Any]]:
-        if self._readers is None:
-            self._readers = {
-                need: need.read(self._items, self.run)
-                for need in self._needs
-                if isinstance(need, RunNeed) and need not in self._unprepared
-            }
-        return self._readers
+    def _reader(self, need: RunNeed[Any]) -> Callable[[Item], Any]:
+        if need not in self._readers:
+            self._readers[need] = need.read(self._items, self.run)
+        return self._readers[need]
 
 
 class _Watched:
@@ -174,6 +196,8 @@ class _Watched:
         try:
             yield
         except Exception as cause:
+            if machine := machine_fault(cause):
+                raise machine from cause
             self._fault = cause
 
 
@@ -194,4 +218,6 @@ def _unmet(cause: Exception, need: Need[Any]) -> Unmet:
         return Unmet(cause.message, cause.remedy)
     if isinstance(cause, MMBenchError):
         raise cause
+    if machine := machine_fault(cause):
+        raise machine from cause
     return Unmet(*fault(need.name, cause), fault=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,7 +27,10 @@ LIBRARIES = ("av", "dlib-bin", "numpy", "opencv-python-headless", "open_clip_tor
 
 @dataclass(frozen=True)
 class RunManifest:
-    """What was asked for, of which files, with which software. One `attempts` entry an invocation."""
+    """What was asked for, of which files, with which software. One `attempts` entry an invocation.
+
+    `parts` are the numbers of items that came by different commands: those of the first come first.
+    """
 
     settings: EvaluateSettings
     items: tuple[Item, ...]
@@ -34,6 +38,7 @@ class RunManifest:
     mmbench_version: str = __version__
     attempts: tuple[dict[str, Any], ...] = ()
     weights: dict[str, str] = field(default_factory=dict)
+    parts: tuple[int, ...] = ()
 
     def save(self, run: Path) -> None:
         """Write `run/manifest.json`, whole or not at all. Paths inside are absolute."""
@@ -43,6 +48,7 @@ class RunManifest:
             "settings_sha256": self.settings_sha256,
             "weights": self.weights,
             "attempts": list(self.attempts),
+            "parts": list(self.parts),
             "items": [_item_json(item) for item in self.items],
         }
         write_json(run / MANIFEST, data)
@@ -61,12 +67,48 @@ class RunManifest:
             raise ManifestError(f"{said}: {faults(cause)}.", "Use that version, or another folder.") from cause
         return cls(
             settings=settings,
-            items=tuple(_item_from_json(item) for item in data["items"]),
+            items=tuple(item_from_json(item) for item in data["items"]),
             settings_sha256=data["settings_sha256"],
             mmbench_version=data["mmbench_version"],
             attempts=tuple(data["attempts"]),
             weights=data["weights"],
+            parts=tuple(data.get("parts", ())),
         )
+
+
+def read_record(run: Path) -> dict[str, Any]:
+    """A run's record as it was written; empty where there is none, and with a warning where it is damaged.
+
+    Rows hold without it: what is asked of a run is then known from its rows, and the next `evaluate` writes it anew.
+    """
+    path = run / MANIFEST
+    try:
+        data = read_json(path)
+        if not isinstance(data, dict) or not all(isinstance(data[key], list) for key in ("items", "attempts")):
+            raise ManifestError(f"{path}: damaged, it is no record.")
+        data["items"] = [item for item in data["items"] if isinstance(item["id"], str)]
+    except FileNotFoundError:
+        return {}
+    except (ManifestError, KeyError, TypeError) as cause:
+        why = cause.message if isinstance(cause, ManifestError) else f"{path}: damaged, it is no record."
+        warnings.warn(f"{why} It is made anew from the rows.", stacklevel=2)
+        return {}
+    return data
+
+
+def named_items(run: Path) -> frozenset[str] | None:
+    """Ids of the clips that a run's record names, None where there is no record that can be read."""
+    return frozenset(item["id"] for item in data["items"]) if (data := read_record(run)) else None
+
+
+def recorded_items(data: dict[str, Any]) -> list[list[Item]]:
+    """The items of a record (`read_record`), those of one command together."""
+    items = [item_from_json(item) for item in data.get("items", ())]
+    counts = data.get("parts") or [len(items)]
+    if sum(counts) != len(items):
+        counts = [len(items)]
+    ends = [sum(counts[: n + 1]) for n in range(len(counts))]
+    return [items[end - count : end] for count, end in zip(counts, ends, strict=True) if count]
 
 
 def attempt_facts(notes: Sequence[str] = ()) -> dict[str, Any]:
@@ -94,7 +136,8 @@ def _item_json(item: Item) -> dict[str, Any]:
     return data
 
 
-def _item_from_json(data: dict[str, Any]) -> Item:
+def item_from_json(data: dict[str, Any]) -> Item:
+    """The item of one entry of a record."""
     paths = {
         "video": Path(data["video"]),
         "references": tuple(Path(path) for path in data["references"]),

@@ -9,12 +9,16 @@ from typing import Any
 from mmbench.items import Item
 from mmbench.score import Score
 
-SCHEMA = 1
+SCHEMA = 2
+"""Rows of version 1 do not say what their numbers were made of."""
 
 
 @dataclass(frozen=True)
 class MeasuredFile:
-    """Geometry and identity of the file that was measured; `sha256` is of the file's bytes."""
+    """Geometry and identity of the file that was measured; `sha256` is of the file's bytes.
+
+    `inputs` is the digest of what these facts hold for: the file and the frame rate that was asked for.
+    """
 
     n_frames: int
     width: int
@@ -23,19 +27,22 @@ class MeasuredFile:
     fps_source: str
     sha256: str
     warnings: tuple[str, ...] = ()
+    inputs: str = ""
 
 
 @dataclass(frozen=True)
 class RowError:
     """Why a clip could not be measured at all: error type, one-sentence cause, remedy.
 
-    `file_sha256` is of the file's bytes, empty without a file: a file put in its place is noticed.
+    `file_sha256` is of the file's bytes, empty without a file: a file put in its place is noticed. `inputs` is the
+    digest of what the reason holds for.
     """
 
     type: str
     message: str
     remedy: str = ""
     file_sha256: str = ""
+    inputs: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import warnings
 from collections.abc import Iterator
 from io import BufferedWriter
 from pathlib import Path
@@ -11,7 +13,8 @@ from types import TracebackType
 from typing import Any
 
 from mmbench.errors import ManifestError
-from mmbench.runs.evaluate.rows import ItemRow, SetRow
+from mmbench.runs.evaluate.record import named_items
+from mmbench.runs.evaluate.rows import SCHEMA, ItemRow, SetRow
 
 ROWS = "rows"
 
@@ -47,28 +50,45 @@ class RowWriter:
 
 def next_attempt(run: Path) -> int:
     """Number of the next invocation on this run, 0 for the first: row files are named `<attempt>-<worker>`."""
-    names = (path.stem.split("-")[0] for path in (run / ROWS).glob("*.jsonl"))
-    return 1 + max((int(name) for name in names if name.isdigit()), default=-1)
+    return 1 + max((_attempt_and_worker(path)[0] for path in _row_files(run)), default=-1)
 
 
 def read_rows(run: Path) -> tuple[list[ItemRow], list[SetRow]]:
-    """All rows of a run, the newest attempt's where one was measured again, in the order they were written.
+    """The rows of a run's clips and models, the newest where one was measured again, in the order they were written.
 
-    A torn last line (the writer was killed) is not a row. Raises ManifestError when `run` holds no rows folder
-    or a line in the middle of a file is damaged.
+    Clips that the run's record names no longer are left out, where it can be read. A torn last line (the writer was
+    killed) is not a row. Raises ManifestError when `run` holds no rows folder or a line in the middle of a file is
+    damaged. Files that are no rows of ours, and rows of a newer version, are passed over with a warning.
     """
-    if not (run / ROWS).is_dir():
-        raise _no_run(run)
     items: dict[str, ItemRow] = {}
     sets: dict[str, SetRow] = {}
-    for path in sorted((run / ROWS).glob("*.jsonl"), key=_attempt_and_worker):
-        for data in _lines(path):
-            if data["kind"] == "item":
-                row = ItemRow.from_json(data)
-                items[row.item.id] = row
-            else:
-                sets[data["model"]] = SetRow.from_json(data)
-    return list(items.values()), list(sets.values())
+    for row in all_rows(run):
+        if isinstance(row, ItemRow):
+            items[row.item.id] = row
+        else:
+            sets[row.model] = row
+    named = named_items(run)
+    rows = [row for row in items.values() if named is None or row.item.id in named]
+    models = {row.item.model for row in rows}
+    return rows, [row for row in sets.values() if row.model in models]
+
+
+def all_rows(run: Path) -> Iterator[ItemRow | SetRow]:
+    """Every row that was ever written, the oldest first. Raises as `read_rows`."""
+    if not (run / ROWS).is_dir():
+        raise _no_run(run)
+    newer = 0
+    for path in sorted(_row_files(run, tell=True), key=_attempt_and_worker):
+        for number, data in _lines(path):
+            if data.get("schema", 0) > SCHEMA:
+                newer += 1
+                continue
+            try:
+                yield (ItemRow if data["kind"] == "item" else SetRow).from_json(data)
+            except (KeyError, TypeError, ValueError, AttributeError) as cause:
+                raise _damaged(path, number, f"{type(cause).__name__}: {cause}") from cause
+    if newer:
+        warnings.warn(f"{run}: {newer} rows of a newer version of mmbench are passed over.", stacklevel=2)
 
 
 def _no_run(run: Path) -> ManifestError:
@@ -80,17 +100,31 @@ def _no_run(run: Path) -> ManifestError:
     return ManifestError(f"{run}: not a run (it has no folder {ROWS!r}).", remedy)
 
 
+def _row_files(run: Path, *, tell: bool = False) -> list[Path]:
+    """The files that a `RowWriter` made; what else lies there is named where it matters."""
+    files = [path for path in (run / ROWS).glob("*.jsonl") if not path.name.startswith(".")]
+    ours = [path for path in files if re.fullmatch(r"\d{4,9}-\w+", path.stem)]
+    if tell and (others := sorted(path.name for path in set(files) - set(ours))):
+        warnings.warn(f"{run / ROWS}: {', '.join(others)}: not written by mmbench, passed over.", stacklevel=3)
+    return ours
+
+
 def _attempt_and_worker(path: Path) -> tuple[int, str]:
     attempt, _, worker = path.stem.partition("-")
     return int(attempt), worker
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     pieces = path.read_bytes().split(b"\n")
     for number, piece in enumerate(pieces[:-1], start=1):
         try:
-            yield json.loads(piece)
-        except ValueError as cause:
-            raise ManifestError(
-                f"{path}: line {number} is damaged: {cause}.", "Delete that line and run the command again."
-            ) from cause
+            data = json.loads(piece)
+        except (ValueError, RecursionError) as cause:
+            raise _damaged(path, number, str(cause)) from cause
+        if not isinstance(data, dict):
+            raise _damaged(path, number, "it is no row")
+        yield number, data
+
+
+def _damaged(path: Path, number: int, why: str) -> ManifestError:
+    return ManifestError(f"{path}: line {number} is damaged: {why}.", "Delete that line and run the command again.")

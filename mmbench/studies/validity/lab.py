@@ -138,16 +138,16 @@ class Lab:
 
     @cached_property
     def _all_references(self) -> dict[str, ReferenceFaces]:
-        from mmbench.face.reference_store import load, lookup, prepare
+        from mmbench.face.reference_store import Shelf, key_of, load, prepare
         from mmbench.studies.synthetic50.members import members, reference_paths
         from mmbench.testsets.synthetic50 import root
 
         stills = {m.name: tuple(root() / path for path in reference_paths(m)) for m in members(root())}
         items = [Item(name, "reference", name, paths[0], references=paths) for name, paths in stills.items()]
         path = self.folder / "references.npz"
-        prepare(items, {path: lambda: self.faces}, lambda done, of, what: None)
+        prepare(items, [Shelf(path, "", lambda: self.faces)], lambda done, of, what: None)
         known = load(path)
-        found = {name: lookup(known, paths) for name, paths in stills.items()}
+        found = {name: known.get(key_of(paths)) for name, paths in stills.items()}
         return {name: faces for name, faces in found.items() if faces is not None}
 
 

@@ -1,0 +1,106 @@
+"""What every number of a run is made of, as digests: equal digests, equal numbers; another one is measured again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from mmbench.config import EvaluateSettings
+from mmbench.files import content_of, sha256
+from mmbench.items import Item
+from mmbench.metrics.base import DerivedMetric, Metric, Need, RunNeed
+from mmbench.metrics.registry import metric_version
+from mmbench.score import Score
+from mmbench.video.clip import VERSION
+
+LENGTH = 24
+"""Hexadecimal digits of a digest: 96 bits."""
+
+
+def digest_of(value: object) -> str:
+    """The digest of a JSON-like value, of settings, paths and dataclasses too; equal values, equal digests."""
+    text = json.dumps(value, sort_keys=True, default=_plain, separators=(",", ":"))
+    return sha256(text.encode())[:LENGTH]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, EvaluateSettings):
+        return value.model_dump(mode="json", exclude={"metrics"})
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, set | frozenset):
+        return sorted(map(str, value))
+    if isinstance(value, Path):
+        return str(value)
+    return f"{type(value).__module__}.{type(value).__qualname__}"  # a network, say: what it is, not where it lies
+
+
+class Inputs:
+    """Digests of all that the numbers of a run's metrics are made of, but for the videos' bytes.
+
+    `people` are the items that whoever compares people looks at: those of the whole run.
+    """
+
+    def __init__(self, settings: EvaluateSettings, metrics: Mapping[str, Metric], people: Sequence[Item]) -> None:
+        needs: dict[Need[Any], list[Any]] = {}
+        self._shares: dict[RunNeed[Any], Callable[[Item], str]] = {}
+        for need in dict.fromkeys(need for metric in metrics.values() for need in metric.needs):
+            needs[need] = [need.name, need.version, need.depends_on(settings)]
+            if isinstance(need, RunNeed):
+                self._shares[need] = need.inputs(people)
+        self._metrics = metrics
+        self._fixed: dict[str, str] = {}
+        self._reads: dict[str, list[str]] = {}
+        for name, metric in metrics.items():
+            own = [name, metric_version(name), metric.version, metric.options()]
+            self._fixed[name] = digest_of([VERSION, own, [needs[need] for need in metric.needs]])
+            read = set(metric.reads).union(*(need.reads for need in metric.needs))
+            self._reads[name] = sorted(read)
+        self._contents: dict[Path, str] = {}
+
+    def parts(self, item: Item) -> dict[str, str]:
+        """For every metric the digest of what its numbers of this item are made of, the video left out."""
+        found = {}
+        for name, metric in self._metrics.items():
+            if isinstance(metric, DerivedMetric):
+                found[name] = self._fixed[name]
+                continue
+            said = [self._said(item, field) for field in self._reads[name]]
+            shares = [self._shares[need](item) for need in metric.needs if isinstance(need, RunNeed)]
+            found[name] = digest_of([self._fixed[name], said, shares])
+        return found
+
+    def _said(self, item: Item, field: str) -> object:
+        if field == "references":
+            return [self._content(path) for path in item.references]
+        if field == "condition":
+            return self._content(item.condition) if item.condition else ""
+        return getattr(item, field)
+
+    def _content(self, path: Path) -> str:
+        if path not in self._contents:
+            self._contents[path] = content_of(path)
+        return self._contents[path]
+
+
+def score_key(part: str, sha256_of_video: str) -> str:
+    """`Score.inputs` of a metric's numbers, from `Inputs.parts` and the video's bytes."""
+    return digest_of([part, sha256_of_video])
+
+
+def derived_key(part: str, metric: DerivedMetric, scores: Mapping[str, Score]) -> str:
+    """`Score.inputs` of numbers made of other numbers: theirs."""
+    made_of = [[name, scores[name].inputs] for name in metric.requires if name in scores]
+    return digest_of([part, made_of])
+
+
+def clip_key(item: Item, sha256_of_video: str) -> str:
+    """What the facts of a clip, or the reason why it cannot be used, hold for."""
+    return digest_of([VERSION, item.fps, sha256_of_video or str(item.video), item.extra.get("error", "")])
