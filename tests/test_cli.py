@@ -127,7 +127,7 @@ def test_ctrl_c_says_how_to_continue(monkeypatch: pytest.MonkeyPatch, capsys: py
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mmbench.runs.evaluate.items.read_folder", interrupted)
+    monkeypatch.setattr("mmbench.runs.inputs.folder.collect_folder", interrupted)
     monkeypatch.setattr("sys.argv", ["mmbench", "evaluate", "videos", "--references", "anna.png"])
     with pytest.raises(SystemExit) as ending:
         main()

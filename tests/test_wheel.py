@@ -63,7 +63,7 @@ def test_the_main_job_starts_outside_the_checkout(installed: Path, tmp_path: Pat
     code = (
         "import mmbench, mmbench.studies.whole_run as j; from mmbench.config import RunSettings;"
         "p = j.default_settings();"
-        "items = j.given_items(RunSettings.from_yaml(p), p.parent);"
+        "items = j.given_items(RunSettings.from_yaml(p), p.parent).items;"
         "assert all(i.video.is_file() and all(r.is_file() for r in i.references) for i in items);"
         "print(mmbench.__file__, len(items))"
     )

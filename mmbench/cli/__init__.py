@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import typer
@@ -42,6 +43,7 @@ def _register() -> None:
         evaluate,
         generate,
         generators,
+        inputs,
         inspect,
         model,
         report,
@@ -56,6 +58,7 @@ def _register() -> None:
     app.command("generate")(generate.generate)
     app.command("generators", short_help="List the models: sizes, weights, limits of use.")(generators.generators)
     app.command("evaluate")(evaluate.evaluate)
+    app.command("manifest", short_help="Write the CSV of a folder's videos for you to finish.")(inputs.manifest)
     app.command("report", short_help="Leaderboard of a run: page, Markdown, CSV, LaTeX, JSON.")(report.report)
     app.command("table", short_help="The short table of a report, into a Markdown file.")(report.table)
     app.command("compare", short_help="Is A better than B? Paired differences with intervals.")(report.compare)
@@ -77,6 +80,9 @@ def main() -> None:
     """Entry point of `mmbench`. User errors, paths that cannot be used among them, are one message and exit code 2;
     Ctrl-C is 130.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end a run
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(standalone_mode=True)
     except MMBenchError as error:

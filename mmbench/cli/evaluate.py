@@ -23,9 +23,15 @@ def evaluate(
     references: Annotated[
         Path | None, typer.Option(help="Reference image, or a folder with <identity>.png or <identity>/*.png.")
     ] = None,
-    prompts: Annotated[Path | None, typer.Option(help="CSV: video or identity, prompt[, prompt_long].")] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(help="CSV: video or identity, prompt[, prompt_long]; or a map from names to prompts in JSON."),
+    ] = None,
+    pattern: Annotated[
+        str | None, typer.Option(help="What paths mean: '{model}/{identity}_{prompt}_{seed}'; {} is of no account.")
+    ] = None,
     manifest: Annotated[
-        Path | None, typer.Option(help="CSV instead of a folder: model, video, references, ...")
+        Path | None, typer.Option(help="CSV instead of a folder: model, video[, references, prompt, ...].")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the run; give it again to continue.")] = Path("runs/evaluation"),
     name: Annotated[str | None, typer.Option(help="Name of the model that made the folder's videos.")] = None,
@@ -49,16 +55,19 @@ def evaluate(
         ),
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes; 0: one a core, on a GPU what its memory holds.")] = 0,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse inputs of which anything is passed over, cut, merged or overruled.")
+    ] = False,
     retry: Annotated[bool, typer.Option("--retry", help="Measure again what failed or lacked something.")] = False,
     random_weights: Annotated[
         bool, typer.Option("--random-weights", help="Tiny untrained networks, to test the machinery.")
     ] = False,
 ) -> None:
     """Measure videos: yours, or a model's. Rerun the same command to continue after an interruption."""
-    from mmbench.errors import ManifestError
+    from mmbench.cli.inputs import collect, tell
     from mmbench.runs.evaluate.evaluate import default_workers
     from mmbench.runs.evaluate.evaluate import evaluate as run_evaluation
-    from mmbench.runs.evaluate.items import read_folder, read_manifest
+    from mmbench.runs.inputs.folder import Source
 
     chosen = {
         ("metrics",): tuple(n.strip() for n in metrics.split(",") if n.strip()) or None,
@@ -72,15 +81,17 @@ def evaluate(
         ("random_weights",): random_weights or None,
     }
     options = _settings(settings, chosen)
-    if manifest is not None:
-        items = read_manifest(manifest)
-    elif folder is not None and references is not None:
-        items = read_folder(folder, references, prompts, name)
-    else:
-        raise ManifestError("Nothing to evaluate.", "Give FOLDER with --references, or --manifest CSV.")
+    inputs = collect(manifest, folder and Source(folder, references, prompts, name, pattern))
+    tell(inputs, strict=strict)
     with progress_bar() as progress:
         result = run_evaluation(
-            items, out, options, workers=workers or default_workers(options.device), retry=retry, progress=progress
+            inputs.items,
+            out,
+            options,
+            workers=workers or default_workers(options.device),
+            retry=retry,
+            notes=inputs.notes,
+            progress=progress,
         )
     print_result(result)
     if not result.complete:
@@ -98,6 +109,7 @@ def run(
 ) -> None:
     """The whole way: generate, evaluate, report. Rerun the same command to continue."""
     from mmbench.cli.generate import print_generated
+    from mmbench.cli.inputs import tell
     from mmbench.cli.making import see_own_code
     from mmbench.cli.report import print_leaderboard
     from mmbench.config import RunSettings
@@ -115,6 +127,7 @@ def run(
             report,
             workers=workers or default_workers(chosen.evaluate.device),
             progress=progress,
+            tell=tell,
         )
     for generated in done.generated:
         print_generated(generated)
@@ -131,7 +144,8 @@ def print_result(result: EvaluateResult) -> None:
 
     console = Console(highlight=False)
     measured = len(result.rows) - len(result.failed)
-    console.print(f"{measured} of {len(result.rows)} clips measured ({result.measured_now} now), rows in {result.run}")
+    where = escape(str(result.run))
+    console.print(f"{measured} of {len(result.rows)} clips measured ({result.measured_now} now), rows in {where}")
     for note in result.notes:
         console.print(escape(note))
     for row in result.failed[:20]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +13,10 @@ from mmbench.errors import ManifestError
 from mmbench.files import Progress
 
 if TYPE_CHECKING:
-    from mmbench.items import Item
     from mmbench.reports.build import ReportPaths
     from mmbench.runs.evaluate.evaluate import EvaluateResult
     from mmbench.runs.generate.make import Generated
+    from mmbench.runs.inputs.collection import Collection
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,11 @@ def run_all(
     *,
     workers: int = 1,
     progress: Progress | None = None,
+    tell: Callable[[Collection], None] | None = None,
 ) -> WholeRun:
     """Generate, evaluate and report into `out`; paths in `settings` are relative to `base`.
+
+    `tell` is given the videos, with what was passed over, before any is measured.
 
     Raises ManifestError when the settings name neither models nor videos; errors of the steps pass through.
     """
@@ -56,16 +60,24 @@ def run_all(
     from mmbench.reports.numbers.overall import guards_named
     from mmbench.reports.table.tables import TableOptions
     from mmbench.runs.evaluate.evaluate import evaluate
-    from mmbench.runs.evaluate.items import read_manifest
+    from mmbench.runs.inputs.collection import Collection
+    from mmbench.runs.inputs.manifest import collect_manifest
 
     place = report or out / "report"
     check_folder(place)
     generated = generated_videos(settings, out, progress) if settings.generate.models else ()
     if generated:
-        items = [item for run in generated for item in read_manifest(run.manifest)]
+        found = [collect_manifest(run.manifest) for run in generated]
+        inputs = Collection(
+            tuple(item for one in found for item in one.items), tuple(note for one in found for note in one.notes)
+        )
     else:
-        items = given_items(settings, base)
-    done = evaluate(items, out / "evaluation", settings.evaluate, workers=workers, progress=progress)
+        inputs = given_items(settings, base)
+    if tell:
+        tell(inputs)
+    done = evaluate(
+        inputs.items, out / "evaluation", settings.evaluate, workers=workers, notes=inputs.notes, progress=progress
+    )
     wanted = settings.report
     table = TableOptions(
         wanted.title,
@@ -78,12 +90,12 @@ def run_all(
     return WholeRun(done, build_report(done.run, place, ReportOptions(table)), generated)
 
 
-def given_items(settings: RunSettings, base: Path) -> list[Item]:
+def given_items(settings: RunSettings, base: Path) -> Collection:
     """Items of existing videos: the settings' manifest, or the clips bundled with the test set."""
-    from mmbench.runs.evaluate.items import read_manifest
+    from mmbench.runs.inputs.manifest import collect_manifest
 
     if settings.manifest is not None:
-        return read_manifest(base / settings.manifest)
+        return collect_manifest(base / settings.manifest)
     if settings.testset is None:
         raise ManifestError("The settings name no videos.", "Set `manifest`, or `testset`, or `generate.models`.")
     from mmbench.testsets.load import load_testset
@@ -93,7 +105,7 @@ def given_items(settings: RunSettings, base: Path) -> list[Item]:
         raise ManifestError(
             f"The test set {settings.testset} has no clips of its own.", "Name models to generate: `generate.models`."
         )
-    return read_manifest(bundled)
+    return collect_manifest(bundled)
 
 
 def generated_videos(settings: RunSettings, out: Path, progress: Progress | None) -> tuple[Generated, ...]:

@@ -49,7 +49,7 @@ def test_byte_order_mark_of_spreadsheets_is_ignored(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("model,video\nmm,a.mp4\n", "references are missing"),
+        ("model,references\nmm,a.png\n", "video are missing"),
         ("video,references\na.mp4,r.png\n", "model are missing"),
         ("model,video,references\nmm,,r.png\n", "line 2: the cell 'video' is empty"),
         ("model,video,references,fps\nmm,a.mp4,r.png,fast\n", "fps is 'fast', not a number"),
@@ -121,7 +121,7 @@ def test_prompts_by_video_or_by_identity(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("identity,prompt\nanne,one\n", "none of its 1 lines fits"),
-        ("identity;prompt\nanna;one\n", "has the columns identity;prompt; it needs"),
+        ("identity:prompt\nanna:one\n", "has the columns identity:prompt; it needs"),
         ("identity,prompt\n", "no line below its header"),
     ],
 )
