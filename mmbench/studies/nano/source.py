@@ -1,0 +1,152 @@
+"""The nano world as a source of training batches: drawn, encoded and described on the device, never stored.
+
+A picture is another one each time it is seen (wall, mirror image, gain), so records on disk would be the smaller world.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Generator, Tensor
+
+from mmbench.face.nano_recogniser import load_recogniser
+from mmbench.model.network.configs import size_named
+from mmbench.model.network.map_tower import MapTower
+from mmbench.model.pipeline.faces import CLIP_MEAN, CLIP_STD
+from mmbench.model.pipeline.prompt import identity_mask, parse_prompt
+from mmbench.model.small.codec import PatchPCACodec
+from mmbench.model.small.nano import offline_tokenizer, tiny_text_encoder
+from mmbench.model.train.batch import NO_ROW, Batch, SampleOptions
+from mmbench.model.train.loss.face_mask import over_time
+from mmbench.model.train.record import MAX_WORD_ROWS
+from mmbench.studies.nano.pictures import CAPTIONS, Drawn, WorldPictures, caption_of
+from mmbench.synth.world.people import SIZE, Split
+from mmbench.synth.world.store import load_world
+
+CELL = 8
+"""Pixels of a latent cell's side."""
+
+
+class WorldSource:
+    """Batches of pictures or clips of a split. One call, one batch; equal generators give equal batches.
+
+    `world`: folder of `mmbench synth world`; `codec`: folder of the codec; `recogniser`: the file of the conditioning
+    recogniser, None where nothing is conditioned (a base alone).
+    """
+
+    def __init__(
+        self,
+        device: torch.device,
+        world: Path,
+        kind: Literal["images", "clips"],
+        codec: Path,
+        recogniser: Path | None = None,
+        split: Split = "train",
+        people: int | None = None,
+    ) -> None:
+        self.device, self.kind = device, kind
+        self.pictures = WorldPictures(load_world(world, split, people), device)
+        self.codec = PatchPCACodec.from_pretrained(str(codec)).eval().to(device)
+        self.tower: MapTower | None = None
+        if recogniser is not None:
+            self.tower = tower_of(recogniser, self.pictures).to(device)
+        self.texts, self.rows = text_table()
+        self.empty = self.texts[-1].to(device)
+        self.texts = self.texts.to(device)
+
+    def batch(self, draw: Generator, count: int, options: SampleOptions) -> Batch:
+        """A batch of `count` samples, on the device."""
+        self.pictures.generator = draw
+        with torch.no_grad():
+            drawn = self.pictures.images(count) if self.kind == "images" else self.pictures.clips(count)
+            latents = self.codec.encode(drawn.frames).latent_dist.mode().permute(0, 2, 1, 3, 4)
+            vectors, features = self._references(drawn, options.references)
+        keep_identity, keep_text = _drops(draw, count, options)
+        rows = torch.where(keep_text[:, None], self.rows[drawn.captions], NO_ROW)
+        number = torch.where(keep_text, drawn.captions, CAPTIONS).to(self.device)
+        return Batch(
+            latents=latents.contiguous(),
+            noise=torch.randn(latents.shape, generator=draw).to(self.device),
+            timestep=torch.randint(options.num_timesteps, (count,), generator=draw).to(self.device),
+            text=self.texts[number],
+            word_positions=rows.to(self.device),
+            id_vectors=vectors,
+            ref_valid=torch.ones(vectors.shape[:2], dtype=torch.bool, device=self.device),
+            pixels=None,
+            features=features,
+            keep_identity=keep_identity.to(self.device),
+            keep_text=keep_text.to(self.device),
+            face_only=(torch.rand(count, generator=draw) < options.face_share).to(self.device),
+            face_cells=face_cells(drawn.five).to(self.device),
+            points=drawn.five[:, 0].to(self.device),
+        )
+
+    def _references(self, drawn: Drawn, most: int) -> tuple[Tensor, Tensor]:
+        """Vectors [B, n, E] and features [B, n, 2, 1 + P, C] of n = 1 to `most` other pictures of each person."""
+        batch = len(drawn.people)
+        if self.tower is None:
+            nothing = torch.zeros(batch, 1, 1, device=self.device)
+            return nothing, nothing[..., None, None].expand(-1, -1, 2, 1, -1)
+        count = int(torch.randint(1, most + 1, (), generator=self.pictures.generator))
+        shown = self.pictures.references(drawn, count).flatten(0, 1)
+        vectors, tokens = self.tower.recogniser(shown), self.tower.tokens(shown)
+        both = tokens[:, None].expand(-1, 2, -1, -1)
+        return vectors.unflatten(0, (batch, count)), both.unflatten(0, (batch, count))
+
+
+def tower_of(recogniser: Path, pictures: WorldPictures) -> MapTower:
+    """The vision tower over a recogniser's file, standardised on five hundred of the world's pictures."""
+    network = load_recogniser(recogniser)
+    tower = MapTower(network.widths, CLIP_MEAN, CLIP_STD)
+    tower.recogniser.load_state_dict(network.state_dict())
+    seeded = torch.Generator().manual_seed(0)
+    before, pictures.generator = pictures.generator, seeded
+    tower.eval().requires_grad_(False).to(pictures.device)
+    tower.calibrate(pictures.images(512).frames[:, :, 0])
+    pictures.generator = before
+    return tower
+
+
+def text_table(size: str = "nano", seed: int = 0) -> tuple[Tensor, Tensor]:
+    """States of every caption and, last, of the empty text: float32 [CAPTIONS + 1, N_t, D]; and the rows of each one's
+    identity word, int64 [CAPTIONS + 1, 4], padded with -1."""
+    chosen = size_named(size)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder = tiny_text_encoder(chosen).eval()
+    tokenizer: Any = offline_tokenizer(chosen)
+    length = chosen.transformer["max_text_seq_length"]
+    parsed = [parse_prompt(caption_of(number).text) for number in range(CAPTIONS)]
+    texts = [prompt.text for prompt in parsed] + [""]
+    tokens = tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+    with torch.no_grad():
+        states = torch.cat([encoder(part)[0] for part in tokens["input_ids"].split(256)])
+    rows = torch.full((CAPTIONS + 1, MAX_WORD_ROWS), NO_ROW)
+    for number, prompt in enumerate(parsed):
+        places = identity_mask(tokenizer, prompt, length).nonzero()[:, 0]
+        rows[number, : len(places)] = places
+    return states.float(), rows
+
+
+def face_cells(five: Tensor) -> Tensor:
+    """Latent cells of the face, bool [B, T', 8, 8], from points [B, T, 5, 2]: a disc about their middle whose radius is
+    1.7 times the distance from the eyes' middle to the mouth's."""
+    middle = five.mean(dim=2)
+    radius = 1.7 * (five[:, :, :2].mean(dim=2) - five[:, :, 3:].mean(dim=2)).norm(dim=-1)
+    centre = torch.arange(SIZE // CELL) * CELL + CELL / 2
+    dx = centre - middle[..., 0, None]
+    dy = centre - middle[..., 1, None]
+    inside = (dx[:, :, None] ** 2 + dy[..., None] ** 2).sqrt() < radius[..., None, None] + CELL / 3
+    return over_time(inside.transpose(0, 1)).transpose(0, 1)
+
+
+def _drops(draw: Generator, count: int, options: SampleOptions) -> tuple[Tensor, Tensor]:
+    """keep_identity and keep_text, bool [B]: at most one of the three exclusive drops a sample."""
+    rates = options.drops
+    u = torch.rand(count, generator=draw, dtype=torch.float64)
+    identity = u < rates.identity
+    text = (u >= rates.identity) & (u < rates.identity + rates.text)
+    both = (u >= rates.identity + rates.text) & (u < rates.identity + rates.text + rates.both)
+    return ~(identity | both), ~(text | both)
