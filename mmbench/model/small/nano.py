@@ -31,7 +31,10 @@ _WORDS = (
     "rain sun wearing red blue green yellow white black shirt dress hat glasses jacket blouse hair long short "
     "close up portrait photo video style anime oil cinematic background light soft bright dark golf guitar "
     "horse radio police serene delicate features slowly happily gently left right towards "
+    "posing shaking swaying before wall "
 )
+_WORD_BEFORE, _NEXT_WORD = 1, 17
+"""T5's buckets of the distances -1 and +1 (32 buckets, half of them for what follows)."""
 VOCABULARY = (*SMALL_IDENTITY_WORDS, *_WORDS.split())
 """Every word that the offline tokenizer knows; any other word is one unknown token."""
 
@@ -95,7 +98,11 @@ def randomise_zeros(module: torch.nn.Module) -> None:
 
 
 def tiny_text_encoder(size: ModelSize) -> T5EncoderModel:
-    """A random T5 encoder of the size's width over the offline vocabulary."""
+    """A random T5 encoder of the size's width over the offline vocabulary.
+
+    Its first layer looks at the neighbours: one head at the next word, one at the word before. The transformer knows no
+    order of the text rows, so "a red shirt before a blue wall" would else be a blue shirt as well.
+    """
     from transformers import T5Config, T5EncoderModel
 
     if size.text_layers_heads is None:
@@ -111,7 +118,14 @@ def tiny_text_encoder(size: ModelSize) -> T5EncoderModel:
         num_heads=heads,
         feed_forward_proj="gated-gelu",
     )
-    return T5EncoderModel(config)
+    encoder = T5EncoderModel(config)
+    attention = encoder.encoder.block[0].layer[0].SelfAttention
+    with torch.no_grad():
+        attention.q.weight.zero_()
+        attention.relative_attention_bias.weight.zero_()
+        attention.relative_attention_bias.weight[_NEXT_WORD, 0] = 8.0
+        attention.relative_attention_bias.weight[_WORD_BEFORE, 1] = 8.0
+    return encoder
 
 
 def offline_tokenizer(size: ModelSize) -> PreTrainedTokenizerFast:

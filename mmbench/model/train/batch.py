@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -79,17 +80,46 @@ class SampleOptions:
     augment: bool = True
 
 
-class StageData(Dataset[Batch]):
-    """The samples of a stage by their numbers: the same sample whatever the batch, the process or the attempt."""
+@runtime_checkable
+class LiveSource(Protocol):
+    """Samples that are made when they are asked for: a renderer, or records too changeable to lie on disk."""
 
-    def __init__(self, sources: Sequence[ShardSet], texts: TextStore, options: SampleOptions, *seed: object) -> None:
+    def batch(self, draw: Generator, count: int, options: SampleOptions) -> Batch:
+        """`count` samples, stacked; equal generators give equal samples."""
+
+
+class StageData(Dataset[Batch]):
+    """The samples of a stage by their numbers.
+
+    A record's sample is the same whatever the batch, the process or the attempt; a live source's is by the first number
+    of its micro-batch, so it is the same for the same micro-batches.
+    """
+
+    def __init__(
+        self, sources: Sequence[ShardSet | LiveSource], texts: TextStore, options: SampleOptions, *seed: object
+    ) -> None:
         self.sources, self.texts, self.options, self.seed = sources, texts, options, seed
-        self.orders = [Order(len(source), *seed, "order", index) for index, source in enumerate(sources)]
+        self.orders = {
+            index: Order(len(source), *seed, "order", index)
+            for index, source in enumerate(sources)
+            if isinstance(source, ShardSet)
+        }
 
     def __getitem__(self, number: SampleNumber) -> Batch:
-        source, place = number
-        record = self.sources[source][self.orders[source][place]]
-        return sample(record, self.texts, self.options, seeded(*self.seed, "sample", source, place))
+        index, place = number
+        source = self.sources[index]
+        if not isinstance(source, ShardSet):
+            raise TypeError("a live source gives whole batches")
+        record = source[self.orders[index][place]]
+        return sample(record, self.texts, self.options, seeded(*self.seed, "sample", index, place))
+
+    def __getitems__(self, numbers: Sequence[SampleNumber]) -> Batch | list[Batch]:
+        """What DataLoader asks for: the samples of a micro-batch, which all come from one source."""
+        index, place = numbers[0]
+        source = self.sources[index]
+        if isinstance(source, ShardSet):
+            return [self[number] for number in numbers]
+        return source.batch(seeded(*self.seed, "live", index, place), len(numbers), self.options)
 
 
 def sample(record: TrainingRecord, texts: TextStore, options: SampleOptions, draw: Generator) -> Batch:
@@ -172,8 +202,10 @@ def reference_pixels(reference: Reference, size: int, draw: Generator, varied: b
     return (cut - mean) / std
 
 
-def collate(samples: Sequence[Batch]) -> Batch:
-    """Samples of one shape stacked; references padded with zeros to the largest number among them."""
+def collate(samples: Batch | Sequence[Batch]) -> Batch:
+    """Samples of one shape stacked; references padded with zeros to the largest number among them. A batch stays."""
+    if isinstance(samples, Batch):
+        return samples
     if len({s.latents.shape for s in samples}) > 1:
         shapes = sorted({tuple(s.latents.shape) for s in samples})
         raise ManifestError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import time
@@ -16,7 +17,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmbench.errors import ManifestError, MMBenchError
-from mmbench.model.train.batch import Batch, SampleOptions, StageData, collate
+from mmbench.model.train.batch import Batch, LiveSource, SampleOptions, StageData, collate
 from mmbench.model.train.build import Parts, build
 from mmbench.model.train.checkpoint import Position, checkpoints, load_checkpoint, load_position, save_checkpoint
 from mmbench.model.train.loss.drops import DropRates
@@ -25,7 +26,7 @@ from mmbench.model.train.plan import MicroBatches, StagePlan, check_divides
 from mmbench.model.train.processes import Processes
 from mmbench.model.train.release import RELEASES, write_release
 from mmbench.model.train.running import cut_log, stopping
-from mmbench.model.train.settings import StageSettings, TrainSettings
+from mmbench.model.train.settings import SourceSettings, StageSettings, TrainSettings
 from mmbench.model.train.shards import ShardSet
 from mmbench.model.train.step import sample_losses
 from mmbench.model.train.text_store import TextStore
@@ -142,7 +143,7 @@ class Trainer:
     def _run_stage(self, stage: StageSettings) -> None:
         """Steps of one stage from the position on; saves, validates and reports on the way."""
         index = self.position.stage
-        sources = [ShardSet([self.folder / path for path in source.shards]) for source in stage.data]
+        sources = [open_source(source, self.folder, self.processes.device) for source in stage.data]
         plan = StagePlan(stage, self.settings.seed, index)
         size, world = self.settings.machine.micro_batch, self.processes.world
         for batch in set(plan.batches):
@@ -156,7 +157,7 @@ class Trainer:
             num_workers=self.settings.machine.workers,
             collate_fn=collate,
             generator=torch.Generator(),  # its own, so that the workers' seeds leave the global one alone
-            pin_memory=self.processes.device.type == "cuda",
+            pin_memory=self.processes.device.type == "cuda" and all(isinstance(s, ShardSet) for s in sources),
             persistent_workers=False,
         )
         batches = iter(loader)
@@ -313,6 +314,22 @@ def train(
         (out / "settings.yaml").write_text(settings.to_yaml(), encoding="utf-8")
         (out / LOG).unlink(missing_ok=True)
     return trainer.run()
+
+
+def open_source(source: SourceSettings, folder: Path, device: torch.device) -> ShardSet | LiveSource:
+    """The records of a source, or the live source that its settings name. Raises ManifestError naming the setting."""
+    if source.live is None:
+        return ShardSet([folder / path for path in source.shards])
+    module, _, function = source.live.partition(":")
+    try:
+        made = getattr(importlib.import_module(module), function)(folder, device, **source.options)
+    except (ImportError, AttributeError, TypeError, ValueError) as cause:
+        raise ManifestError(
+            f"stages.data.live: {source.live}: {cause}.", "Name module:function and its options."
+        ) from cause
+    if not isinstance(made, LiveSource):
+        raise ManifestError(f"stages.data.live: {source.live} gave no live source.", "It needs a method `batch`.")
+    return made
 
 
 def _changed(old: dict[str, Any], new: dict[str, Any], within: str = "") -> str:

@@ -16,12 +16,21 @@ PRESETS = Path(__file__).parent / "presets"
 
 
 class SourceSettings(Settings):
-    """Shards of records. `share`: of the stage's steps that draw from it; `batch`: samples of such a step, over all
-    processes, where it differs from the stage's."""
+    """Shards of records, or `live`: a `module:function` that returns a `LiveSource` and takes `options`. `share`: of
+    the stage's steps that draw from it; `batch`: samples of such a step, over all processes, where it differs from the
+    stage's."""
 
-    shards: tuple[Path, ...]
+    shards: tuple[Path, ...] = ()
+    live: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
     share: float = Field(default=1.0, gt=0)
     batch: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> SourceSettings:
+        if bool(self.shards) == (self.live is not None):
+            raise ValueError("a source has either shards or live")
+        return self
 
 
 class StageSettings(Settings):

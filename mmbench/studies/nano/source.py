@@ -96,6 +96,23 @@ class WorldSource:
         return vectors.unflatten(0, (batch, count)), both.unflatten(0, (batch, count))
 
 
+def world_source(
+    folder: Path,
+    device: torch.device,
+    *,
+    world: str,
+    kind: Literal["images", "clips"],
+    codec: str,
+    recogniser: str | None = None,
+    people: int | None = None,
+) -> WorldSource:
+    """A `WorldSource` as training settings name it; paths are relative to `folder`."""
+    if kind not in ("images", "clips"):
+        raise ValueError(f"kind is 'images' or 'clips', not {kind!r}")
+    eyes = None if recogniser is None else folder / recogniser
+    return WorldSource(device, folder / world, kind, folder / codec, eyes, people=people)
+
+
 def tower_of(recogniser: Path, pictures: WorldPictures) -> MapTower:
     """The vision tower over a recogniser's file, standardised on five hundred of the world's pictures."""
     network = load_recogniser(recogniser)
