@@ -46,6 +46,7 @@ def _register() -> None:
         inputs,
         inspect,
         model,
+        nano,
         report,
         synth,
         testset,
@@ -66,6 +67,7 @@ def _register() -> None:
     app.add_typer(model.app, name="model")
     app.add_typer(testset.app, name="testset", short_help="Test sets: build PubFig-50, check or show a set.")
     app.add_typer(synth.app, name="synth", short_help="Synthetic people of known truth: kit, clips, controls.")
+    app.add_typer(nano.app, name="nano", short_help="The nano world: people, eyes, test set.")
     app.add_typer(ablate.app, name="ablate", short_help="The paper's ablations: one thing changed, else equal.")
     app.add_typer(weights.app, name="weights", short_help="Weight files: list, get, check, use your own.")
     app.command("validity", short_help="Check every metric against rendered, known truth.")(validity.validity)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbench.engine.pool import run_tasks
 from mmbench.errors import RequestError
 from mmbench.files import Progress, whole
 from mmbench.synth.identity import GROUPS, parse_name
 from mmbench.synth.kit import load_kit
 from mmbench.synth.world.people import Split, blocks, people_of, render_person
 
+Block = tuple[Path, tuple[str, ...]]
+"""A file and whom it holds."""
 FIELDS = ("frames", "five", "actions", "shirts")
 
 
@@ -48,28 +52,25 @@ def render_world(
 
     Raises KitError without the face kit.
     """
-    from concurrent.futures import ProcessPoolExecutor, as_completed
-    from multiprocessing import get_context
-
     load_kit()  # a missing kit is one clear error here, not one a worker
-    out.mkdir(parents=True, exist_ok=True)
     todo = [(out / f"{split}_{number:04d}.npz", tuple(names)) for number, names in blocks(people_of(split, count))]
     left = [(path, names) for path, names in todo if _names(path) != names]
     total = sum(len(names) for _, names in todo)
     done = total - sum(len(names) for _, names in left)
-    if workers <= 1:
-        for path, names in left:
-            done += _render_block(path, names)
-            if progress is not None:
-                progress(done, total, "people")
-    else:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            running = [pool.submit(_render_block, path, names) for path, names in left]
-            for future in as_completed(running):
-                done += future.result()
-                if progress is not None:
-                    progress(done, total, "people")
+
+    def tell(block: Block, rendered: int) -> None:
+        nonlocal done
+        done += rendered
+        if progress is not None:
+            progress(done, total, "people")
+
+    run_tasks(left, _renderer, workers=workers, on_result=tell, name=lambda block: block[0].name)
     return [path for path, _ in todo]
+
+
+@contextmanager
+def _renderer(number: int) -> Iterator[Callable[[Block], int]]:
+    yield _render_block
 
 
 def _names(path: Path) -> tuple[str, ...] | None:
@@ -79,7 +80,8 @@ def _names(path: Path) -> tuple[str, ...] | None:
         return tuple(str(name) for name in file["names"])
 
 
-def _render_block(path: Path, names: Sequence[str]) -> int:
+def _render_block(block: Block) -> int:
+    path, names = block
     kit = load_kit()
     people = [render_person(kit, name) for name in names]
     arrays = {field: np.stack([getattr(person, field) for person in people]) for field in FIELDS}
