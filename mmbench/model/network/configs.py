@@ -41,6 +41,7 @@ def _small(
     depth: int,
     side: int,
     codec: tuple[int, int],
+    patch: int = 2,
 ) -> ModelSize:
     latent_side = side // codec[0]
     transformer = {
@@ -55,6 +56,7 @@ def _small(
         "sample_width": latent_side,
         "sample_height": latent_side,
         "sample_frames": 9,
+        "patch_size": patch,
         "face_dim": face_dim,
         "num_face_tokens": num_face,
         "id_proj_dim": time_dim,
@@ -80,7 +82,7 @@ def _small(
 
 SIZES: dict[str, ModelSize] = {
     "5b": ModelSize("5b", 480, 720, 49, 50),
-    "nano": _small("nano", 4, 32, 6, 64, 64, 160, 8, 64, 2, 64, (8, 64)),
+    "nano": _small("nano", 6, 32, 6, 96, 64, 16, 8, 96, 2, 64, (8, 64), patch=1),
     "smoke": _small("smoke", 4, 16, 3, 32, 32, 160, 4, 32, 1, 32, (8, 16)),
 }
 
