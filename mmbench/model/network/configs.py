@@ -42,6 +42,7 @@ def _small(
     side: int,
     codec: tuple[int, int],
     patch: int = 2,
+    map_widths: tuple[int, int, int] | None = None,
 ) -> ModelSize:
     latent_side = side // codec[0]
     transformer = {
@@ -77,12 +78,21 @@ def _small(
         "num_face_tokens": num_face,
         "text_dim": text_dim,
     }
+    if map_widths is not None:  # a small recogniser's map and vector instead of CLIP and ArcFace
+        face_encoder |= {
+            "vision_dim": map_widths[-1],
+            "map_widths": map_widths,
+            "image_size": 64,
+            "embedding_dim": 64,
+            "train_tau_id": True,
+            "crop_margin": 1.0,
+        }
     return ModelSize(name, side, side, 9, 4, transformer, face_encoder, codec, (1, 2))
 
 
 SIZES: dict[str, ModelSize] = {
     "5b": ModelSize("5b", 480, 720, 49, 50),
-    "nano": _small("nano", 6, 32, 6, 96, 64, 16, 8, 96, 2, 64, (8, 64), patch=1),
+    "nano": _small("nano", 6, 32, 6, 96, 64, 16, 8, 96, 2, 64, (8, 64), 1, (24, 48, 96)),
     "smoke": _small("smoke", 4, 16, 3, 32, 32, 160, 4, 32, 1, 32, (8, 16)),
 }
 

@@ -17,8 +17,10 @@ from mmbench.errors import WeightsError
 from mmbench.model.network.adapter import cast_for
 from mmbench.model.network.face_embeds import FaceEmbeds
 from mmbench.model.network.fusion import FusionMLP, fuse_words, word_positions
+from mmbench.model.network.map_tower import MapTower
 from mmbench.model.network.perceiver import IdentityPerceiver, Perceiver
 from mmbench.model.network.photomaker import read_checkpoint, vision_state_for
+from mmbench.model.network.pixels import CLIP_MEAN, CLIP_STD
 
 FROZEN_PARTS = ("vision.", "tau_id.")
 """Parameter prefixes that Magic Mirror takes over from PhotoMaker-V2 and does not train."""
@@ -43,6 +45,8 @@ class MagicMirrorFaceEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # 
     fuse_norm: a closing LayerNorm in the fusion MLP; fuse_split_norm: text and identity normalised apart in it.
     identity_fusion, face_tokens: False where a variant has no fused text or no face tokens; the fusion MLP or
     tau_face then does not exist. crop_margin: side of a reference's crop over the larger side of the face box.
+    map_widths: of a small recogniser whose dense map takes CLIP's place (vision_dim is its last width; the nano size).
+    train_tau_id: True where no pretrained tau_id exists; it is then trained with the rest.
     """
 
     _no_split_modules: ClassVar[list[str]] = ["CLIPEncoderLayer", "PerceiverLayer"]
@@ -71,18 +75,25 @@ class MagicMirrorFaceEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # 
         identity_fusion: bool = True,
         face_tokens: bool = True,
         crop_margin: float = 1.6,
+        map_widths: tuple[int, int, int] | None = None,
+        train_tau_id: bool = False,
     ) -> None:
         super().__init__()
-        self.vision = CLIPVisionModel(
-            CLIPVisionConfig(
-                hidden_size=vision_dim,
-                num_hidden_layers=vision_layers,
-                num_attention_heads=vision_heads,
-                intermediate_size=vision_mlp_dim,
-                image_size=image_size,
-                patch_size=patch_size,
+        self.vision: Any
+        if map_widths is not None:
+            first, second, last = map_widths
+            self.vision = MapTower((first, second, last), CLIP_MEAN, CLIP_STD)
+        else:
+            self.vision = CLIPVisionModel(
+                CLIPVisionConfig(
+                    hidden_size=vision_dim,
+                    num_hidden_layers=vision_layers,
+                    num_attention_heads=vision_heads,
+                    intermediate_size=vision_mlp_dim,
+                    image_size=image_size,
+                    patch_size=patch_size,
+                )
             )
-        )
         self.tau_id = IdentityPerceiver(embedding_dim, vision_dim, face_dim, tau_id_depth, head_dim, num_id_tokens)
         self.tau_face = None
         if face_tokens:
@@ -146,6 +157,10 @@ class MagicMirrorFaceEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # 
         pixel_values [B, n, 3, size, size]. They can be kept and passed to `forward` as `features`.
         """
         batch, num = pixel_values.shape[:2]
+        if isinstance(self.vision, MapTower):
+            with self._frozen_scope("vision."):
+                tokens = self.vision(cast_for(pixel_values.flatten(0, 1), self._tower_weight()))
+            return tokens.unflatten(0, (batch, num)), tokens.unflatten(0, (batch, num))
         before: list[Tensor] = []
 
         def keep(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -203,14 +218,19 @@ class MagicMirrorFaceEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # 
         self.tau_id.load_state_dict(parts.tau_id)
 
     def trained_parameter_names(self) -> list[str]:
-        """Names of the parameters that Magic Mirror trains (tau_face and the fusion MLP)."""
-        return [name for name, _ in self.named_parameters() if not name.startswith(FROZEN_PARTS)]
+        """Names of what Magic Mirror trains: tau_face and the fusion MLP, and tau_id with `train_tau_id`."""
+        return [name for name, _ in self.named_parameters() if not name.startswith(self.frozen_parts)]
+
+    @property
+    def frozen_parts(self) -> tuple[str, ...]:
+        """Prefixes of the parameters that are not trained."""
+        return FROZEN_PARTS[:1] if self.config.train_tau_id else FROZEN_PARTS
 
     @torch.no_grad()
     def freeze_pretrained(self) -> None:
-        """Stop gradients into CLIP and tau_id."""
+        """Stop gradients into CLIP and, unless it is trained, tau_id."""
         for name, parameter in self.named_parameters():
-            if name.startswith(FROZEN_PARTS):
+            if name.startswith(self.frozen_parts):
                 parameter.requires_grad_(False)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,19 +10,12 @@ from torch import Tensor, nn
 from mmbench.face.nano_recogniser import NanoRecogniser
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What a vision tower returns, by transformers' names."""
-
-    last_hidden_state: Tensor
-    hidden_states: tuple[Tensor, Tensor]
-
-
 class MapTower(nn.Module):
     """CLIP-normalised pictures [B, 3, 64, 64] to [B, 1 + 64, C]: the map's mean, then its cells with their places.
 
     Every channel is standardised by `mean` and `deviation`, measured once (`calibrate`). Sines and cosines of a cell's
-    row and column are added, since the perceivers behind it know no places. Last and penultimate states are the same.
+    row and column are added, since the perceivers behind it know no places. It stands for both of
+    CLIP's states that they read.
     """
 
     mean: Tensor
@@ -59,10 +51,9 @@ class MapTower(nn.Module):
         cells = (self.recogniser.features(pictures) - self.mean) / self.deviation
         return torch.cat([cells.mean(dim=1, keepdim=True), cells + self.places], dim=1)
 
-    def forward(self, pixel_values: Tensor, output_hidden_states: bool = True) -> Seen:
-        """As transformers' CLIPVisionModel; `output_hidden_states` is always honoured."""
-        tokens = self.tokens((pixel_values * self.pixel_deviation + self.pixel_mean) * 2 - 1)
-        return Seen(tokens, (tokens, tokens))
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """Tokens of CLIP-normalised pictures."""
+        return self.tokens((pixel_values * self.pixel_deviation + self.pixel_mean) * 2 - 1)
 
 
 def cell_places(channels: int, side: int = 8) -> Tensor:

@@ -23,7 +23,8 @@ def trained_parameters(
     The variant is in the transformer's config; parts of the face encoder that it does not use are left out, so
     that every parameter here gets a gradient in every step.
     """
-    used = {"fusion.": transformer.config.identity_fusion, "tau_face.": transformer.face_proj is not None}
+    fused = transformer.config.identity_fusion
+    used = {"fusion.": fused, "tau_id.": fused, "tau_face.": transformer.face_proj is not None}
     named = {f"transformer.{name}": transformer.get_parameter(name) for name in transformer.identity_parameter_names()}
     for name in face_encoder.trained_parameter_names():
         if any(on and name.startswith(part) for part, on in used.items()):

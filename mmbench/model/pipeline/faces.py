@@ -19,6 +19,7 @@ from torch import Tensor
 from mmbench.errors import ReferenceFaceError, RequestError
 from mmbench.face.cut import square_cut
 from mmbench.face.geometry import largest
+from mmbench.model.network.pixels import CLIP_MEAN, CLIP_STD
 
 if TYPE_CHECKING:
     from mmbench.face.types import Analyser
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 Picture = Image.Image | NDArray[np.uint8] | Tensor
 """PIL, uint8 RGB [H, W, 3], or float tensor [3, H, W] in [0, 1]."""
 
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 CROP_MARGIN = 1.6
 """Side of the CLIP crop over the larger side of the face box (our choice; PhotoMaker takes the whole picture)."""
 

@@ -14,7 +14,8 @@ from torch.utils.data import Dataset
 
 from mmbench.errors import ManifestError
 from mmbench.face.cut import square_cut
-from mmbench.model.pipeline.faces import CLIP_MEAN, CLIP_STD, CROP_MARGIN
+from mmbench.model.network.pixels import CLIP_MEAN, CLIP_STD
+from mmbench.model.pipeline.faces import CROP_MARGIN
 from mmbench.model.train.loss.drops import DropRates, draw_drops
 from mmbench.model.train.loss.face_mask import boxes_to_latent
 from mmbench.model.train.plan import Order, SampleNumber, seeded

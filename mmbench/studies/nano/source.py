@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from mmbench.face.nano_recogniser import load_recogniser
 from mmbench.model.network.configs import size_named
 from mmbench.model.network.map_tower import MapTower
-from mmbench.model.pipeline.faces import CLIP_MEAN, CLIP_STD
+from mmbench.model.network.pixels import CLIP_MEAN, CLIP_STD
 from mmbench.model.pipeline.prompt import identity_mask, parse_prompt
 from mmbench.model.small.codec import PatchPCACodec
 from mmbench.model.small.nano import offline_tokenizer, tiny_text_encoder
@@ -30,7 +30,8 @@ CELL = 8
 
 
 class WorldSource:
-    """Batches of pictures or clips of a split. One call, one batch; equal generators give equal batches.
+    """Batches of pictures or clips of a split. One call, one batch; equal generators give equal batches
+    on one kind of device.
 
     `world`: folder of `mmbench synth world`; `codec`: folder of the codec; `recogniser`: the file of the conditioning
     recogniser, None where nothing is conditioned (a base alone).
@@ -68,7 +69,7 @@ class WorldSource:
         number = torch.where(keep_text, drawn.captions, CAPTIONS).to(self.device)
         return Batch(
             latents=latents.contiguous(),
-            noise=torch.randn(latents.shape, generator=draw).to(self.device),
+            noise=torch.randn(latents.shape, generator=self._noise(draw), device=self.device),
             timestep=torch.randint(options.num_timesteps, (count,), generator=draw).to(self.device),
             text=self.texts[number],
             word_positions=rows.to(self.device),
@@ -82,6 +83,11 @@ class WorldSource:
             face_cells=face_cells(drawn.five).to(self.device),
             points=drawn.five[:, 0].to(self.device),
         )
+
+    def _noise(self, draw: Generator) -> Generator:
+        """A generator on the device: noise drawn on the processor would take longer than the step."""
+        seed = int(torch.randint(1 << 62, (), generator=draw))
+        return torch.Generator(self.device).manual_seed(seed)
 
     def _references(self, drawn: Drawn, most: int) -> tuple[Tensor, Tensor]:
         """Vectors [B, n, E] and features [B, n, 2, 1 + P, C] of n = 1 to `most` other pictures of each person."""
