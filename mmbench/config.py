@@ -99,6 +99,23 @@ class SuccessSettings(Settings):
     identity_min: float = 0.5
 
 
+class LimitSettings(Settings):
+    """What one clip, picture or network may cost before it is refused: see `mmbench.video.limits.MediaLimits`, whose
+    fields and defaults these are. A clip beyond a limit is a row that names it."""
+
+    max_bytes: int = Field(default=4 * 2**30, gt=0)
+    max_side: int = Field(default=16_384, gt=0)
+    max_pixels: int = Field(default=8192 * 4608, gt=0)
+    max_scans: int = Field(default=100, gt=0)
+    max_frame_pixels: int = Field(default=4096 * 2304, gt=0)
+    max_frames: int = Field(default=30_000, gt=0)
+    max_clip_pixels: int = Field(default=4_000_000_000, gt=0)
+    max_pixels_per_byte: int = Field(default=50_000, gt=0)
+    seconds: float = Field(default=600.0, gt=0)
+    clip_seconds: float = Field(default=7200.0, gt=0)
+    memory: int = Field(default=8 * 2**30, gt=0)
+
+
 class EvaluateSettings(Settings):
     """Everything that can change a number. `metrics` empty means all installed ones.
 
@@ -117,6 +134,7 @@ class EvaluateSettings(Settings):
     fm_version: Literal[1, 2] = 2
     device: str = "cpu"
     random_weights: bool = False
+    limits: LimitSettings = LimitSettings()
 
 
 class GenerateSettings(Settings):

@@ -21,6 +21,9 @@ Frames = Literal["all", "sampled"]
 # Frames handed to a detector at once that does not say how many it takes. No result depends on it.
 BATCH = 8
 
+# Bytes of frames that wait for a detector: large frames come in smaller batches.
+WAITING = 64 * 2**20
+
 # Cuts kept for a slot, the heaviest tracks' first: bounds the memory of a crowd.
 CHIPS_PER_SLOT = 8
 
@@ -143,7 +146,7 @@ class FacePass:
     def _backends_batch(self, clip: ClipInfo) -> int:
         if isinstance(self.backend, BatchedBackend):
             return self.backend.frames_at_once(clip.height, clip.width)
-        return BATCH
+        return max(1, min(BATCH, WAITING // (3 * clip.height * clip.width)))
 
     def _detect(self) -> None:
         if not self._waiting:

@@ -60,6 +60,10 @@ class DisFlow:
         """One: OpenCV has no batch."""
         return 1
 
+    def memory(self, height: int, width: int) -> int:
+        """Grey and coloured frames, flows and what their change is computed of: measured, about 170 bytes a pixel."""
+        return 170 * height * width
+
     def features_kept(self, height: int, width: int) -> int:
         """None: a grey frame is read from a file faster than it is worth keeping."""
         return 0

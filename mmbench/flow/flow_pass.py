@@ -66,17 +66,26 @@ class FlowResult:
 class FlowPass:
     """Feeds sampled frames to a flow method. "full" computes every pair while the clip is decoded; "early"
     keeps the sampled frames in a temporary file and computes, in an order that decides soon, only as many
-    pairs as the verdict needs. Memory does not grow with the clip's length in either mode.
+    pairs as the verdict needs. Memory does not grow with the clip's length in either mode. Frames for which the backend
+    needs more than `memory` bytes are not measured, and the result says so.
     """
 
     name = "flow"
 
-    def __init__(self, backend: FlowBackend, mode: FlowMode = "early", want_smoothness: bool = False) -> None:
+    def __init__(
+        self,
+        backend: FlowBackend,
+        mode: FlowMode = "early",
+        want_smoothness: bool = False,
+        *,
+        memory: int | None = None,
+    ) -> None:
         if want_smoothness and mode != "full":
             raise ValueError('motion smoothness needs every pair: use mode "full"')
         self.backend = backend
         self.mode: FlowMode = mode
         self.want_smoothness = want_smoothness
+        self.memory = memory
 
     def start(self, clip: ClipInfo) -> None:
         """Prepare for the frames of `clip`."""
@@ -102,12 +111,19 @@ class FlowPass:
         left, right, top, bottom = rule.pad_amounts(clip.height, clip.width)
         self._unpad = (slice(top, top + clip.height), slice(left, left + clip.width))
         padded = (clip.height + top + bottom, clip.width + left + right)
-        self._reason = ""
+        self._reason = self._remedy = ""
         if min(padded) < self.backend.min_side:
             self._reason = (
                 f"{self.backend.name} flow needs at least {self.backend.min_side} px a side, "
                 f"the clip is {clip.width}x{clip.height}"
             )
+            self._remedy = "Measure the clip at a larger size."
+        if self.memory is not None and (needed := self.backend.memory(clip.height, clip.width)) > self.memory:
+            self._reason = (
+                f"{self.backend.name} flow takes about {needed / 2**30:.0f} GiB of memory for frames of "
+                f"{clip.width}x{clip.height}, more than the limit of {self.memory / 2**30:.3g} GiB (limits.memory)"
+            )
+            self._remedy = "Scale the clip down, raise limits.memory in the settings, or use the flow backend dis."
 
     def feed(self, index: int, frame: Frame) -> None:
         """Take frame `index` if it is one of the sampled ones."""
@@ -151,7 +167,7 @@ class FlowPass:
             repeated=self._repeated,
             redone=self._redone,
             reason=self._reason,
-            remedy="Measure the clip at a larger size." if self._reason else "",
+            remedy=self._remedy,
         )
 
     def _run_pending(self) -> None:

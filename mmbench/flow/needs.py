@@ -20,9 +20,9 @@ OTHER = "Or --flow-backend dis: another measure, labelled so, that needs no weig
 class FlowMaker(Maker["FlowResult"]):
     """Flow passes of one backend. Whoever asks for flow looks together; one asking for smoothness is enough."""
 
-    def __init__(self, backend: FlowBackend, mode: FlowMode, smoothness: bool) -> None:
+    def __init__(self, backend: FlowBackend, mode: FlowMode, smoothness: bool, memory: int | None = None) -> None:
         super().__init__(self._pass)
-        self.backend, self.mode, self.smoothness = backend, mode, smoothness
+        self.backend, self.mode, self.smoothness, self.memory = backend, mode, smoothness, memory
         self.shares = (id(backend), mode)
 
     def look(self, beside: Sequence[Maker[Any]] = ()) -> Look:
@@ -35,7 +35,7 @@ class FlowMaker(Maker["FlowResult"]):
         from mmbench.flow.flow_pass import FlowPass
 
         wanted = self.smoothness if smoothness is None else smoothness
-        return FlowPass(self.backend, self.mode, want_smoothness=wanted and self.mode == "full")
+        return FlowPass(self.backend, self.mode, want_smoothness=wanted and self.mode == "full", memory=self.memory)
 
 
 class Flow(FrameNeed["FlowResult"]):
@@ -71,7 +71,7 @@ class Flow(FrameNeed["FlowResult"]):
             backend = networks.once(("flow", *key), lambda: make_flow(*key))
         except MissingWeights as cause:
             raise MissingWeights(cause.message, f"{cause.remedy} {OTHER}") from cause
-        return FlowMaker(backend, flow.mode, self.smoothness)
+        return FlowMaker(backend, flow.mode, self.smoothness, settings.limits.memory)
 
     def check(self, settings: EvaluateSettings) -> None:
         """Raise MissingWeights where RAFT's file is not here."""

@@ -42,5 +42,8 @@ class FlowBackend(Protocol):
     def pairs_at_once(self, height: int, width: int) -> int:
         """How many pairs of that frame size fit the memory budget; at least 1."""
 
+    def memory(self, height: int, width: int) -> int:
+        """About how many bytes one pair of that frame size takes beside the network."""
+
     def features_kept(self, height: int, width: int) -> int:
         """Features of how many frames may stay on the device; the rest go to a temporary file."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,8 @@ import numpy as np
 from mmbench.errors import MediaError
 from mmbench.video import rates, shown, tracks
 from mmbench.video.clip import CONVERT, Frame, Scan
+from mmbench.video.image import SCAN
+from mmbench.video.index import listed_samples
 from mmbench.video.limits import MediaLimits
 
 if TYPE_CHECKING:
@@ -34,10 +38,16 @@ class Container:
         """Count packets, read sizes and rates, decode the first frame for its upright size."""
         from av.video.reformatter import VideoReformatter
 
+        started = time.monotonic()
         with self._open() as (container, stream):
             stamps: list[int | None] = []
             base = float(stream.time_base or 0)
-            for packet in container.demux(stream):
+            drawn = stream.codec_context.name == "mjpeg"
+            for seen, packet in enumerate(container.demux(stream)):
+                self.limits.check_samples(str(self.path), seen)
+                self.limits.check_time(str(self.path), time.monotonic() - started)
+                if drawn:
+                    self.limits.check_scans(str(self.path), bytes(packet).count(SCAN))
                 if not packet.size or packet.is_discard:
                     continue
                 stamps.append(packet.pts if packet.pts is not None else packet.dts)
@@ -82,7 +92,7 @@ class Container:
     def _check(self, picture: VideoFrame) -> None:
         if picture.is_corrupt:
             raise MediaError(f"{self.path}: the decoder reports a damaged frame.", CONVERT)
-        self.limits.check_size(str(self.path), picture.width, picture.height)
+        self.limits.check_frame(str(self.path), picture.width, picture.height)
 
     @contextmanager
     def _open(self) -> Iterator[tuple[InputContainer, VideoStream]]:
@@ -90,6 +100,11 @@ class Container:
         import av
         import av.error
 
+        if self.demuxer == "gif":  # beyond its own bound FFmpeg tells no size
+            with self.path.open("rb") as stream:
+                self.limits.check_frame(str(self.path), *struct.unpack("<6xHH", stream.read(10).ljust(10, b"\0")))
+        # FFmpeg holds a container's whole index in memory as soon as it opens it.
+        self.limits.check_samples(str(self.path), listed_samples(self.path, self.demuxer))
         # The limit also binds the decoders that FFmpeg runs on its own to find out what a stream is.
         options = {"max_pixels": str(self.limits.max_pixels), "protocol_whitelist": "file"}
         try:
@@ -105,7 +120,7 @@ class Container:
                 context: VideoCodecContext | None = stream.codec_context
                 if context is None:
                     raise MediaError(f"{self.path}: FFmpeg knows no decoder for its video stream.", CONVERT)
-                self.limits.check_size(str(self.path), context.width, context.height)
+                self.limits.check_frame(str(self.path), context.width, context.height)
                 context.thread_count = 1
                 context.options = {"max_pixels": options["max_pixels"], "err_detect": "explode"}
                 yield container, stream

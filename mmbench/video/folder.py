@@ -9,7 +9,7 @@ from pathlib import Path
 from mmbench.errors import MediaError
 from mmbench.video.clip import Frame, Scan
 from mmbench.video.endings import PICTURE_ENDINGS, is_litter, is_picture
-from mmbench.video.image import open_image, read_image
+from mmbench.video.image import open_image, to_rgb
 from mmbench.video.limits import MediaLimits
 
 
@@ -29,16 +29,14 @@ class FrameFolder:
                 f"Put the frames into it, in files ending in {', '.join(PICTURE_ENDINGS)}.",
             )
         self.limits.check_frames(str(self.path), len(files))
-        with open_image(files[0], self.limits):
-            pass
-        height, width = read_image(files[0], self.limits).shape[:2]
+        height, width = self._read(files[0]).shape[:2]
         return Scan(len(files), width, height, 0.0, is_folder=True)
 
     def frames(self) -> Iterator[Frame]:
         """One picture after the other; all must have the first one's size."""
         shape: tuple[int, ...] | None = None
         for file in frame_files(self.path):
-            frame = read_image(file, self.limits)
+            frame = self._read(file)
             if shape not in (None, frame.shape):
                 raise MediaError(
                     f"{file}: its size {frame.shape[:2]} differs from {shape[:2] if shape else None} of the first.",
@@ -47,6 +45,11 @@ class FrameFolder:
             shape = frame.shape
             frame.flags.writeable = False
             yield frame
+
+    def _read(self, file: Path) -> Frame:
+        with open_image(file, self.limits) as image:
+            self.limits.check_frame(str(file), *image.size)
+            return to_rgb(image)
 
 
 def frame_files(folder: Path) -> list[Path]:

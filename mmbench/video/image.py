@@ -19,6 +19,9 @@ from mmbench.video.limits import DEFAULT_LIMITS, MediaLimits
 if TYPE_CHECKING:
     from PIL import Image
 
+SCAN = b"\xff\xda"
+"""What every scan of a JPEG begins with; never found in coded pixels."""
+
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM")
 
 
@@ -42,7 +45,7 @@ def open_image(
     file = Path(path)
     if not file.is_file():
         raise MediaError(f"{file}: there is no such picture.", "Check the path.")
-    if not file.stat().st_size:
+    if not limits.check_file(file):
         raise MediaError(f"{file}: the file is empty.", "Write it again.")
     try:
         with warnings.catch_warnings():
@@ -50,6 +53,8 @@ def open_image(
             warnings.simplefilter("ignore")
             with Image.open(file, formats=formats) as image:
                 limits.check_size(str(file), *image.size)
+                if image.info.get("progressive"):
+                    limits.check_scans(str(file), count_scans(file))
                 yield image
     # What Pillow's readers raise on damaged or hostile bytes; found by mutating files of every format.
     except (
@@ -69,6 +74,16 @@ def open_image(
             f"{file}: it cannot be read as a picture ({type(error).__name__}: {error}).",
             f"Give an undamaged file of one of the kinds {', '.join(formats)}.",
         ) from error
+
+
+def count_scans(file: Path) -> int:
+    """How often a JPEG file is drawn over: scans of its picture and of previews in it."""
+    count, last = 0, b""
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            count += (last + block).count(SCAN)
+            last = block[-1:]
+    return count
 
 
 def to_rgb(image: Image.Image) -> Frame:

@@ -63,6 +63,7 @@ def open_clip(path: Path | str, fps: float | None = None, limits: MediaLimits = 
         raise ManifestError(f"{file}: fps must be a positive number, got {fps}.", "Correct it in the manifest.")
     source = open_source(file, limits)
     scan = source.scan()
+    limits.check_clip(str(file), scan.n_frames, scan.width, scan.height, size_of(file))
     rate, origin = choose_rate(fps, scan.fps)
     info = ClipInfo(
         path=file,
@@ -73,7 +74,7 @@ def open_clip(path: Path | str, fps: float | None = None, limits: MediaLimits = 
         fps_source=origin,
         container_fps=scan.fps,
         is_folder=scan.is_folder,
-        sha256=content_digest(file),
+        sha256=content_digest(file, limits),
         times=scan.times,
         warnings=(*_warnings(scan, origin), *re_timed(fps, scan.fps)),
     )
@@ -101,20 +102,17 @@ def decode(
 
 
 def stream_frames(source: Source, path: Path, limits: MediaLimits) -> Iterator[Frame]:
-    """One decode, its own time limited: what the passes take between two frames does not count."""
-    spent = 0.0
+    """One decode, its time limited: its own, and together with what the passes take between two frames."""
+    spent, started = 0.0, time.monotonic()
     frames = source.frames()
     while True:
         start = time.monotonic()
         frame = next(frames, None)
-        spent += time.monotonic() - start
+        now = time.monotonic()
+        spent += now - start
         if frame is None:
             return
-        if spent > limits.seconds:
-            raise MediaError(
-                f"{path}: decoding takes more than {limits.seconds:g} s.",
-                "Cut or scale the clip, or raise the limit.",
-            )
+        limits.check_time(str(path), spent, now - started)
         yield frame
 
 
@@ -127,13 +125,25 @@ def choose_rate(manifest: float | None, container: float) -> tuple[float, FpsSou
     return ASSUMED_FPS, "assumed"
 
 
-def content_digest(path: Path | str) -> str:
-    """sha256 of a file's bytes; of a folder, of the names and bytes of its pictures in clip order."""
+def size_of(path: Path) -> int:
+    """Bytes of a file, of a folder's pictures together."""
+    return sum(picture.stat().st_size for picture in frame_files(path)) if path.is_dir() else path.stat().st_size
+
+
+def content_digest(path: Path | str, limits: MediaLimits = DEFAULT_LIMITS) -> str:
+    """sha256 of a file's bytes; of a folder, of the names and bytes of its pictures in clip order.
+
+    Raises MediaError, before anything is read, for what never ends (a pipe, a device) or is larger than `limits`.
+    """
     file = Path(path)
     if not file.is_dir():
+        limits.check_file(file)
         return sha256_file(file)
     pictures = frame_files(file)
     names = (picture.name.encode("utf-8", "surrogateescape") for picture in pictures)
+    limits.check_frames(str(file), max(1, len(pictures)))
+    for picture in pictures:
+        limits.check_file(picture)
     inner = (bytes.fromhex(sha256_file(picture)) for picture in pictures)
     return sha256(b"".join(name + b"\0" + digest for name, digest in zip(names, inner, strict=True)))
 

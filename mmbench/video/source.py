@@ -25,9 +25,7 @@ def open_source(path: Path, limits: MediaLimits) -> Source:
     """The reader for a file or folder. Raises MediaError when there is none."""
     if path.is_dir():
         return FrameFolder(path, limits)
-    if not path.is_file():
-        what = "it is no regular file" if path.exists() else "there is no such file or folder"
-        raise MediaError(f"{path}: {what}.", "Check the path in the manifest or on the command line.")
+    limits.check_file(path)
     with path.open("rb") as stream:
         head = stream.read(HEAD)
     if not head:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
 
 # FFmpeg's dispositions.
@@ -18,7 +19,7 @@ STILLS = ATTACHED_PICTURE | TIMED_THUMBNAILS
 def choose(streams: Sequence[VideoStream]) -> VideoStream | None:
     """The moving track that is marked as default, the largest of several; a cover picture only where there is no other.
 
-    The first of equals. FFmpeg's and players' rule; None without a track.
+    The first of equals, and of those that can be decoded. FFmpeg's and players' rule; None without a track.
     """
     return max(streams, key=lambda stream: (*_rank(stream), -stream.index), default=None)
 
@@ -35,9 +36,11 @@ def notes(streams: Sequence[VideoStream], chosen: VideoStream) -> tuple[str, ...
     )
 
 
-def _rank(stream: VideoStream) -> tuple[bool, bool, int]:
+def _rank(stream: VideoStream) -> tuple[bool, bool, bool, int]:
     disposition = _disposition(stream)
-    return not disposition & STILLS, bool(disposition & DEFAULT), stream.width * stream.height
+    context: VideoCodecContext | None = stream.codec_context  # None: FFmpeg has no decoder for it
+    area = context.width * context.height if context is not None else 0
+    return context is not None, not disposition & STILLS, bool(disposition & DEFAULT), area
 
 
 def _disposition(stream: VideoStream) -> int:

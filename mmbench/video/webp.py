@@ -23,6 +23,7 @@ class AnimatedWebp:
         self.limits.check_frames(str(self.path), len(steps))
         with open_image(self.path, self.limits, formats=("WEBP",)) as image:
             width, height = image.size
+            self.limits.check_frame(str(self.path), width, height)
         total = sum(steps)
         times = tuple(sum(steps[:index]) / 1000 for index in range(len(steps))) if total else ()
         return Scan(len(steps), width, height, 1000 * len(steps) / total if total else 0.0, times)
@@ -46,6 +47,7 @@ class AnimatedWebp:
                 stream.seek(position)
                 head = stream.read(8)
                 if head[:4] == b"ANMF":
+                    self.limits.check_samples(str(self.path), len(durations))
                     durations.append(int.from_bytes(stream.read(16)[12:15], "little"))
                 length = int.from_bytes(head[4:], "little")
                 position += 8 + length + length % 2

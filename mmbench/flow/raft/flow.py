@@ -130,9 +130,12 @@ class RaftFlow:
         """Pairs that fit the GPU's budget; one on the processor, where a batch gains nothing."""
         if self.device.type == "cpu":
             return 1
+        return max(1, GPU_BUDGET // self.memory(height, width))
+
+    def memory(self, height: int, width: int) -> int:
+        """float32 correlation of cells of 8 x 8 px with its pyramid, then activations: about 60,000 bytes a cell."""
         cells = math.ceil(height / 8) * math.ceil(width / 8)
-        # float32 correlation with its pyramid, then activations: about 60,000 bytes a cell of 8 x 8 px
-        return max(1, GPU_BUDGET // (cells * cells * 16 // 3 + cells * 60_000))
+        return cells * cells * 16 // 3 + cells * 60_000
 
     def features_kept(self, height: int, width: int) -> int:
         """Frames whose features stay on the GPU; none on the processor."""

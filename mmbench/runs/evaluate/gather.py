@@ -93,9 +93,10 @@ class Gatherer:
         Nothing is decoded where an earlier look at this very clip gave all that is wanted: its facts, `measured`, and
         what meets each need.
         """
+        from mmbench.video.limits import MediaLimits
         from mmbench.video.read import open_clip
 
-        clip = open_clip(item.video, fps=item.fps)
+        clip = open_clip(item.video, fps=item.fps, limits=MediaLimits(**dict(self._settings.limits)))
         wanted = tuple(dict.fromkeys(self._needs if needs is None else needs))
         makers = self._frame_makers(wanted)
         unmet = {need: why for need in wanted if (why := self._unprepared.get(need) or self._unmade.get(need))}
