@@ -18,6 +18,7 @@ from mmbench.face.track import FaceTrack
 from mmbench.face.types import VERSION, FaceBackend
 from mmbench.files import installed_version, sha256, whole
 from mmbench.score import Provenance
+from mmbench.video.clip import VERSION as READING
 from mmbench.video.clip import ClipInfo
 
 ARRAYS = (
@@ -63,6 +64,7 @@ class FaceCache:
         self._warned = False
         self._maker = {
             "version": VERSION,
+            "reading": READING,
             "backend": backend.name,
             "provenance": asdict(backend.provenance),
             "embedding_provenance": asdict(backend.embedding_provenance),

@@ -14,7 +14,7 @@ Frame = NDArray[np.uint8]
 """One picture, uint8 RGB, shape (height, width, 3)."""
 
 FpsSource = Literal["container", "manifest", "assumed"]
-VERSION = 1
+VERSION = 2
 """Part of the key of every number. Raise it with any change of what is decoded, counted or timed."""
 
 CONVERT = "Write it again, or convert it: ffmpeg -i INPUT -c:v libx264 -crf 18 output.mp4."

@@ -96,7 +96,7 @@ def attacks(media, frames, tmp_path_factory) -> Path:
     files = {
         "canvas.gif": gif(8000, 4000, 3),
         "pixels.gif": gif(4000, 2300, 700),
-        "unfolds.gif": gif(3000, 3000, 400),
+        "unfolds.gif": gif(3000, 3000, 40),
         "frames.gif": gif(16, 16, 31_000),
         "samples.mp4": replaced(mp4, b"stsz", lambda old: bytes(4) + struct.pack(">II", 1, 200_000_000)),
         "edits.mp4": replaced(
@@ -231,5 +231,5 @@ def test_a_network_that_takes_too_much_memory_is_not_run(media):
     for index in range(3):
         flow.feed(index, np.zeros((64, 96, 3), np.uint8))
     result = flow.finish()
-    assert "limits.memory" in result.reason and "96x64" in result.reason and "dis" in result.remedy
+    assert "limits.memory" in result.reason and "96x64" in result.reason and "limits.memory" in result.remedy
     assert not len(result.scores)
