@@ -32,8 +32,8 @@ class FaceEmbeds:
 
     def repeat(self, times: int) -> FaceEmbeds:
         """Each identity `times` times in a row: a b -> a a b b."""
-        parts = (part.repeat_interleave(times, dim=0) for part in (self.identity, self.tokens))
-        return FaceEmbeds(*parts, self.encoder)
+        identity, tokens = (part.repeat_interleave(times, dim=0) for part in (self.identity, self.tokens))
+        return FaceEmbeds(identity, tokens, self.encoder)
 
     def copies(self, times: int) -> FaceEmbeds:
         """The whole batch `times` times: a b -> a b a b, the order of the halves of guidance."""

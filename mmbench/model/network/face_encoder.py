@@ -139,10 +139,14 @@ class MagicMirrorFaceEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # 
         """
         if fusing is not None:
             return self._fuse(fusing)
-        if embeddings is None or (pixel_values is None) == (features is None):
-            raise ValueError("pass embeddings, and either pixel_values or features")
+        if pixel_values is not None and features is None:
+            features = self.see(pixel_values)
+        elif pixel_values is not None or features is None:
+            raise ValueError("pass either pixel_values or features")
+        if embeddings is None:
+            raise ValueError("pass the embeddings of the references")
         batch, num = embeddings.shape[:2]
-        f_last, f_pen = self.see(pixel_values) if pixel_values is not None else features or ()
+        f_last, f_pen = features
         with self._frozen_scope("tau_id."):
             identity = self.tau_id(embeddings.flatten(0, 1), cast_for(f_last.flatten(0, 1), self._tower_weight()))
         identity = mean_over_references(identity.unflatten(0, (batch, num)), ref_valid)
@@ -174,8 +178,8 @@ class MagicMirrorFaceEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # 
                 seen = self.vision(cast_for(pixel_values.flatten(0, 1), self._tower_weight()))
         finally:
             handle.remove()
-        last: Tensor = seen.last_hidden_state
-        return last.unflatten(0, (batch, num)), before[0].unflatten(0, (batch, num))
+        last, penultimate = (rows.reshape(batch, num, *rows.shape[1:]) for rows in (seen.last_hidden_state, before[0]))
+        return last, penultimate
 
     def _tower_weight(self) -> Tensor:
         weight: Tensor = self.tau_id.query_in.weight

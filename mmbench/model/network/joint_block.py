@@ -44,7 +44,7 @@ class LayerCondition:
         """The first half of CAN's weighted residual [B, 6, D]; the second is kept for `take_residual`."""
         if self.can is None or self.p_id is None:
             return None
-        residual = self.weight * self.can(self.p_id, F.silu(self.temb), shift).to(shift.dtype)
+        residual: Tensor = self.weight * self.can(self.p_id, F.silu(self.temb), shift).to(shift.dtype)
         self.residual = residual[:, 6:]
         return residual[:, :6]
 

@@ -7,7 +7,7 @@ they are.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXBlock, CogVideoXTransformer3DModel
@@ -78,15 +78,15 @@ def dense_weight(linear: nn.Module, width: int, like: Tensor) -> Tensor:
 
     A quantised layer tells its weight by what it makes of the identity matrix. `like` gives device and type.
     """
-    while hasattr(linear, "base_layer"):
-        linear = linear.base_layer  # type: ignore[assignment]  # peft is untyped
+    while isinstance(inner := getattr(linear, "base_layer", None), nn.Module):
+        linear = inner
     weight = linear.weight
     plain = type(weight) in (nn.Parameter, Tensor) and weight.is_floating_point() and weight.element_size() > 1
     if type(linear) is nn.Linear and plain and (like.is_meta or not weight.is_meta):
         return weight  # type: ignore[return-value]  # the stubs say Tensor or Module
     unit = cast_for(torch.eye(width, device=like.device), like)
-    zero = linear(torch.zeros_like(unit[:1]))
-    made: Tensor = (linear(unit) - zero).T
+    layer: Any = linear
+    made: Tensor = (layer(unit) - layer(torch.zeros_like(unit[:1]))).T
     return made
 
 

@@ -194,10 +194,9 @@ def check_fits(
     held: AdapterFile, transformer: MagicMirrorTransformer3DModel, face_encoder: MagicMirrorFaceEncoder, source: str
 ) -> None:
     """WeightsError where a config field of the file differs from the models', naming the first one."""
-    pairs = (("transformer", held.config, identity_config(transformer)),)
+    pairs = [("transformer", held.config, identity_config(transformer))]
     if held.encoder_config:
-        # what a file leaves out was not there when it was written: the default
-        pairs += (("face encoder", held.encoder_config, encoder_config(face_encoder)),)
+        pairs.append(("face encoder", held.encoder_config, encoder_config(face_encoder)))
     for what, theirs, mine in pairs:
         for name, value in mine.items():
             # a face encoder may have more parts than the variant uses

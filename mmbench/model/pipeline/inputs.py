@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -40,8 +41,7 @@ def check_size(height: int, width: int, num_frames: int, spatial: int, patch: in
 
 def check_steps(num_inference_steps: int, num_train_timesteps: int, spacing: str) -> None:
     """At least one step; a warning where the schedulers' integer stride misses timesteps of the schedule."""
-    whole = isinstance(num_inference_steps, Integral) and not isinstance(num_inference_steps, bool)
-    if not whole or not 1 <= num_inference_steps <= num_train_timesteps:
+    if not _is_whole(num_inference_steps) or not 1 <= num_inference_steps <= num_train_timesteps:
         raise RequestError(
             f"num_inference_steps is {num_inference_steps!r}.", f"Use 1 to {num_train_timesteps}; 50 is the default."
         )
@@ -133,13 +133,13 @@ def check_face(face: FaceEmbeds, batch: int, config: Any) -> None:
 
 def check_range(name: str, value: Any, low: float, high: float) -> None:
     """A number within [low, high]."""
-    if not isinstance(value, Real) or isinstance(value, bool) or not low <= value <= high:
+    if not _is_number(value) or not low <= value <= high:
         raise RequestError(f"{name} is {value!r}.", f"Use a value from {low} to {high}.")
 
 
 def check_count(name: str, value: Any, low: int, high: int) -> None:
     """A whole number within [low, high]."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or not low <= value <= high:
+    if not _is_whole(value) or not low <= value <= high:
         raise RequestError(f"{name} is {value!r}.", f"Use a whole number from {low} to {high}.")
 
 
@@ -184,3 +184,11 @@ def dynamic_guidance(value: bool | str | None, stochastic_scheduler: bool) -> Dy
 def repeat_rows(tensor: Tensor, times: int) -> Tensor:
     """Every row `times` times: a b -> a a b b, the order of `num_videos_per_prompt`."""
     return tensor if times == 1 else torch.repeat_interleave(tensor, times, dim=0)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool | np.bool_)

@@ -227,18 +227,21 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
         self.maybe_free_model_hooks()
         if not return_dict:
             return (frames,)
-        info = RunInfo(
+        return MagicMirrorPipelineOutput(frames=frames, info=self._info(request, asked, denoiser.blocker))
+
+    def _info(self, request: Request, asked: dict[str, Any], direct_path: str | None) -> RunInfo:
+        """How the videos of a request were made."""
+        return RunInfo(
             weights_note=self.weights_note,
             scheduler=type(self.scheduler).__name__,
-            steps=num_inference_steps,
-            guidance_scale=guidance_scale,
+            steps=self._num_timesteps,
+            guidance_scale=asked["guidance_scale"],
             dynamic_guidance=request.wave,
-            identity_guidance=identity_guidance if face is not None else None,
-            identity_scale=identity_scale if face is not None else 0.0,
+            identity_guidance=asked["identity_guidance"] if request.identity else None,
+            identity_scale=asked["identity_scale"] if request.identity else 0.0,
             identity_words=tuple(p.word for p in request.prompts) if request.fuse else (),
-            direct_path=denoiser.blocker,
+            direct_path=direct_path,
         )
-        return MagicMirrorPipelineOutput(frames=frames, info=info)
 
     def _embed(
         self,

@@ -40,7 +40,8 @@ def people_in(pictures: Picture | Sequence[Any], batch: int | None = None) -> li
     and for a flat list of pictures beside several prompts, which could be meant either way.
     """
     if not isinstance(pictures, list | tuple):
-        return [[pictures]]
+        single: Any = pictures
+        return [[single]]
     nested = [isinstance(item, list | tuple) for item in pictures]
     if not pictures or not all(item for item, inner in zip(pictures, nested, strict=True) if inner):
         raise RequestError("id_image has an empty list.", "Pass one to four pictures of each person.")

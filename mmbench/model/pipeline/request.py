@@ -66,26 +66,14 @@ def resolve(pipe: Any, transformer: Any, asked: Mapping[str, Any]) -> Request:
     """
     config, spatial = transformer.config, pipe.vae_scale_factor_spatial
     temporal = pipe.vae_scale_factor_temporal
-    _check_numbers(asked)
+    _check_values(asked)
     height = asked["height"] or config.sample_height * spatial
     width = asked["width"] or config.sample_width * spatial
     num_frames = asked["num_frames"] or config.sample_frames
     max_length = asked["max_sequence_length"] or config.max_text_seq_length
     steps, guided = asked["num_inference_steps"], asked["guidance_scale"] > 1.0
     inputs.check_size(height, width, num_frames, spatial, config.patch_size, temporal)
-    schedule = pipe.scheduler.config
-    if asked["timesteps"] is None:
-        inputs.check_steps(steps, schedule.num_train_timesteps, schedule.timestep_spacing)
-    else:
-        _check_timesteps(pipe.scheduler, asked["timesteps"])
-        steps = len(asked["timesteps"])
-    if asked["output_type"] not in OUTPUT_TYPES:
-        raise RequestError(
-            f"output_type={asked['output_type']!r} is unknown.", f"Use one of {', '.join(OUTPUT_TYPES)}."
-        )
-    if asked["attention_kwargs"] is not None and not isinstance(asked["attention_kwargs"], dict):
-        raise RequestError("attention_kwargs is not a dictionary.", 'Pass for example {"scale": 0.8}.')
-
+    steps = _check_steps(pipe.scheduler, steps, asked["timesteps"])
     given = asked["id_image"] is not None or asked["face_embeds"] is not None
     identity = given and asked["identity_scale"] != 0.0
     _check_identity(transformer, asked, identity, steps)
@@ -120,11 +108,6 @@ def resolve(pipe: Any, transformer: Any, asked: Mapping[str, Any]) -> Request:
     padding = -latent_frames % (config.patch_size_t or 1)
     shape = (videos, latent_frames + padding, config.in_channels, height // spatial, width // spatial)
     inputs.check_latents(asked["latents"], shape)
-    callback = asked["callback_on_step_end"]
-    names = asked["callback_on_step_end_tensor_inputs"]
-    if isinstance(callback, PipelineCallback | MultiPipelineCallbacks):
-        names = callback.tensor_inputs
-    _check_callback(names, pipe._callback_tensor_inputs)
     return Request(
         height,
         width,
@@ -141,11 +124,17 @@ def resolve(pipe: Any, transformer: Any, asked: Mapping[str, Any]) -> Request:
         identity,
         fuse,
         mask,
-        tuple(names),
+        _callback_names(asked, pipe._callback_tensor_inputs),
     )
 
 
-def _check_numbers(asked: Mapping[str, Any]) -> None:
+def _check_values(asked: Mapping[str, Any]) -> None:
+    if asked["output_type"] not in OUTPUT_TYPES:
+        raise RequestError(
+            f"output_type={asked['output_type']!r} is unknown.", f"Use one of {', '.join(OUTPUT_TYPES)}."
+        )
+    if asked["attention_kwargs"] is not None and not isinstance(asked["attention_kwargs"], dict):
+        raise RequestError("attention_kwargs is not a dictionary.", 'Pass for example {"scale": 0.8}.')
     inputs.check_range("identity_scale", asked["identity_scale"], 0.0, 1.5)
     inputs.check_range("guidance_scale", asked["guidance_scale"], 0.0, 1000.0)
     if asked["identity_guidance_scale"] is not None:
@@ -156,7 +145,11 @@ def _check_numbers(asked: Mapping[str, Any]) -> None:
             inputs.check_count(name, asked[name], 1, 1 << 20)
 
 
-def _check_timesteps(scheduler: Any, timesteps: Sequence[int]) -> None:
+def _check_steps(scheduler: Any, steps: int, timesteps: Sequence[int] | None) -> int:
+    """How many steps there will be."""
+    if timesteps is None:
+        inputs.check_steps(steps, scheduler.config.num_train_timesteps, scheduler.config.timestep_spacing)
+        return steps
     if "timesteps" not in inspect.signature(scheduler.set_timesteps).parameters:
         raise RequestError(
             f"{type(scheduler).__name__} does not take timesteps of the caller's choice.",
@@ -164,6 +157,7 @@ def _check_timesteps(scheduler: Any, timesteps: Sequence[int]) -> None:
         )
     if not isinstance(timesteps, list | tuple) or not timesteps:
         raise RequestError("timesteps is not a list of numbers.", "Pass a list, or leave it out.")
+    return len(timesteps)
 
 
 def _check_identity(transformer: Any, asked: Mapping[str, Any], identity: bool, steps: int) -> None:
@@ -208,13 +202,18 @@ def _check_negative(
     return texts
 
 
-def _check_callback(names: Sequence[str], known: Sequence[str]) -> None:
+def _callback_names(asked: Mapping[str, Any], known: Sequence[str]) -> tuple[str, ...]:
+    """What the callback is given: what it names itself, or what the call names."""
+    callback, names = asked["callback_on_step_end"], asked["callback_on_step_end_tensor_inputs"]
+    if isinstance(callback, PipelineCallback | MultiPipelineCallbacks):
+        names = callback.tensor_inputs
     unknown = sorted(set(names) - set(known))
     if unknown:
         raise RequestError(
             f"callback_on_step_end_tensor_inputs has unknown names: {', '.join(unknown)}.",
             f"Use some of: {', '.join(known)}.",
         )
+    return tuple(names)
 
 
 def schedule_times(schedule: Tensor) -> tuple[int | float, ...]:
