@@ -144,8 +144,8 @@ class GenerateSettings(Settings):
     (`for_model`). `each` gives settings to one of them: `{id_animator: {size: [480, 720]}}`. `options` are a model's
     own (`mmbench generators` lists them).
 
-    Which videos: `limit` takes only the first of the set, `prompts` only those of these prompt ids, `shard` "2/4" the
-    second of four equal parts of what is left. `seed` is the base of every video's own seed.
+    Which videos: `limit` takes only so many, identities in turn, `prompts` only those of these ids, `shard` "2/4"
+    the second of four equal parts of what is left. `seed` is the base of every video's own seed.
 
     How: `label` is the model's name in tables where its own will not do; `size` is (height, width), or
     "HEIGHTxWIDTH"; `first_frame` is what makes the opening pictures of an image-to-video model, `first_frames` a folder

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmbench.cli import making
+from mmbench.cli import completion, making
 from mmbench.cli.making import Option
 
 app = typer.Typer(help="Repeat the paper's ablations: one thing changed, all else equal.", no_args_is_help=True)
@@ -20,8 +20,12 @@ def _root() -> None:
 
 @app.command("prompt-length")
 def prompt_length(
-    model: Annotated[list[str], Option(help="An image-to-video model; repeat for several.")],
-    testset: Annotated[str, Option(help="synthetic50, pubfig50, or the folder of a test set.")],
+    model: Annotated[
+        list[str], Option(help="An image-to-video model; repeat for several.", autocompletion=completion.models)
+    ],
+    testset: Annotated[
+        str, Option(help="synthetic50, pubfig50, or the folder of a test set.", autocompletion=completion.testsets)
+    ],
     out: Annotated[Path, Option(help="Folder of the comparison; give it again to continue.")] = Path(
         "runs/prompt_length"
     ),

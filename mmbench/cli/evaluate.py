@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mmbench.cli import completion
 from mmbench.cli.progress import progress_bar
+from mmbench.cli.words import Once, safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,7 +37,9 @@ def evaluate(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the run; give it again to continue.")] = Path("runs/evaluation"),
     name: Annotated[str | None, typer.Option(help="Name of the model that made the folder's videos.")] = None,
-    metrics: Annotated[str, typer.Option(help="Comma-separated metrics; all by default.")] = "",
+    metrics: Annotated[
+        str, typer.Option(help="Comma-separated metrics; all by default.", autocompletion=completion.metrics)
+    ] = "",
     settings: Annotated[Path | None, typer.Option(help="YAML with evaluation settings.")] = None,
     face_backend: Annotated[str | None, typer.Option(help="dlib, retinaface or insightface.")] = None,
     flow_backend: Annotated[
@@ -108,10 +112,10 @@ def run(
     workers: Annotated[int, typer.Option(help="Processes; 0: one a core, on a GPU what its memory holds.")] = 0,
 ) -> None:
     """The whole way: generate, evaluate, report. Rerun the same command to continue."""
+    from mmbench.cli.board import print_leaderboard
     from mmbench.cli.generate import print_generated
     from mmbench.cli.inputs import tell
     from mmbench.cli.making import see_own_code
-    from mmbench.cli.report import print_leaderboard
     from mmbench.config import RunSettings
     from mmbench.runs.evaluate.evaluate import default_workers
     from mmbench.studies.whole_run import default_settings, run_all
@@ -131,38 +135,41 @@ def run(
         )
     for generated in done.generated:
         print_generated(generated)
-    print_result(done.evaluation)
-    print_leaderboard(done.report)
+    once = Once()
+    print_result(done.evaluation, once)
+    print_leaderboard(done.report, once)
     if not done.complete:
         raise typer.Exit(1)
 
 
-def print_result(result: EvaluateResult) -> None:
-    """Summary of a run: what was measured, what failed and why, what is missing and how to get it."""
+def print_result(result: EvaluateResult, once: Once | None = None) -> None:
+    """Summary of a run: what was measured, what failed and why, what is missing and how to get it, each advice once."""
     from rich.console import Console
-    from rich.markup import escape
 
+    once = once or Once()
     console = Console(highlight=False)
     measured = len(result.rows) - len(result.failed)
-    where = escape(str(result.run))
-    console.print(f"{measured} of {len(result.rows)} clips measured ({result.measured_now} now), rows in {where}")
+    console.print(
+        f"{measured} of {len(result.rows)} clips measured ({result.measured_now} now), rows in {safe(result.run)}",
+        soft_wrap=True,
+    )
     for note in result.notes:
-        console.print(escape(note))
+        console.print(safe(note), soft_wrap=True)
     for row in result.failed[:20]:
         assert row.error is not None
         console.print(
-            f"[red]failed[/red] {escape(row.item.id)}: {escape(row.error.message)} {escape(row.error.remedy)}"
+            f"[red]failed[/red] {safe(row.item.id)}: {safe(row.error.message)} {safe(once(row.error.remedy))}".rstrip()
         )
     if len(result.failed) > 20:
         console.print(f"... and {len(result.failed) - 20} more: see the report")
     for item, score in result.errors[:20]:
-        console.print(f"[red]error[/red] {escape(item)}, {score.metric}: {escape(score.reason)}")
+        console.print(f"[red]error[/red] {safe(item)}, {safe(score.metric)}: {safe(score.reason)}")
     clips = _missing(row.scores for row in result.rows)
     sets = _missing(row.scores for row in result.sets)
     for found, what in ((clips, "clip"), (sets, "model")):
         for lacking in sorted(found, key=lambda lacking: -lacking.owners)[:12]:
             of = f"{lacking.owners} {what}{'' if lacking.owners == 1 else 's'}"
-            why = f"{escape(lacking.reason.removesuffix('.'))}. {escape(lacking.remedy)}"
+            why = f"{safe(lacking.reason.removesuffix('.'))}. {safe(once(lacking.remedy))}"
             console.print(f"[yellow]missing[/yellow] {', '.join(lacking.metrics)} ({of}): {why.rstrip()}")
     if result.measured_now < len(result.rows) and (result.failed or result.errors or clips or sets):
         console.print("Clips measured before are kept as they are: --retry measures again what failed or was missing.")

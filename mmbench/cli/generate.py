@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmbench.cli import making
+from mmbench.cli import completion, making
 from mmbench.cli.making import Option
+from mmbench.cli.words import plain
 
 if TYPE_CHECKING:
     from mmbench.config import GenerateSettings
@@ -18,8 +19,16 @@ RANDOM = "Random weights: these videos are noise, for trying the machinery out."
 
 
 def generate(
-    model: Annotated[str, Option(help="A model's name, module:Class of your own, or folder:PATH of videos.")],
-    testset: Annotated[str | None, Option(help="synthetic50, pubfig50, or the folder of a test set.")] = None,
+    model: Annotated[
+        str,
+        Option(
+            help="A model's name, module:Class of your own, or folder:PATH of videos.", autocompletion=completion.models
+        ),
+    ],
+    testset: Annotated[
+        str | None,
+        Option(help="synthetic50, pubfig50, or the folder of a test set.", autocompletion=completion.testsets),
+    ] = None,
     out: Annotated[Path | None, Option(help="Folder of the run (or the video of --prompt).")] = None,
     variant: making.Variant = None,
     option: making.Options = None,
@@ -98,13 +107,14 @@ def _all(settings: GenerateSettings, testset: str, out: Path | None) -> None:
 
 def print_generated(result: Generated) -> None:
     """What a run made, and why requests failed."""
-    typer.echo(f"{result.label}: {result.made} videos made, {result.before} were there, {len(result.failed)} failed.")
+    counts = f"{result.made} videos made, {result.before} were there, {len(result.failed)} failed."
+    typer.echo(f"{plain(result.label)}: {counts}")
     if result.random_weights:
         typer.echo(f"  {RANDOM}")
     if result.elsewhere:
         typer.echo(f"  {result.elsewhere} are being made by other processes; run again when they have ended.")
     for name, reason in result.failed[:20]:
-        typer.echo(f"  failed {name}: {reason}")
+        typer.echo(f"  failed {plain(name)}: {plain(reason)}")
     if len(result.failed) > 20:
         typer.echo(f"  ... all reasons are in {result.folder / 'failures'}")
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmbench.cli import completion
+
 if TYPE_CHECKING:
     from mmbench.metrics.base import Metric
 
@@ -26,7 +28,12 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
-def explain(metric: Annotated[str, typer.Argument(help="Name of a metric or companion; `all` lists them.")]) -> None:
+def explain(
+    metric: Annotated[
+        str,
+        typer.Argument(help="Name of a metric or companion; `all` lists them.", autocompletion=completion.columns),
+    ],
+) -> None:
     """Definition, range, direction, source and caveats of a metric."""
     from rich.console import Console
     from rich.markup import escape

@@ -19,7 +19,7 @@ Options = Annotated[
     list[str] | None,
     Option("--option", help="NAME=VALUE of the model's own; `mmbench generators` lists them. Repeat for several."),
 ]
-Limit = Annotated[int | None, Option(min=1, help="Only the first videos of the set.")]
+Limit = Annotated[int | None, Option(min=1, help="Only so many videos, identities in turn.")]
 PromptIds = Annotated[list[str] | None, Option("--prompt-id", help="Only videos of these prompts of the set.")]
 Seed = Annotated[int, Option(min=0, help="Base of every video's seed; the seed itself with --prompt.")]
 Size = Annotated[str | None, Option(help="HEIGHTxWIDTH instead of the model's own.")]

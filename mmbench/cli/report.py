@@ -7,23 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from mmbench.cli import completion
+from mmbench.cli.words import safe
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import Console
 
     from mmbench.errors import ManifestError
-    from mmbench.reports.build import ReportPaths
     from mmbench.reports.numbers.comparison import Comparison
-    from mmbench.reports.table.tables import Table, TableRow
     from mmbench.runs.evaluate.rows import ItemRow
 
 SHOWN = 3
 """Names listed in a message before "and N more"."""
-
-MODEL_WIDTH = 20
-CELL_WIDTH = 17
-"""Characters a column needs, "[-0.012, -0.003]" and its frame."""
 
 RandomWeights = Literal["hide", "show", "rank"]
 
@@ -34,12 +31,22 @@ def report(
     companions: Annotated[
         bool, typer.Option("--companions", help="All numbers, not only the paper's columns.")
     ] = False,
-    metric: Annotated[list[str] | None, typer.Option(help="Exactly this column; repeat for several.")] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="Exactly this column; repeat for several.", autocompletion=completion.columns),
+    ] = None,
     order: Annotated[
-        str, typer.Option(help="overall (nobody above one with a better verdict), manifest, or a metric.")
+        str,
+        typer.Option(
+            help="overall (nobody above one with a better verdict), manifest, or a metric.",
+            autocompletion=completion.orders,
+        ),
     ] = "overall",
     guard: Annotated[
-        list[str] | None, typer.Option(help="Column of the overall verdict; repeat. Default: the declared set.")
+        list[str] | None,
+        typer.Option(
+            help="Column of the overall verdict; repeat. Default: the declared set.", autocompletion=completion.columns
+        ),
     ] = None,
     published: Annotated[
         list[str] | None, typer.Option(help="Published table to quote below; `none` for none. Default: table1_v2.")
@@ -52,6 +59,7 @@ def report(
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
 ) -> None:
     """Leaderboard of a run with intervals and coverage, as a page and as Markdown, CSV, LaTeX and JSON."""
+    from mmbench.cli.board import print_leaderboard
     from mmbench.reports.build import ReportOptions, build_report
     from mmbench.reports.numbers.overall import guards_named
     from mmbench.reports.table.published import DEFAULT
@@ -131,73 +139,8 @@ def compare(
         _write(comparison, out)
 
 
-def print_leaderboard(report: ReportPaths) -> None:
-    """The table of a report that was just written, and where its page is."""
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    print_table(report.table, console)
-    console.print(f"Page: {report.page}", soft_wrap=True, markup=False)
-
-
-def print_table(table: Table, console: Console) -> None:
-    """The leaderboard in the terminal: `*` best, `+` second best, missing cells with their reasons.
-
-    Models are rows where the terminal is wide enough, else columns; published rows only fit the former.
-    """
-    from rich.markup import escape
-    from rich.table import Table as Grid
-
-    grid = Grid(title=escape(table.title), title_justify="left")
-    if console.width >= MODEL_WIDTH + CELL_WIDTH * len(table.columns):
-        grid.add_column("Model")
-        for column in table.columns:
-            grid.add_column(escape(column.heading), justify="right")
-        for row in table.rows:
-            grid.add_row(escape(row.model), *_cells(row, table))
-        if table.published:
-            grid.add_section()
-            grid.add_row("[dim italic]published, not ranked[/]")
-            for row in table.published:
-                grid.add_row(f"[dim]{escape(row.model)}[/dim]", *_cells(row, table))
-    else:
-        grid.add_column("Metric")
-        for row in table.rows:
-            grid.add_column(escape(row.model), justify="right")
-        by_column = zip(*(_cells(row, table) for row in table.rows), strict=True)
-        for column, cells in zip(table.columns, by_column, strict=True):
-            grid.add_row(escape(column.heading), *cells, end_section=True)
-    console.print(grid)
-    if any(cell.mark for row in table.rows for cell in row.cells):
-        console.print("* best, + second best among the measured rows")
-    for index, note in enumerate(table.footnotes, 1):
-        console.print(f"({index}) {escape(note)}", soft_wrap=True)
-    for warning in table.warnings:
-        console.print(f"[yellow]warning:[/yellow] {escape(warning)}", soft_wrap=True)
-
-
-def _cells(row: TableRow, table: Table) -> list[str]:
-    """Markup of the cells: value with its mark, interval, coverage, one below the other."""
-    from rich.markup import escape
-
-    from mmbench.reports.table.text import cell_text
-
-    styles = {"best": "bold green", "second": "underline", "": "default"}
-    signs = {"best": " *", "second": " +", "": ""}
-    cells = []
-    for cell, column in zip(row.cells, table.columns, strict=True):
-        text = cell_text(cell, column, table)
-        style = "dim" if row.kind == "published" else "yellow" if cell.state == "missing" else styles[cell.mark]
-        refs = f" ({','.join(map(str, text.refs))})" if text.refs else ""
-        random = "random weights" if cell.random_weights and cell.state == "value" else ""
-        small = [f"[dim]{escape(part)}[/dim]" for part in (text.interval, text.coverage, random) if part]
-        cells.append("\n".join([f"[{style}]{text.value}[/]{signs[cell.mark]}{refs}", *small]))
-    return cells
-
-
 def print_comparison(comparison: Comparison, console: Console) -> None:
     """Paired differences in the terminal, then one sentence a metric."""
-    from rich.markup import escape
     from rich.table import Table as Grid
 
     from mmbench.reports.numbers.comparison import sentences
@@ -205,18 +148,18 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     from mmbench.reports.table.tables import Column
     from mmbench.reports.table.text import interval_text, number
 
-    grid = Grid(title=escape(f"{comparison.name_a} against {comparison.name_b}"), title_justify="left")
+    grid = Grid(title=safe(f"{comparison.name_a} against {comparison.name_b}"), title_justify="left")
     for title in ("Metric", comparison.name_a, comparison.name_b, "A - B", "95 % interval", "pairs", "p", "p (Holm)"):
-        grid.add_column(escape(title), justify="left" if title == "Metric" else "right")
+        grid.add_column(safe(title), justify="left" if title == "Metric" else "right")
     for row in comparison.differences:
         digits, estimate = row.facts.decimals, row.difference
         style = {"a better": "green", "b better": "red"}.get(row.verdict, "")
         grid.add_row(
-            escape(Column(row.facts).heading),
+            safe(Column(row.facts).heading),
             "" if row.mean_a is None else number(row.mean_a, digits),
             "" if row.mean_b is None else number(row.mean_b, digits),
             number(estimate.mean, digits) if estimate else "",
-            escape(interval_text(estimate.low, estimate.high, digits)) if estimate else "",
+            safe(interval_text(estimate.low, estimate.high, digits)) if estimate else "",
             str(estimate.n) if estimate else "",
             "" if row.p is None else format_p(row.p),
             "" if row.p_holm is None else format_p(row.p_holm),
@@ -226,7 +169,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         console.print(grid)
     summary = comparison.summary[:1].upper() + comparison.summary[1:]
     for text in (summary, *sentences(comparison), *comparison.notes):
-        console.print(escape(text), soft_wrap=True)
+        console.print(safe(text), soft_wrap=True)
 
 
 def _side(spec: str) -> list[ItemRow]:

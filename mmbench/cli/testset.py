@@ -8,9 +8,14 @@ from typing import Annotated
 
 import typer
 
+from mmbench.cli import completion
+
 app = typer.Typer(help="Test sets: build PubFig-50 from its sources, check a set, show it as a contact sheet.")
 
-Set = Annotated[str, typer.Argument(help="synthetic50, pubfig50, or the folder of a set.")]
+Set = Annotated[
+    str,
+    typer.Argument(help="synthetic50, pubfig50, or the folder of a set.", autocompletion=completion.testsets),
+]
 
 
 @app.command()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from mmbench.cli import completion
+
 if TYPE_CHECKING:
     from mmbench.errors import MMBenchError
     from mmbench.weights import WeightFile
@@ -19,7 +21,10 @@ app = typer.Typer(
     "download from, MMBENCH_OFFLINE=1 forbids downloads."
 )
 
-Names = Annotated[list[str], typer.Argument(help="Names of files or groups (a metric, a model, `metrics`).")]
+Names = Annotated[
+    list[str],
+    typer.Argument(help="Names of files or groups (a metric, a model, `metrics`).", autocompletion=completion.weights),
+]
 
 
 class Place(NamedTuple):
@@ -51,11 +56,14 @@ def _place(entry: WeightFile) -> Place:
 
 @app.command("list")
 def list_files(
-    names: Annotated[list[str] | None, typer.Argument(help="Only these files or groups.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Only these files or groups.", autocompletion=completion.weights)
+    ] = None,
     missing: Annotated[bool, typer.Option("--missing", help="Only files that are not here.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Every file with its licence, not one line a group.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
-    """Show every known weight file: size, licence, limits, how far its bytes are trusted, and where it is."""
+    """Show what weight files there are: a line a group; with names or --all, each file's licence, digest and place."""
     from mmbench.weights.registry import expand, registry
 
     entries = expand(names) if names else list(registry().values())
@@ -64,6 +72,9 @@ def list_files(
         rows = [(entry, place) for entry, place in rows if place.path is None]
     if as_json:
         typer.echo(json.dumps([_facts(entry, place) for entry, place in rows], indent=1))
+        return
+    if not names and not every:
+        _print_groups(rows)
         return
     for entry, place in rows:
         _print_entry(entry, place)
@@ -117,7 +128,10 @@ def get(
 
 @app.command()
 def check(
-    names: Annotated[list[str] | None, typer.Argument(help="Only these files or groups; all by default.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Only these files or groups; all by default.", autocompletion=completion.weights),
+    ] = None,
 ) -> None:
     """Read every file that is here and compare its digest. Ends with status 1 when one is wrong."""
     from mmbench.errors import MMBenchError
@@ -152,7 +166,7 @@ def check(
 
 @app.command()
 def path(
-    name: Annotated[str, typer.Argument(help="Name of a file.")],
+    name: Annotated[str, typer.Argument(help="Name of a file.", autocompletion=completion.weights)],
     use: Annotated[Path | None, typer.Option("--use", help="Use this file of yours from now on.")] = None,
     forget: Annotated[bool, typer.Option("--forget", help="Use the registry's file again.")] = False,
 ) -> None:
@@ -168,6 +182,27 @@ def path(
         set_user_path(entry, use)
     if not forget:
         typer.echo(str(find_path(entry)))
+
+
+def _print_groups(rows: list[tuple[WeightFile, Place]]) -> None:
+    """One line a group of files that are of use together, in 80 columns; then how to see more."""
+    from mmbench.weights.registry import human_size
+
+    found: dict[str, list[tuple[WeightFile, Place]]] = {}
+    for entry, place in rows:
+        narrow = entry.groups[1:2] if entry.groups[:1] == ("metrics",) else entry.groups[-1:]
+        found.setdefault(narrow[0] if narrow else entry.name, []).append((entry, place))
+    for name, members in found.items():
+        here = sum(place.path is not None for _, place in members)
+        size = human_size(sum(entry.size or entry.about or 0 for entry, _ in members))
+        marks = [
+            *(["limits of use"] if any(entry.limits for entry, _ in members) else []),
+            *(["your own file"] if any(place.own_sha256 for _, place in members) else []),
+            *(["FAULT"] if any(place.fault for _, place in members) else []),
+        ]
+        of = f"{here} of {len(members)} here"
+        typer.echo(f"{name:<26} {of:<14} {size:>8}  {', '.join(marks)}".rstrip())
+    typer.echo("Files, licences, digests and places: mmbench weights list NAME (or --all).")
 
 
 def _print_entry(entry: WeightFile, place: Place) -> None:

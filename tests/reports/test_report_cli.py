@@ -38,19 +38,32 @@ def test_report_prints_the_table_and_the_page(app: typer.Typer, run: Path) -> No
     result = CliRunner().invoke(app, ["report", str(run)], catch_exceptions=False)
     assert result.exit_code == 0
     assert "[b]old" in result.output
-    assert "0.852" in result.output and "12/12" in result.output
-    assert "published, not ranked" in result.output and "Magic Mirror" in result.output
+    assert "0.852 ±0.00" in result.output
+    assert "[b]old: not decided" in result.output or "Overall" not in result.output
+    assert "not ranked" in result.output and "Magic Mirror" in result.output
     page = run / "report" / "index.html"
     assert f"Page: {page}" in result.output
     assert page.is_file()
 
 
-def test_a_narrow_terminal_shows_models_as_columns(app: typer.Typer, run: Path) -> None:
-    result = CliRunner().invoke(app, ["report", str(run)], env={"COLUMNS": "70"}, catch_exceptions=False)
-    table = result.output[: result.output.index("* best")]
-    assert "0.852 *" in table and "0.802 +" in table
-    assert "…" not in table
-    assert max(len(line.rstrip()) for line in table.splitlines()) <= 70
+def test_a_narrow_terminal_is_not_overrun(app: typer.Typer, run: Path) -> None:
+    result = CliRunner().invoke(app, ["report", str(run)], env={"COLUMNS": "50"}, catch_exceptions=False)
+    board = result.output[: result.output.index("± half")]
+    assert "0.852 ±" in board and "0.802 ±" in board
+    assert "…" not in board
+    assert max(len(line.rstrip()) for line in board.splitlines()) <= 50
+
+
+@pytest.mark.parametrize("name", ["[/x]", "run [v2]", "[bold]"])
+def test_a_run_folder_may_look_like_markup(app: typer.Typer, run: Path, name: str) -> None:
+    strange = run.parent / name / "run"
+    strange.parent.mkdir(parents=True, exist_ok=True)
+    run.rename(strange)
+    result = CliRunner().invoke(app, ["report", str(strange)], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert f"Page: {strange / 'report' / 'index.html'}" in result.output
+    again = CliRunner().invoke(app, ["compare", f"{strange}:[b]old", f"{strange}:plain"], catch_exceptions=False)
+    assert "[b]old is better in" in again.output
 
 
 def test_report_options(app: typer.Typer, run: Path, tmp_path: Path) -> None:

@@ -18,10 +18,20 @@ run = CliRunner().invoke
 
 
 def test_list_shows_licence_limits_and_trust():
-    text = run(app, ["list"]).output
+    text = run(app, ["list", "--all"]).output
     assert "non-commercial research only" in text
     assert "unknown: recorded on first download" in text
     assert "starts with 22a6c225" in text
+
+
+def test_the_list_fits_a_screen():
+    lines = run(app, ["list"]).output.splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 80
+    shown = {line.split()[0] for line in lines}
+    assert {"dynamic_degree", "insightface", "cogvideox", "viclip-safetensors"} <= shown
+    assert "0 of 2 here" in next(line for line in lines if line.startswith("insightface"))
+    assert "weights list NAME" in lines[-1]
 
 
 def test_list_json_and_filters():

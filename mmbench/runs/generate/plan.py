@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,14 +76,25 @@ def plan_jobs(testset: TestSet, base_seed: int) -> list[Job]:
 def choose_jobs(
     jobs: Sequence[Job], prompts: Collection[str] = (), limit: int | None = None, shard: Shard | None = None
 ) -> list[Job]:
-    """The jobs of the prompts asked for, the first of those, and the shard's part of those.
+    """The jobs of the prompts asked for, at most `limit` of those, and the shard's part of those.
+
+    A limit takes identities in turn, one video of each, then a second one of each: in the set's order again.
+
 
     Raises RequestError for a prompt id the set does not have.
     """
     if unknown := sorted(set(prompts) - {job.prompt.id for job in jobs}):
         raise RequestError(f"The test set has no prompts {unknown}.", "Their ids are in its prompts.csv.")
     chosen = [job for job in jobs if not prompts or job.prompt.id in prompts]
-    return (shard or Shard()).of(chosen[:limit])
+    if limit is not None:
+        turn: Counter[str] = Counter()
+        rounds = []
+        for job in chosen:
+            rounds.append(turn[job.identity.id])
+            turn[job.identity.id] += 1
+        taken = sorted(sorted(range(len(chosen)), key=lambda at: (rounds[at], at))[:limit])
+        chosen = [chosen[at] for at in taken]
+    return (shard or Shard()).of(chosen)
 
 
 def what_is_asked(settings: GenerateSettings, model: Baseline, variant: str, testset: str) -> dict[str, Any]:
