@@ -67,14 +67,25 @@ class PlugInError(MMBenchError):
     """A metric or model of another package that cannot be used."""
 
 
-_MACHINE = {errno.ENOSPC, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EROFS, errno.EIO, errno.EDQUOT}
-_PERMISSION = {errno.EACCES, errno.EPERM}
+_FILES = "Raise the limit of open files (`ulimit -n`), or use fewer workers."
+_MACHINE = {
+    errno.ENOSPC: "Make room there.",
+    errno.EDQUOT: "Make room there.",
+    errno.ENOMEM: "Use fewer workers.",
+    errno.EMFILE: _FILES,
+    errno.ENFILE: _FILES,
+    errno.EROFS: "Name a folder that can be written to.",
+    errno.EACCES: "Give permission, or name another folder.",
+    errno.EPERM: "Give permission, or name another folder.",
+}
+"""What a machine can lack, and what to do."""
+_AGAIN = "Then run the same command again to continue; finished work is kept."
 
 
 def machine_fault(cause: BaseException, reading: str = "") -> MachineFault | None:
     """What the machine is to blame for in an exception or in what caused it; None where it is not.
 
-    A permission that lacks for `reading` (a path, or a folder above it) is that file's fault, not the machine's.
+    A permission that lacks for `reading` (a file, or a folder above what was opened) is that file's fault.
     """
     seen: BaseException | None = cause
     while seen is not None:
@@ -82,16 +93,19 @@ def machine_fault(cause: BaseException, reading: str = "") -> MachineFault | Non
             return seen
         if isinstance(seen, MemoryError) or type(seen).__name__ == "OutOfMemoryError":  # torch's, by its name
             return MachineFault(f"The memory is full{_at(reading)}.", f"Use fewer workers, or leave it out. {_AGAIN}")
-        if isinstance(seen, OSError):
-            named = str(seen.filename or "")
-            lacks = seen.errno in _PERMISSION and not (reading and named.startswith(reading))
-            if seen.errno in _MACHINE or (lacks and named):
-                return MachineFault(f"{named or 'This machine'}: {seen.strerror}{_at(reading)}.", f"Mend it. {_AGAIN}")
+        if isinstance(seen, OSError) and seen.errno in _MACHINE and not _of_the_file(seen, reading):
+            named = str(seen.filename or "This machine")
+            return MachineFault(f"{named}: {seen.strerror}{_at(reading)}.", f"{_MACHINE[seen.errno]} {_AGAIN}")
         seen = seen.__cause__
     return None
 
 
-_AGAIN = "Then run the same command again to continue; finished work is kept."
+def _of_the_file(cause: OSError, reading: str) -> bool:
+    """Whether the file that is read is to blame: no permission, or a size in it that no memory holds."""
+    if cause.errno in (errno.EACCES, errno.EPERM):
+        named = str(cause.filename or "")
+        return not named or bool(reading and named.startswith(reading))
+    return cause.errno == errno.ENOMEM and type(cause).__module__.startswith("av.")
 
 
 def _at(reading: str) -> str:

@@ -99,10 +99,18 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a file of this name; no where no system can have one: too long, or with a NUL in it."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def content_of(path: Path) -> str:
     """As `sha256_file`; "" where there is no file that can be read: no such name, no permission, a folder, a pipe."""
     try:
-        return sha256_file(path) if path.is_file() else ""
+        return sha256_file(path) if is_file(path) else ""
     except (OSError, ValueError):
         return ""
 

@@ -62,7 +62,9 @@ def evaluate(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse inputs of which anything is passed over, cut, merged or overruled.")
     ] = False,
-    retry: Annotated[bool, typer.Option("--retry", help="Measure again what failed or lacked something.")] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Try again what broke, or lacked weights or a package.")
+    ] = False,
     random_weights: Annotated[
         bool, typer.Option("--random-weights", help="Tiny untrained networks, to test the machinery.")
     ] = False,
@@ -172,7 +174,7 @@ def print_result(result: EvaluateResult, once: Once | None = None) -> None:
             why = f"{safe(lacking.reason.removesuffix('.'))}. {safe(once(lacking.remedy))}"
             console.print(f"[yellow]missing[/yellow] {', '.join(lacking.metrics)} ({of}): {why.rstrip()}")
     if result.measured_now < len(result.rows) and (result.failed or result.errors or clips or sets):
-        console.print("Clips measured before are kept as they are: --retry measures again what failed or was missing.")
+        console.print("What failed before was not tried again: --retry does, and measures nothing else.")
 
 
 @dataclass

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.errors import ManifestError
-from mmbench.files import read_json, write_text
+from mmbench.files import write_text
 from mmbench.metrics.base import MetricFacts
 from mmbench.reports.numbers.comparison import Comparison, compare_all
 from mmbench.reports.numbers.samples import Samples, take_samples
@@ -65,13 +65,13 @@ def build_report(run: Path, out: Path | None = None, options: ReportOptions | No
         True
     """
     from mmbench.metrics.registry import facts_by_name
+    from mmbench.runs.evaluate.record import read_record
     from mmbench.runs.evaluate.store import read_rows
 
     rows, set_rows = read_rows(run)
     if not rows:
         raise ManifestError(f"{run}: the run has no rows yet.", "Let `mmbench evaluate` finish at least one clip.")
-    manifest = run / "manifest.json"
-    record = read_json(manifest, "Evaluate into another folder.") if manifest.is_file() else {}
+    record = read_record(run)
     return write_report(rows, set_rows, facts_by_name(), out or run / "report", options, record=record, run=run)
 
 

@@ -13,7 +13,7 @@ from mmbench.errors import MMBenchError, how_to_install
 from mmbench.files import installed_version
 from mmbench.metrics.base import DerivedMetric
 from mmbench.metrics.registry import broken_plug_ins
-from mmbench.runs.evaluate.clip import make_metrics
+from mmbench.runs.evaluate.clip import usable_metrics
 from mmbench.runs.evaluate.gather import Gatherer
 
 
@@ -89,9 +89,9 @@ def _weights() -> list[Diagnosis]:
 
 
 def _metrics(settings: EvaluateSettings) -> list[Diagnosis]:
-    metrics = make_metrics(settings)
+    metrics, broken = usable_metrics(settings)
     unmet = Gatherer(settings, metrics.values(), (), Path()).lacking()
-    found: list[Diagnosis] = []
+    found = [Diagnosis("broken", "metric", name, str(wrong)) for name, wrong in broken.items()]
     for name, metric in metrics.items():
         if lacking := [unmet[need] for need in metric.needs if need in unmet]:
             state: Literal["missing", "broken"] = "broken" if lacking[0].fault else "missing"

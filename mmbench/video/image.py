@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmbench.errors import MediaError
+from mmbench.errors import MediaError, machine_fault
+from mmbench.files import is_file
 from mmbench.video.clip import Frame
 from mmbench.video.limits import DEFAULT_LIMITS, MediaLimits
 
@@ -43,7 +44,7 @@ def open_image(
     from PIL import Image
 
     file = Path(path)
-    if not file.is_file():
+    if not is_file(file):
         raise MediaError(f"{file}: there is no such picture.", "Check the path.")
     if not limits.check_file(file):
         raise MediaError(f"{file}: the file is empty.", "Write it again.")
@@ -70,6 +71,8 @@ def open_image(
         zlib.error,
         Image.DecompressionBombError,
     ) as error:
+        if machine := machine_fault(error, str(file)):
+            raise machine from error
         raise MediaError(
             f"{file}: it cannot be read as a picture ({type(error).__name__}: {error}).",
             f"Give an undamaged file of one of the kinds {', '.join(formats)}.",

@@ -6,7 +6,7 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -51,19 +51,32 @@ def make_metrics(settings: EvaluateSettings, recorded: Collection[str] = ()) -> 
     if not settings.metrics:
         for broken in broken_plug_ins().values():
             warnings.warn(f"Left out: {broken.message}", stacklevel=2)
-    metrics: dict[str, Metric] = {}
-    for name in in_order((*asked, *recorded)):
-        try:
-            metrics[name] = _made(name, settings)
-        except MMBenchError as cause:
-            if name in settings.metrics:
-                raise
-            warnings.warn(f"Left out: {cause.message}", stacklevel=2)
+    metrics, broken = _made_of((*asked, *recorded), settings)
+    for name, cause in broken.items():
+        if name in settings.metrics:
+            raise cause
+        warnings.warn(f"Left out: {cause.message}", stacklevel=2)
     for derived in [metric for metric in metrics.values() if isinstance(metric, DerivedMetric)]:
         for score in derived.requires:
             if (name := producer(score)) not in metrics:
                 metrics[name] = _made(name, settings)
     return {name: metrics[name] for name in in_order(metrics)}
+
+
+def usable_metrics(settings: EvaluateSettings) -> tuple[dict[str, Metric], dict[str, MMBenchError]]:
+    """Instances of the metrics that settings name, else of all, and what is wrong with those that cannot be made."""
+    return _made_of(settings.metrics or metric_names(), settings)
+
+
+def _made_of(names: Iterable[str], settings: EvaluateSettings) -> tuple[dict[str, Metric], dict[str, MMBenchError]]:
+    metrics: dict[str, Metric] = {}
+    broken: dict[str, MMBenchError] = {}
+    for name in in_order(names):
+        try:
+            metrics[name] = _made(name, settings)
+        except MMBenchError as cause:
+            broken[name] = cause
+    return metrics, broken
 
 
 def _made(name: str, settings: EvaluateSettings) -> Metric:

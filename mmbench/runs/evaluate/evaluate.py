@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mmbench.config import EvaluateSettings
-from mmbench.errors import ManifestError, WeightsError, machine_fault
-from mmbench.files import Progress, silent
+from mmbench.errors import ManifestError, MMBenchError, WeightsError, machine_fault
+from mmbench.files import Progress, is_file, silent
 from mmbench.items import Item
-from mmbench.metrics.registry import in_order
+from mmbench.metrics.registry import in_order, producer
 from mmbench.runs.evaluate.clip import Task, make_metrics
 from mmbench.runs.evaluate.gather import Gatherer
 from mmbench.runs.evaluate.inputs import Inputs
 from mmbench.runs.evaluate.plan import Kept, Plan, make_plan
-from mmbench.runs.evaluate.record import RunManifest, attempt_facts, read_record, recorded_items
+from mmbench.runs.evaluate.record import MANIFEST, RunManifest, attempt_facts, read_record, recorded_items
 from mmbench.runs.evaluate.rows import ItemRow, SetRow
 from mmbench.runs.evaluate.sets import SetScorer
 from mmbench.runs.evaluate.store import ROWS, RowWriter, next_attempt
@@ -113,9 +115,9 @@ class _Evaluation:
     ) -> None:
         self._run, self._tell = run, progress
         self._kept = Kept.read(run)
-        before = read_record(run)
+        before = self._before()
         self._notes: list[str] = []
-        recorded = _recorded_metrics(before)
+        recorded = _recorded_metrics(before, self._kept)
         everything = not settings.metrics or recorded == ()
         named = settings.model_copy(update={"metrics": ()}) if everything else settings
         self._metrics = make_metrics(named, recorded or ())
@@ -138,10 +140,21 @@ class _Evaluation:
             parts=tuple(map(len, parts)),
         )
 
+    def _before(self) -> dict[str, Any]:
+        """The record of earlier commands. Raises ManifestError for a file that is none, unless rows say it was one."""
+        if (self._run / ROWS).is_dir():
+            return read_record(self._run)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            record = read_record(self._run)
+        if not record and (self._run / MANIFEST).exists():
+            raise ManifestError(f"{self._run / MANIFEST}: is no record of a run.", "Evaluate into another folder.")
+        return record
+
     def go(self, workers: int, retry: bool) -> EvaluateResult:
         """Plan, measure, score."""
         self._manifest.save(self._run)
-        people = [item for item in self._items if item.id in self._given or all(map(_is_file, item.references))]
+        people = [item for item in self._items if item.id in self._given or all(map(is_file, item.references))]
         inputs = Inputs(self._settings, self._metrics, people)
         plan = make_plan(self._run, self._items, self._given, self._metrics, inputs, self._kept, retry)
         wanted = {
@@ -217,17 +230,19 @@ def _checked(item: Item) -> Item:
     )
 
 
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
+def _recorded_metrics(record: dict[str, Any], kept: Kept) -> tuple[str, ...] | None:
+    """The metrics that earlier commands asked for, () for all that are installed, None where nobody asked yet.
 
-
-def _recorded_metrics(record: dict[str, Any]) -> tuple[str, ...] | None:
-    """The metrics that earlier commands asked for, () for all that are installed, None where nobody asked yet."""
-    settings = record.get("settings")
-    return tuple(settings.get("metrics", ())) if isinstance(settings, dict) else None
+    Without a record the rows tell: whatever stands in the newest of them.
+    """
+    if isinstance(settings := record.get("settings"), dict):
+        return tuple(settings.get("metrics", ()))
+    rows: list[ItemRow | SetRow] = [*kept.rows.values(), *kept.sets.values()]
+    found = set()
+    for name in {score.metric for row in rows for score in row.scores}:
+        with suppress(MMBenchError):  # of a package that is gone
+            found.add(producer(name))
+    return tuple(in_order(found)) or None
 
 
 def _changes(before: Any, settings: EvaluateSettings) -> list[str]:
