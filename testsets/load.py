@@ -8,18 +8,20 @@ class word).
 
 from __future__ import annotations
 
-import csv
 import re
 from pathlib import Path
 from typing import Any
 
 from mmbench.errors import ManifestError
 from mmbench.files import cache_folder, read_json
+from mmbench.names import key
+from mmbench.tables import printable, read_table, whole_number
 from mmbench.testsets.types import GROUPS, Identity, Prompt, TestSet
 from mmbench.trigger import TRIGGER, marks
 
 BUNDLED = ("synthetic50",)
 BUILT = ("pubfig50",)
+PROMPT_COLUMNS = ("identity", "prompt_index", "prompt", "prompt_long")
 
 
 def testsets_dir() -> Path:
@@ -67,7 +69,7 @@ def load_testset(name_or_path: str | Path) -> TestSet:
     prompts = _read_prompts(folder / "prompts.csv")
     identities = tuple(_identity(folder, row, prompts) for row in document["identities"])
     names = [identity.id for identity in identities]
-    if len(set(names)) < len(names):
+    if len({key(name) for name in names}) < len(names):  # files are named after them, on every system
         raise ManifestError(f"{folder / 'identities.json'}: two identities share a name.", "Rename one.")
     if unknown := sorted(prompts.keys() - set(names)):
         raise ManifestError(
@@ -87,19 +89,21 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _read_prompts(path: Path) -> dict[str, list[Prompt]]:
-    try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError) as cause:
-        raise ManifestError(f"{path}: cannot be read: {cause}.", "Give a CSV file in UTF-8.") from cause
-    if not rows or not {"identity", "prompt_index", "prompt", "prompt_long"} <= set(rows[0]):
+    table = read_table(path, (*PROMPT_COLUMNS, "prompt_id"))
+    if not table.lines or not set(PROMPT_COLUMNS) <= set(table.columns):
         raise ManifestError(f"{path}: needs identity, prompt_index, prompt and prompt_long.", "See testsets/README.md.")
     found: dict[str, list[Prompt]] = {}
-    for number, row in enumerate(rows, start=2):
-        if not row["prompt_index"].strip().isdigit() or not row["prompt"] or not row["prompt_long"]:
-            raise ManifestError(f"{path}, line {number}: an empty text, or no whole prompt_index.", "Mend the line.")
-        index = int(row["prompt_index"])
-        name = row.get("prompt_id") or f"{index}"
-        found.setdefault(row["identity"], []).append(Prompt(name, index, row["prompt"], row["prompt_long"]))
+    for line in table.lines:
+        short, long = line.text("prompt"), line.text("prompt_long")
+        try:
+            index = whole_number(line.name("prompt_index"), table.decimal_comma)
+        except ValueError:
+            index = -1
+        if index < 0 or not short or not long or not printable(short + long):
+            said = "an empty text, one that is no UTF-8, or no whole prompt_index"
+            raise ManifestError(f"{path}, line {line.number}: {said}.", "Mend the line.")
+        name = line.name("prompt_id") or f"{index}"
+        found.setdefault(line.name("identity"), []).append(Prompt(name, index, short, long))
     return found
 
 
@@ -113,7 +117,7 @@ def _identity(folder: Path, row: dict[str, Any], prompts: dict[str, list[Prompt]
     own = tuple(sorted(prompts.get(name, ()), key=lambda prompt: prompt.index))
     if group not in GROUPS:
         raise ManifestError(f"{where}: {name} is of the unknown group {group!r}.", f"Use one of: {', '.join(GROUPS)}.")
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name):
         raise ManifestError(f"{where}: {name!r} cannot be part of a file name.", "Use letters, digits, '-' and '_'.")
     if not references or not own:
         raise ManifestError(f"{where}: {name} has no {'prompt' if references else 'picture'}.", "Add one or drop it.")

@@ -121,7 +121,8 @@ def get(
     with progress_bar() as bar:
         for entry in wanted:
             where = get_file(entry, lambda done, total, name: bar(done >> 20, total >> 20, f"{name}, MiB"), force=force)
-            typer.echo(f"{entry.name}: {where}")
+            known = "" if entry.is_checked else " (not checked: no digest of it is published; its own is now recorded)"
+            typer.echo(f"{entry.name}: {where}{known}")
     if faults:
         raise typer.Exit(1)
 
@@ -156,7 +157,7 @@ def check(
             typer.echo(f"WRONG  {entry.name}: {error}")
             continue
         record = read_record(where)
-        first = not (entry.sha256 or entry.sha256_prefix)
+        first = not entry.is_checked
         how = "as recorded on first download" if first and record else entry.trust
         typer.echo(f"good   {entry.name}: {digest} ({how})")
     typer.echo(f"{wrong} wrong, {absent} not here.")

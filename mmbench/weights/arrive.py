@@ -9,7 +9,8 @@ from pathlib import Path
 from mmbench.errors import WeightsError
 from mmbench.files import beside, settle, sha256_file
 from mmbench.weights.archive import extract_member
-from mmbench.weights.cache import cached_file, check_digest, write_record
+from mmbench.weights.cache import cached_file, check_digest, is_published, write_record
+from mmbench.weights.content import strange
 from mmbench.weights.registry import WeightFile
 
 
@@ -42,6 +43,8 @@ def keep(fresh: Path, entry: WeightFile, source: str) -> Path:
         raise WeightsError(f"{source}: {size} bytes, expected {entry.size}.", remedy)
     digest = sha256_file(fresh)
     check_digest(digest, entry, source, remedy)
+    if not is_published(digest, entry) and (why := strange(fresh, entry.kind, entry.location)):
+        raise WeightsError(f"{source} is not {entry.name}: {why}.", remedy)
     target = cached_file(entry)
     settle(fresh, target)
     write_record(target, digest, source, _trust(entry))

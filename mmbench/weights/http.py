@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from mmbench.errors import ManifestError, MMBenchError
+from mmbench.errors import ManifestError
 from mmbench.files import Progress, beside, read_json, settle, write_json
+from mmbench.weights.guard import DownloadError, Guard, guarded_session, is_internal, is_loopback
+
+__all__ = ["DownloadError", "Limits", "UnknownHost", "check_address", "download", "is_loopback"]
 
 if TYPE_CHECKING:
     from requests import Response
@@ -20,12 +23,10 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 16
 
 
-class DownloadError(MMBenchError):
-    """A file could not be fetched: refused address, HTTP status, too large, too slow, cut off."""
-
-
 class UnknownHost(DownloadError):
-    """The host's name leads nowhere: it is gone, or this machine is not on the network."""
+    """The host's name leads nowhere: it is gone, or this machine is not on the network. `host` is that name."""
+
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Limits:
 
     `max_bytes` bounds the body; `plain_http` allows unencrypted addresses on any host (only for content that
     is hash-checked and has no other address), `plain_http_hosts` on the named ones. Loopback is always
-    allowed. `total_seconds` bounds the whole download, `read_seconds` a silence. `attempts` counts
-    resumptions after a cut.
+    allowed. `total_seconds` bounds the whole download with all its attempts and redirects; without it `read_seconds`
+    bounds a silence, and `header_seconds` what comes before the body. `attempts` counts resumptions after a cut.
     """
 
     max_bytes: int
@@ -43,29 +44,11 @@ class Limits:
     plain_http_hosts: frozenset[str] = frozenset()
     connect_seconds: float = 10.0
     read_seconds: float = 30.0
+    header_seconds: float = 60.0
     total_seconds: float | None = None
     redirects: int = 5
     attempts: int = 4
     pause_seconds: float = 1.0
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _is_internal(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return False
 
 
 def check_address(url: str, limits: Limits, before: str = "") -> None:
@@ -79,35 +62,60 @@ def check_address(url: str, limits: Limits, before: str = "") -> None:
     plain = limits.plain_http or host in limits.plain_http_hosts or is_loopback(host)
     if parts.scheme != "https" and not (parts.scheme == "http" and plain):
         raise DownloadError(f"Refused {url}{came}: only https addresses are fetched.", "Get the file by other means.")
-    if before and _is_internal(host) and not _is_internal(urlsplit(before).hostname or ""):
+    if before and is_internal(host) and not is_internal(urlsplit(before).hostname or ""):
         raise DownloadError(f"Refused {url}{came}: an internal address.", "Get the file by other means.")
 
 
 @contextmanager
-def _open(url: str, limits: Limits, headers: dict[str, str]) -> Iterator[Response]:
-    import requests
+def _open(job: _Job, headers: dict[str, str]) -> Iterator[Response]:
+    from requests.auth import HTTPBasicAuth
 
-    with requests.Session() as session:
-        came_from = ""
-        for _ in range(limits.redirects + 1):
-            check_address(url, limits, came_from)
-            # identity: the bytes counted and hashed must be the bytes of the file
-            response = session.get(
-                url,
-                headers={"Accept-Encoding": "identity", **headers},
-                stream=True,
-                allow_redirects=False,
-                timeout=(limits.connect_seconds, limits.read_seconds),
-            )
-            target = response.headers.get("Location", "")
-            if response.is_redirect and target:
-                response.close()
-                came_from, url = url, urljoin(url, target)
-                continue
-            with response:
-                yield response
-            return
-        raise DownloadError(f"{url}: more than {limits.redirects} redirects.", "Get the file by other means.")
+    limits, url, came_from = job.limits, job.url, ""
+    guard = Guard(job.deadline)
+    with guarded_session(guard) as session:
+        try:
+            for _ in range(limits.redirects + 1):
+                check_address(url, limits, came_from)
+                own = urlsplit(url) if not came_from else None  # a redirect brings no credentials
+                with _in_time(job, guard, url):
+                    # identity: the bytes counted and hashed must be the bytes of the file
+                    response = session.get(
+                        url,
+                        headers={"Accept-Encoding": "identity", **headers},
+                        stream=True,
+                        allow_redirects=False,
+                        timeout=(limits.connect_seconds, limits.read_seconds),
+                        auth=HTTPBasicAuth(own.username, own.password or "") if own and own.username else None,
+                    )
+                target = response.headers.get("Location", "")
+                if response.is_redirect and target:
+                    response.close()
+                    guard.left(urlsplit(url).hostname or "")
+                    came_from, url = url, urljoin(url, target)
+                    continue
+                with response, guard.until(job.deadline - time.monotonic()):
+                    yield response
+                return
+            raise DownloadError(f"{job.url}: more than {limits.redirects} redirects.", "Get the file by other means.")
+        finally:
+            guard.close()
+
+
+@contextmanager
+def _in_time(job: _Job, guard: Guard, url: str) -> Iterator[None]:
+    """Wait for an answer's headers no longer than they may take. Raises DownloadError at the deadline, _Cut before."""
+    late = _Cut(f"{url}: no answer within {job.limits.header_seconds:g} s")
+    try:
+        with guard.until(job.limits.header_seconds):
+            yield
+    except Exception as cause:
+        if guard.expired and not isinstance(cause, DownloadError):
+            job.check_time()
+            raise late from cause
+        raise
+    if guard.expired:  # headers that are cut off look as if they had ended
+        job.check_time()
+        raise late
 
 
 class _Cut(Exception):
@@ -141,6 +149,11 @@ class _Job:
             tag = response.headers.get("Last-Modified", "")
         write_json(self.tag_path, {"url": self.url, "tag": tag})
 
+    def check_time(self) -> None:
+        """Raise DownloadError when the time is over."""
+        if time.monotonic() >= self.deadline:
+            raise DownloadError(f"{self.url}: not finished in {self.limits.total_seconds:g} s.", "Try again later.")
+
     def check_size(self, size: int) -> None:
         """Delete the part and raise DownloadError when the body is larger than allowed."""
         if size > self.limits.max_bytes:
@@ -169,14 +182,21 @@ def download(url: str, target: Path, limits: Limits, progress: Progress | None =
     failure = ""
     for attempt in range(limits.attempts):
         if attempt:
-            time.sleep(limits.pause_seconds * 2 ** (attempt - 1))
+            time.sleep(min(limits.pause_seconds * 2 ** (attempt - 1), max(0.0, job.deadline - time.monotonic())))
         try:
+            job.check_time()
             _continue_part(job)
+        except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
+            raise DownloadError(f"{url}: no address that can be asked ({error}).", "Correct it.") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, _Cut) as error:
-            if _is_unresolved(error):
-                host = urlsplit(url).hostname
-                raise UnknownHost(f"{url}: the host {host} is not known.", "Is this machine online?") from error
+            job.check_time()
+            if host := _unresolved(error):
+                unknown = UnknownHost(f"{url}: the host {host} is not known.", "Is this machine online?")
+                unknown.host = host
+                raise unknown from error
             failure = f"{type(error).__name__.lstrip('_')}: {error}"
+        except ValueError as error:  # of urlsplit, and of the codec for names of hosts
+            raise DownloadError(f"{url}: no address that can be asked ({error}).", "Correct it.") from error
         else:
             job.tag_path.unlink(missing_ok=True)
             settle(part, target)
@@ -184,12 +204,17 @@ def download(url: str, target: Path, limits: Limits, progress: Progress | None =
     raise DownloadError(f"{url}: failed {limits.attempts} times ({failure}).", "Run the command again to go on.")
 
 
-def _is_unresolved(error: Exception) -> bool:
-    """Whether no address was found for a host name, somewhere below requests' own error."""
+def _unresolved(error: Exception) -> str:
+    """The host for whose name no address was found, somewhere below requests' own error; "" where none was asked for.
+
+    After a redirect that is another host than the download's.
+    """
     from urllib3.exceptions import MaxRetryError, NameResolutionError
 
     reason: object = error.args[0] if error.args else None
-    return isinstance(reason, MaxRetryError) and isinstance(reason.reason, NameResolutionError)
+    if isinstance(reason, MaxRetryError) and isinstance(reason.reason, NameResolutionError):
+        return str(getattr(reason.pool, "host", "")) or "asked"
+    return ""
 
 
 def _continue_part(job: _Job) -> None:
@@ -197,7 +222,7 @@ def _continue_part(job: _Job) -> None:
     # without a validator the rest might belong to other bytes, so start anew
     have = job.part.stat().st_size if tag and job.part.exists() else 0
     headers = {"Range": f"bytes={have}-", "If-Range": tag} if have else {}
-    with _open(job.url, job.limits, headers) as response:
+    with _open(job, headers) as response:
         span = response.headers.get("Content-Range", "")
         if response.status_code == 416 or (response.status_code == 206 and not span.startswith(f"bytes {have}-")):
             job.part.unlink(missing_ok=True)
@@ -210,7 +235,7 @@ def _continue_part(job: _Job) -> None:
         if response.status_code == 200:
             have = 0
         length = response.headers.get("Content-Length", "")
-        total = have + int(length) if length.isdigit() else 0
+        total = have + int(length) if re.fullmatch("[0-9]{1,18}", length) else 0
         job.check_size(total)
         job.write_tag(response)
         _copy(job, response, have, total)
@@ -222,10 +247,10 @@ def _copy(job: _Job, response: Response, done: int, total: int) -> None:
         while block := response.raw.read1(_BLOCK, decode_content=False):
             done += len(block)
             job.check_size(done)
-            if time.monotonic() > job.deadline:
-                raise DownloadError(f"{job.url}: not finished in {job.limits.total_seconds} s.", "Try again later.")
+            job.check_time()
             stream.write(block)
             if job.progress:
                 job.progress(done, total, job.label)
+    job.check_time()
     if done < total:
         raise _Cut(f"{done} of {total} bytes arrived")

@@ -65,11 +65,13 @@ def is_user_file(name: str | WeightFile) -> bool:
 def name_in_use(entry: WeightFile, file: Path, digest: str, registered: str = "") -> str:
     """What the provenance of a number calls the file it was made with: `registered` (the entry's name by default).
 
-    The user's own file in its place is marked as such, unless its bytes are the published ones.
+    The user's own file in its place is marked as such, unless its bytes are the published ones; a file of which no
+    digest is published, as not checked.
     """
     name = registered or entry.name
-    own = is_user_file(entry) and not is_published(digest, entry)
-    return f"{name} (own file {file.name})" if own else name
+    if is_user_file(entry) and not is_published(digest, entry):
+        return f"{name} (own file {file.name})"
+    return name if entry.is_checked or entry.package else f"{name} (not checked)"
 
 
 def missing(entry: WeightFile) -> MissingWeights:

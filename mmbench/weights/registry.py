@@ -98,6 +98,11 @@ class WeightFile:
         return "unknown: recorded on first download"
 
     @property
+    def is_checked(self) -> bool:
+        """Whether anything is published that the bytes can be compared with."""
+        return bool(self.sha256 or self.sha256_prefix)
+
+    @property
     def size_text(self) -> str:
         """Size for people: exact, "about" or "size unknown"."""
         if self.size is not None:

@@ -126,10 +126,16 @@ def test_list_lines_that_cannot_be_used_are_noted(tmp_path):
     good = "Ada\t1\thttp://a/b.jpg\t1,2,203,204\t" + "a" * 32
     bad = ["Ada\t2\thttp://a/b.jpg\t1,2,3,4\tshort", "Ada", "Ada\tx\thttp://a\t1,2,3,4\t" + "a" * 32]
     bad += ["Ada\t3\tfile:///etc/passwd\t1,2,3,4\t" + "a" * 32, "Ada\t3\thttp://a\t9,2,3,4\t" + "a" * 32]
-    file.write_text("\n".join(["# head", good, *bad]) + "\n")
+    bad += [
+        f"Ada\t3\t{url}\t1,2,3,4\t{'a' * 32}" for url in ("http://[::1", "http://a:x/b", "http:///b", "http://a b/c")
+    ]
+    bad += [f"Ada\t²\thttp://a/b\t1,2,3,4\t{'a' * 32}", f"Ada\t3\thttp://a/b\t1,2,٣,4\t{'a' * 32}"]
+    file.write_text("\n".join(["# head", good, *bad]) + "\n", encoding="utf-8")
     entries, notes = read_list(file)
     assert [entry.image for entry in entries] == [1]
-    assert [int(note.split("line ")[1].split(":")[0]) for note in notes] == [3, 4, 5, 6, 7]
+    assert [int(note.split("line ")[1].split(":")[0]) for note in notes] == list(range(3, 14))
+    file.write_text(good.replace("a" * 32, "AB" * 16))
+    assert read_list(file)[0][0].md5 == "ab" * 16
     file.write_text("no list at all\n")
     with pytest.raises(ManifestError, match=r"dev_urls\.txt"):
         read_list(file)
@@ -219,3 +225,42 @@ def test_unknown_own_identity_is_an_error(tmp_path, make_picture):
     (tmp_path / "own.csv").write_text("identity,file\nbob,a.jpg\n")
     with pytest.raises(ManifestError, match="bob"):
         build_pubfig50(tmp_path / "set", [], tmp_path / "own.csv", limits=QUICK)
+
+
+def test_a_redirect_to_a_dead_host_silences_that_host_alone(write_list, tmp_path, monkeypatch):
+    import mmbench.testsets.pubfig50.references as module
+    from mmbench.weights.http import UnknownHost
+
+    entries, _ = read_list(write_list([("Ada", 1, "/good/1"), ("Ada", 2, "/good/2")]))
+    fetch = module.download
+
+    def leads_astray(url, target, limits):
+        if url.endswith("/good/1"):
+            error = UnknownHost(f"{url}: the host gone.invalid is not known.")
+            error.host = "gone.invalid"
+            raise error
+        fetch(url, target, limits)
+
+    monkeypatch.setattr(module, "download", leads_astray)
+    dead: set[str] = set()
+    found, attempts = fetch_references("x", entries, 1, RULE, tmp_path, QUICK, None, dead)
+    assert [reference.image for reference in found] == ["2"]
+    assert dead == {"gone.invalid"}
+    assert "gone.invalid" in attempts[0].failure
+
+
+def test_a_fault_of_one_line_is_that_lines_alone(write_list, tmp_path, monkeypatch):
+    import mmbench.testsets.pubfig50.references as module
+
+    entries, _ = read_list(write_list([("Ada", 1, "/good/1"), ("Ada", 2, "/good/2")]))
+    fetch = module.download
+
+    def stumbles(url, target, limits):
+        if url.endswith("/good/1"):
+            raise UnicodeError("label too long")
+        fetch(url, target, limits)
+
+    monkeypatch.setattr(module, "download", stumbles)
+    found, attempts = fetch_references("x", entries, 1, RULE, tmp_path, QUICK)
+    assert [reference.image for reference in found] == ["2"]
+    assert attempts[0].failure.endswith("/good/1: label too long.")

@@ -14,6 +14,9 @@ from mmbench.files import sha256_file
 from mmbench.weights.cache import cached_file
 from mmbench.weights.registry import find
 
+ZIP = b"PK\x05\x06" + bytes(18)
+"""A zip archive without members."""
+
 run = CliRunner().invoke
 
 
@@ -51,10 +54,10 @@ def test_get_shows_limits_and_needs_consent(server, monkeypatch):
 
 def test_get_downloads_from_a_mirror(server, served, monkeypatch):
     monkeypatch.setenv("MMBENCH_MIRROR", server.url)
-    server.files["/retinaface_resnet50_2020-07-20-f168fae3c.zip"] = served(b"zip")
+    server.files["/retinaface_resnet50_2020-07-20-f168fae3c.zip"] = served(ZIP)
     result = run(app, ["get", "retinaface-resnet50-zip", "--yes"])
     assert result.exit_code == 0, result.output
-    assert cached_file(find("retinaface-resnet50-zip")).read_bytes() == b"zip"
+    assert cached_file(find("retinaface-resnet50-zip")).read_bytes() == ZIP
 
 
 def test_check_finds_a_wrong_file():
@@ -102,11 +105,11 @@ def test_own_file_that_is_gone_stops_no_command(tmp_path: Path, server, served, 
     assert "WRONG  raft-things: Own file missing" in checked.output
     assert "1 wrong, 1 not here" in checked.output
     monkeypatch.setenv("MMBENCH_MIRROR", server.url)
-    server.files["/retinaface_resnet50_2020-07-20-f168fae3c.zip"] = served(b"zip")
+    server.files["/retinaface_resnet50_2020-07-20-f168fae3c.zip"] = served(ZIP)
     got = run(app, ["get", "raft-things", "retinaface-resnet50-zip", "--yes"])
     assert got.exit_code == 1
     assert "mmbench weights path raft-things --forget" in got.output
-    assert cached_file(find("retinaface-resnet50-zip")).read_bytes() == b"zip"
+    assert cached_file(find("retinaface-resnet50-zip")).read_bytes() == ZIP
     assert run(app, ["get", "raft-things"]).exit_code == 1
 
 

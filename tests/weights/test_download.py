@@ -17,7 +17,7 @@ from mmbench.weights.download import OfflineError, get
 from mmbench.weights.http import DownloadError, Limits, check_address
 from mmbench.weights.registry import WeightFile
 
-BODY = bytes(range(256)) * 4000
+BODY = b"\x80\x02" + bytes(range(256)) * 4000  # begins as a pickle does
 QUICK = Limits(max_bytes=len(BODY), read_seconds=2, pause_seconds=0.01)
 
 

@@ -77,6 +77,7 @@ def test_own_file_is_never_called_by_the_registered_name(tmp_path: Path):
     facts = {"kind": "torch", "licence": "MIT", "urls": ("https://x/net.pth",)}
     entry, unpublished = WeightFile(name="viclip", sha256="0" * 64, **facts), WeightFile(name="viclip", **facts)
     assert name_in_use(entry, own, digest) == "viclip"
+    assert name_in_use(unpublished, own, digest) == "viclip (not checked)"
     set_user_path(entry, own)
     assert name_in_use(entry, own, digest) == "viclip (own file my.pth)"
     assert name_in_use(entry, own, digest, "net.dat") == "net.dat (own file my.pth)"
@@ -95,8 +96,8 @@ def test_remedies_say_how_a_finished_run_takes_the_weights_up(tmp_path: Path):
 
 
 def test_member_is_unpacked_from_an_archive_that_is_here(monkeypatch):
-    write_zip(cached_file(find("retinaface-resnet50-zip")), {"retinaface_resnet50_2020-07-20.pth": b"tensors"})
-    assert path("retinaface-resnet50").read_bytes() == b"tensors"
+    write_zip(cached_file(find("retinaface-resnet50-zip")), {"retinaface_resnet50_2020-07-20.pth": b"\x80\x02tensors"})
+    assert path("retinaface-resnet50").read_bytes() == b"\x80\x02tensors"
 
 
 def test_wrong_member_is_refused_and_not_kept():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from mmbench.errors import ManifestError
 
@@ -41,7 +42,7 @@ def read_list(path: Path) -> tuple[list[Entry], list[str]]:
             f"{path}: no such file, or larger than 50 MB.", "Give PubFig's dev_urls.txt or eval_urls.txt."
         )
     entries, notes = [], []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), start=1):
         if not line.strip() or line.startswith("#"):
             continue
         entry = _entry(line)
@@ -59,11 +60,22 @@ def _entry(line: str) -> Entry | None:
     if len(cells) != 5:
         return None
     person, image, url, box, md5 = (cell.strip() for cell in cells)
-    numbers = re.fullmatch(r"(-?\d{1,6}),(-?\d{1,6}),(-?\d{1,6}),(-?\d{1,6})", box)
-    if not (image.isdigit() and numbers and re.fullmatch(r"[0-9a-f]{32}", md5) and re.match(r"https?://", url)):
+    md5 = md5.lower()
+    numbers = re.fullmatch(",".join([r"(-?[0-9]{1,6})"] * 4), box)
+    if not (re.fullmatch("[0-9]{1,9}", image) and numbers and re.fullmatch("[0-9a-f]{32}", md5) and _is_address(url)):
         return None
     left, top, right, bottom = (int(value) for value in numbers.groups())
     return Entry(person, int(image), url, (left, top, right, bottom), md5) if left < right and top < bottom else None
+
+
+def _is_address(url: str) -> bool:
+    """Whether an address can be asked at all: http or https, a host, a port that is one."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(host) and not re.search(r"[\s\x00-\x1f]", url)
 
 
 def candidates(entries: list[Entry], person: str, min_face: int, max_tries: int) -> list[Entry]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
+import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 
 from mmbench.errors import ManifestError, MediaError, MMBenchError, ReferenceFaceError
 from mmbench.files import sha256_file
+from mmbench.names import PathFinder
+from mmbench.tables import read_table
 from mmbench.testsets.pictures import crop_face, decode, fit, save_png
 from mmbench.testsets.pubfig50.picture_list import Box, Entry
 from mmbench.weights.http import Limits, UnknownHost, download
@@ -96,6 +99,9 @@ def fetch_references(
         except MMBenchError as error:
             attempts.append(Attempt(identity, entry.image, entry.url, error.message))
             continue
+        except ValueError as error:  # one line's fault, whatever it is, is not the build's
+            attempts.append(Attempt(identity, entry.image, entry.url, f"{entry.url}: {error}."))
+            continue
         attempts.append(Attempt(identity, entry.image, entry.url, ""))
         name = f"references/{identity}_{len(found) + 1}.png"
         save_png(crop, folder / name)
@@ -126,8 +132,8 @@ def _original(entry: Entry, folder: Path, limits: Limits, dead_hosts: set[str]) 
             raise UnknownHost(f"{entry.url}: the host {host} is not known.", "Nothing: the next is used.")
         try:
             download(entry.url, kept, limits)
-        except UnknownHost:
-            dead_hosts.add(host)
+        except UnknownHost as error:
+            dead_hosts.add(error.host or host)  # after a redirect not the host of this address
             raise
     data = kept.read_bytes()
     digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
@@ -143,20 +149,20 @@ def read_own(path: Path) -> dict[str, list[ReferenceLine]]:
 
     Raises ManifestError for a missing column, an empty cell or a missing file.
     """
-    try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError) as cause:
-        raise ManifestError(f"{path}: cannot be read: {cause}.", "Give a CSV file in UTF-8.") from cause
-    if not rows or not {"identity", "file"} <= set(rows[0]):
+    table = read_table(path, COLUMNS)
+    if not table.lines or not {"identity", "file"} <= set(table.columns):
         raise ManifestError(f"{path}: needs the columns identity and file.", f"Known: {', '.join(COLUMNS)}.")
-    if unknown := set(rows[0]) - set(COLUMNS):
-        raise ManifestError(f"{path}: unknown columns {sorted(map(str, unknown))}.", f"Known: {', '.join(COLUMNS)}.")
+    if unknown := set(table.columns) - set(COLUMNS):
+        raise ManifestError(f"{path}: unknown columns {sorted(unknown)}.", f"Known: {', '.join(COLUMNS)}.")
+    finder = PathFinder(path.parent)
     own: dict[str, list[ReferenceLine]] = {}
-    for number, row in enumerate(rows, start=2):
-        cells = {key: (value or "").strip() for key, value in row.items()}
-        if not cells["identity"] or not (path.parent / cells["file"]).is_file():
-            raise ManifestError(f"{path}, line {number}: no identity, or no file {cells['file']!r}.", "Mend the line.")
-        cells["file"] = str(path.parent / cells["file"])
+    for line in table.lines:
+        cells = {name: line.name(name) for name in table.columns}
+        file = finder.find(cells["file"])
+        if not cells["identity"] or not os.path.isfile(file):  # noqa: PTH113 (a name no system takes is no file)
+            where = f"{path}, line {line.number}"
+            raise ManifestError(f"{where}: no identity, or no file {cells['file'][:80]!r}.", "Mend the line.")
+        cells["file"] = str(file)
         own.setdefault(cells["identity"], []).append(ReferenceLine(**cells))
     return own
 
@@ -206,7 +212,7 @@ def take_own(
 
 def _box(reference: ReferenceLine) -> Box:
     numbers = reference.box.split(",")
-    if len(numbers) != 4 or not all(number.strip().isdigit() for number in numbers):
+    if len(numbers) != 4 or not all(re.fullmatch("[0-9]{1,6}", n.strip()) for n in numbers):
         raise ManifestError(f"{reference.file}: {reference.box!r} is no box.", "Write left,top,right,bottom in pixels.")
     left, top, right, bottom = (int(number) for number in numbers)
     return (left, top, right, bottom)
