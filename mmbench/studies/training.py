@@ -21,10 +21,10 @@ from mmbench.model.train.loop import Report, TrainResult, train
 if TYPE_CHECKING:
     import torch
 
+    from mmbench.files import Progress
     from mmbench.items import Item
     from mmbench.model.train.build import Parts
     from mmbench.model.train.settings import TrainSettings
-    from mmbench.runs.evaluate.evaluate import Progress
     from mmbench.runs.evaluate.rows import ItemRow
     from mmbench.runs.generate.plan import Job
 

@@ -215,7 +215,8 @@ def _meta_loss(parts: Parts, batch: Batch) -> Tensor:
         keep_identity=batch.keep_identity,
         keep_text=batch.keep_text,
     )
-    return (v - batch.noise).square().mean()
+    loss: Tensor = (v - batch.noise).square().mean()
+    return loss
 
 
 def _optimiser_bytes(trained: dict[str, nn.Parameter]) -> int:
@@ -269,10 +270,10 @@ def fused_attention() -> Iterator[None]:
     real = F.scaled_dot_product_attention
 
     def attend(query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        out: Tensor = _Fused.apply(query, key, value)  # type: ignore[no-untyped-call]
+        out: Tensor = _Fused.apply(query, key, value)
         return out
 
-    F.scaled_dot_product_attention = attend  # type: ignore[assignment]
+    F.scaled_dot_product_attention = attend
     try:
         yield
     finally:
@@ -369,7 +370,7 @@ def _step(parts: Parts, optimiser: torch.optim.Optimizer, batch: Batch, forward:
     with forward:
         loss = sample_losses(parts, parts.module, batch).total.mean()
     with backward:
-        loss.backward()
+        torch.autograd.backward(loss)
     trained = [p for group in optimiser.param_groups for p in group["params"]]
     torch.nn.utils.clip_grad_norm_(trained, 1.0)
     optimiser.step()

@@ -66,7 +66,7 @@ def _cast_at_borders(linear: nn.Linear) -> None:
     def forward(rows: Tensor) -> Tensor:
         return inner(rows.to(linear.weight.dtype)).to(rows.dtype)
 
-    linear.forward = forward  # type: ignore[method-assign]
+    linear.forward = forward  # type: ignore[method-assign,assignment]
 
 
 @dataclass

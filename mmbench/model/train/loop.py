@@ -82,6 +82,7 @@ class Trainer:
         validate: Validate | None = None,
     ) -> None:
         self.settings, self.folder, self.out = settings, folder, out
+        out.mkdir(parents=True, exist_ok=True)
         self.report, self.validate = report or (lambda _: None), validate
         self.processes = Processes(settings.machine, out, settings.keep.trackers)
         if settings.machine.tf32:
@@ -308,7 +309,6 @@ def train(
     """
     if not resume and checkpoints(out / "checkpoints"):
         raise ManifestError(f"{out}: holds a training run.", "Add --resume to continue it, or name another folder.")
-    out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(settings, folder, out, report=report, validate=validate)
     if not (resume and trainer.resume()) and trainer.processes.rank == 0:
         (out / "settings.yaml").write_text(settings.to_yaml(), encoding="utf-8")

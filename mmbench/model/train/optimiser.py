@@ -79,7 +79,7 @@ def full(value: Any) -> Any:
 
 
 @torch.no_grad()
-def put(target: Tensor, value: Tensor) -> None:
+def put(target: Any, value: Tensor) -> None:
     """Copy a whole tensor into a parameter or buffer, which may be sharded."""
     value = value.to(target.device)
     if hasattr(target, "device_mesh"):

@@ -52,9 +52,9 @@ class Processes:
         """The module to call: sharded in place (FSDP2), in DDP, or itself where there is one process."""
         if self.wanted.parallel == "fsdp":
             shard(parts, self.device)
-            return parts.module
-        if self.world == 1:
-            return parts.module
+        if self.wanted.parallel == "fsdp" or self.world == 1:
+            module: nn.Module = parts.module
+            return module
         wrapped: nn.Module = self.accelerator.prepare_model(parts.module, device_placement=False)
         return wrapped
 

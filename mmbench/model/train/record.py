@@ -171,7 +171,11 @@ def decode(members: Mapping[str, bytes], where: str = "") -> TrainingRecord:
         )
         mask = face["mask"].bool() if "mask" in face else None
         return TrainingRecord(
-            *(head[name] for name in ("key", "source", "identity", "caption", "text")),
+            head["key"],
+            head["source"],
+            head["identity"],
+            head["caption"],
+            head["text"],
             tuple(head["word_positions"]),
             latents,
             head["height"],

@@ -22,7 +22,7 @@ def mask_to_latent(pixels: Tensor, spatial: int = 8) -> Tensor:
 
 def over_time(cells: Tensor) -> Tensor:
     """Union over each latent frame's frames: bool [4k + 1, ...] -> bool [k + 1, ...]."""
-    rest = cells[1:].unflatten(0, (-1, GROUP)).any(dim=1) if len(cells) > 1 else cells[:0]
+    rest = cells[1:].reshape(-1, GROUP, *cells.shape[1:]).any(dim=1) if len(cells) > 1 else cells[:0]
     return torch.cat([cells[:1], rest])
 
 
