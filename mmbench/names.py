@@ -21,10 +21,17 @@ def readable(name: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+JOINERS = "\u200c\u200d"
+"""Invisible, and part of words in several scripts."""
+
+
 def shown(text: str) -> str:
     r"""A text for a terminal: nothing in it moves the cursor or changes the colour; such characters become `\x1b`."""
     return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+        character
+        if character.isprintable() or character in JOINERS
+        else character.encode("unicode_escape", "backslashreplace").decode()
+        for character in text
     )
 
 

@@ -1,29 +1,28 @@
-"""Texts of users and files on a terminal: no markup, no control characters, and no advice given twice."""
+"""Texts of users and files on a terminal: no markup, no working control characters, no advice twice."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
+
+from mmbench.names import shown
 
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z`])")
-TURNING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Characters that turn the direction of a line: a name could make another text of what follows it."""
 
 
 def plain(text: object) -> str:
-    """The text in one line, without control characters (escape sequences begin with one); bytes of no text as �."""
-    return "".join(map(_shown, str(text)))
+    """The text in one line, as `mmbench.names.shown` has it: controls are written out and do nothing."""
+    return shown(" ".join(str(text).split("\n")))
 
 
 def safe(text: object) -> str:
     """As `plain`, with nothing left that rich would take for markup."""
     from rich.markup import escape
 
-    shown = plain(text)
-    body = shown.rstrip("\\")
-    if body == shown:
-        return escape(shown)
-    return escape(body) + "\\" * 2 * (len(shown) - len(body)) + "[none][/none]"  # what follows must not be escaped
+    line = plain(text)
+    body = line.rstrip("\\")
+    if body == line:
+        return escape(line)
+    return escape(body) + "\\" * 2 * (len(line) - len(body)) + "[none][/none]"  # what follows must not be escaped
 
 
 class Once:
@@ -37,10 +36,3 @@ class Once:
         fresh = [sentence for sentence in SENTENCE.split(text.strip()) if sentence and sentence not in self._said]
         self._said |= set(fresh)
         return " ".join(fresh)
-
-
-def _shown(sign: str) -> str:
-    kind = unicodedata.category(sign)
-    if sign in TURNING or kind == "Cc":
-        return " " if sign.isspace() else ""
-    return "\ufffd" if kind == "Cs" else sign

@@ -31,5 +31,5 @@ def test_plain_lines_begin_at_once_and_end_with_the_last(capsys: pytest.CaptureF
         for done in range(4):
             tell(done, 3, "cl[/x]ips\x1b[2J")
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "cl[/x]ips[2J: 0/3"
-    assert lines[-1].startswith("cl[/x]ips[2J: 3/3")
+    assert lines[0] == "cl[/x]ips\\x1b[2J: 0/3"
+    assert lines[-1].startswith("cl[/x]ips\\x1b[2J: 3/3")

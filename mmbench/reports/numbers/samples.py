@@ -144,7 +144,7 @@ def _clip_sample(model: str, metric: str, rows: Sequence[ItemRow]) -> Sample:
         labels=tuple(sorted({_label(score) for _, score in valid} - {""})),
         weights=tuple(sorted({_weights(score) for _, score in valid})),
         random_weights=any(_is_random(score) or generator_is_random(row.item) for row, score in valid),
-        banks=tuple(sorted({_bank(score) for _, score in valid} - {""})),
+        banks=tuple(sorted({score.bank for _, score in valid} - {""})),
         remarks=_clip_remarks([score for _, score in valid]),
     )
 
@@ -202,10 +202,6 @@ def _clip_remarks(scores: Sequence[Score]) -> tuple[str, ...]:
 
 def _weights(score: Score) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(score.provenance.weights.items())) if score.provenance else ()
-
-
-def _bank(score: Score) -> str:
-    return str(getattr(score, "bank", ""))
 
 
 def _is_random(score: Score) -> bool:

@@ -85,7 +85,7 @@ def cluster_mean(
 ) -> Estimate:
     """Mean of `values` with a 95 % interval that resamples `clusters`.
 
-    Yes/no values, and shares of which fewer than 8 clusters leave one of the metric's `bounds`: exact binomial
+    Yes/no values, and shares of which a few among 8 clusters or more leave one of the metric's `bounds`: exact binomial
     interval. Else 8 clusters or more: studentised bootstrap; 2 to 7: t interval with the cluster-robust standard
     error. One cluster, equal values, or clusters whose means coincide, off the bounds: no interval, and `note` says
     so. Intervals are cut to `bounds`. Raises ValueError when there is no value or one is not finite.
@@ -244,8 +244,8 @@ def _binomial_size(
     """For how many independent yes/no draws the values may stand; None where they are neither such nor close to it.
 
     Yes/no values: as many as give the `error` seen, by t rather than normal quantiles; no more than there are clips,
-    and no more than clusters where their means coincide (`error` None). Shares that all but a few clusters have on
-    one bound: one draw a cluster, the widest of all shares with that mean.
+    and no more than clusters where their means coincide (`error` None). Shares that all but a few of 8 clusters or more
+    have on one bound: one draw a cluster, the widest of all shares with that mean.
     """
     from scipy.stats import norm
 
@@ -264,7 +264,8 @@ def _binomial_size(
         return min(n, alike * ratio**2)
     means = sums / counts
     off = min(int((means > lowest).sum()), int((means < highest).sum()))
-    return float(n_clusters) if off < min(MIN_BOOTSTRAP_CLUSTERS, n_clusters / 2) else None
+    many = n_clusters >= MIN_BOOTSTRAP_CLUSTERS  # of fewer, one draw a cluster says next to nothing, and t is there
+    return float(n_clusters) if many and off < min(MIN_BOOTSTRAP_CLUSTERS, n_clusters / 2) else None
 
 
 def _binomial(mean: float, size: float, bounds: Bounds) -> tuple[float, float]:

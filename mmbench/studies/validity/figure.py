@@ -122,7 +122,7 @@ def _line(axes: Axes, curve: Curve) -> None:
         found = cluster_mean([row.value for row in own], [row.person for row in own], bounds=bounds)
         at.append(float(np.mean([row.at for row in own])))
         mean.append(found.mean)
-        alike = found.method == "exact"
+        alike = min(row.value for row in own) == max(row.value for row in own)
         low.append(found.mean if found.low is None or alike else found.low)
         high.append(found.mean if found.high is None or alike else found.high)
     if curve.truth:

@@ -177,6 +177,6 @@ def over_people(
     if not values:
         return Number(label, float("nan"), decimals=decimals)
     found: Estimate = cluster_mean(list(values.values()), list(values), bounds=bounds)
-    if found.method == "exact":  # an interval for shares of clips; all people at the bound is no such share
+    if min(values.values()) == max(values.values()):  # an exact interval is for shares; one value of all is no share
         return Number(label, found.mean, decimals=decimals)
     return Number(label, found.mean, found.low, found.high, decimals)

@@ -203,6 +203,21 @@ def test_other_backends_are_not_compared(make_row: Any, facts: Any) -> None:
     assert "measured by dis on one side and raft on the other" in found.sentence
 
 
+def test_values_against_other_people_are_not_compared(make_row: Any, facts: Any) -> None:
+    """The ID margin of a run with fewer people is larger by itself."""
+
+    def side(model: str, bank: str) -> list[Any]:
+        return [
+            make_row(model, f"p{n}", id_margin=replace(Score.ok("id_margin", 0.1 + n / 99), bank=bank))
+            for n in range(9)
+        ]
+
+    found = only(compare(side("a", "fifty people"), side("b", "two people"), facts), "id_margin")
+    assert (found.verdict, found.p) == ("not comparable", None)
+    assert "other people" in found.sentence
+    assert only(compare(side("a", "x"), side("b", "x"), facts), "id_margin").verdict == "undecided"
+
+
 def test_a_side_without_values_is_named(make_row: Any, facts: Any) -> None:
     a = [make_row("a", f"id{n}", id_similarity=Score.missing("id_similarity", "no face")) for n in range(3)]
     b = [make_row("b", f"id{n}", id_similarity=0.5) for n in range(3)]

@@ -262,8 +262,7 @@ def test_the_default_table_has_the_companions_that_are_not_fooled() -> None:
 
 def test_values_against_other_people_are_not_ranked(facts: Any, make_row: Any) -> None:
     def row(model: str, person: int, bank: str) -> ItemRow:
-        score = Score.ok("id_margin", 0.05 + person / 100)
-        object.__setattr__(score, "bank", bank)
+        score = replace(Score.ok("id_margin", 0.05 + person / 100), bank=bank)
         return make_row(model, f"p{person}", id_margin=score)
 
     rows = [row("a", person, "fifty people") for person in range(8)]
