@@ -56,7 +56,7 @@ class Settings(BaseModel):
 class FaceSettings(Settings):
     """One face pass for all face metrics. `backend` finds faces and points; the identity columns are dlib's recogniser
     on them whatever it is, ArcFace has a column of its own. `frames`: "all" is needed by fm_inter_rate, "sampled" is
-    faster."""
+    faster, and joins by overlap across the gaps between samples: a face that grows or moves fast may be lost there."""
 
     backend: Literal["dlib", "retinaface", "insightface"] = "dlib"
     frames: Literal["all", "sampled"] = "all"

@@ -46,6 +46,8 @@ class Score:
     inputs: str = ""
     bank: str = ""
     unmet: bool = False
+    notes: tuple[str, ...] = ()
+    """What a reader of the number has to know, each "kind: sentence.": a picture with two faces, say."""
 
     def __post_init__(self) -> None:
         if (self.status == "ok") != (self.value is not None and math.isfinite(self.value)):
@@ -74,4 +76,5 @@ class Score:
     def from_json(cls, row: dict[str, Any]) -> Score:
         """Inverse of `to_json`."""
         provenance = row.get("provenance")
-        return cls(**{**row, "provenance": Provenance(**provenance) if provenance else None})
+        made = {"provenance": Provenance(**provenance) if provenance else None, "notes": tuple(row.get("notes", ()))}
+        return cls(**{**row, **made})

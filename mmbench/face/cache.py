@@ -34,6 +34,7 @@ ARRAYS = (
     "slot_frames",
     "embeddings",
 )
+MAYBE = ("points68", "second_face")
 PROVENANCES = ("provenance", "embedding_provenance")
 
 
@@ -106,10 +107,11 @@ class DamagedTrack(ValueError):
 
 def write_track(path: Path, track: FaceTrack) -> None:
     """Write a track as .npz in one step."""
-    facts: dict[str, Any] = {"n_frames": track.n_frames, "width": track.width, "height": track.height, "fps": track.fps}
+    facts: dict[str, Any] = {name: getattr(track, name) for name in ("n_frames", "width", "height", "fps", "notes")}
     arrays: dict[str, Any] = {name: getattr(track, name) for name in ARRAYS}
-    if track.points68 is not None:
-        arrays["points68"] = track.points68
+    for name in MAYBE:
+        if getattr(track, name) is not None:
+            arrays[name] = getattr(track, name)
     facts.update({name: asdict(getattr(track, name)) for name in PROVENANCES})
     header = json.dumps(facts)
     with whole(path) as part:
@@ -122,9 +124,10 @@ def read_track(path: Path) -> FaceTrack:
         with np.load(path, allow_pickle=False) as data:
             header = json.loads(str(data["header"]))
             arrays = {name: data[name] for name in ARRAYS}
-            points68 = data["points68"] if "points68" in data.files else None
+            arrays.update({name: data[name] for name in MAYBE if name in data.files})
         header.update({name: Provenance(**header[name]) for name in PROVENANCES})
-        track = FaceTrack(**header, **arrays, points68=points68)
+        header["notes"] = tuple(header.get("notes", ()))
+        track = FaceTrack(**{"points68": None, **header, **arrays})
     except FileNotFoundError:
         raise
     except UNREADABLE as error:

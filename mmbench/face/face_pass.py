@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.face.select import Linker, Track, has_second_face, is_tiny
+from mmbench.face.select import Linker, Track, has_any_face, has_second_face, is_tiny, open_questions
 from mmbench.face.track import SLOTS, FaceTrack
 from mmbench.face.types import BatchedBackend, Face, FaceBackend, TwoStageBackend
 from mmbench.video.clip import ClipInfo, Frame
@@ -104,7 +104,7 @@ class FacePass:
         tight_box, score = box.copy(), np.full(rows, np.nan, np.float32)
         points = np.full((rows, 5, 2), np.nan, np.float32)
         points68: NDArray[np.float32] | None = None
-        tiny, multi = np.zeros(rows, bool), np.zeros(rows, bool)
+        tiny, multi, second = np.zeros(rows, bool), np.zeros(rows, bool), np.zeros(rows, bool)
         for row, frame in enumerate(self._seen):
             if main is None or (face := main.faces.get(frame)) is None:
                 continue
@@ -116,6 +116,7 @@ class FacePass:
                 points68[row] = face.points68
             tiny[row] = is_tiny(face.box, self._clip.width, self._clip.height)
             multi[row] = has_second_face(face, self._second[frame])
+            second[row] = has_any_face(face, self._second[frame], self._clip.width, self._clip.height)
         usable = ~np.isnan(score) & ~tiny
         slot_frames, embeddings = self._embed(main, frames[usable])
         track = FaceTrack(
@@ -137,6 +138,8 @@ class FacePass:
             embeddings=embeddings[0],
             provenance=self.backend.provenance,
             embedding_provenance=self.backend.embedding_provenance,
+            second_face=second,
+            notes=open_questions(self._linker.tracks, main, self.frames == "sampled") if main else (),
         )
         others = zip(embeddings[1:], self.backends[1:], strict=True)
         return track, *(

@@ -208,6 +208,15 @@ class References(_References["ReferenceFaces"]):
         known, key = self._known(run), keys_once()
         return lambda item: known.get(key(item.references))
 
+    def notes(self, items: Sequence[Item], run: Path) -> Sequence[str]:
+        """Pictures with several faces, and references of one person that do not look alike."""
+        from mmbench.face.reference_store import keys_once
+
+        known, key = self._known(run), keys_once()
+        sets = dict.fromkeys(item.references for item in items if item.references)
+        found = [faces.notes for paths in sets if (faces := known.get(key(paths))) is not None]
+        return tuple(dict.fromkeys(note for notes in found for note in notes))
+
     def inputs(self, items: Sequence[Item]) -> Callable[[Item], str]:
         """The bytes of the item's references."""
         from mmbench.face.reference_store import keys_once

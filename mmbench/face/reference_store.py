@@ -131,7 +131,8 @@ def _read(data: Any, number: int, entry: Mapping[str, Any]) -> ReferenceFaces | 
     if any(arrays[name] is None for name in ARRAYS[:4]):
         raise ValueError(f"set {number} lacks arrays")
     paths = tuple(Path(path) for path in entry["paths"])
-    return ReferenceFaces(paths, **arrays, provenance=Provenance(**entry["provenance"]))
+    said = {name: tuple(entry.get(name, ())) for name in ("notes", "sizes")}
+    return ReferenceFaces(paths, **arrays, provenance=Provenance(**entry["provenance"]), **said)
 
 
 def _save(shelf: Shelf, known: Mapping[str, ReferenceFaces | None]) -> None:
@@ -144,6 +145,7 @@ def _save(shelf: Shelf, known: Mapping[str, ReferenceFaces | None]) -> None:
             sets.append({"key": key, "paths": [], "provenance": None})
             continue
         sets.append({"key": key, "paths": [str(p) for p in faces.paths], "provenance": asdict(faces.provenance)})
+        sets[-1].update(notes=faces.notes, sizes=faces.sizes)
         for name in ARRAYS:
             array: NDArray[Any] | None = getattr(faces, name)
             if array is not None:

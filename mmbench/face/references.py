@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.errors import ReferenceFaceError
-from mmbench.face.geometry import Array, largest
+from mmbench.face.geometry import Array, area, largest
 from mmbench.face.track import ReferenceFaces
 from mmbench.face.types import Face, FaceBackend
 from mmbench.video.clip import Frame
@@ -20,6 +20,15 @@ from mmbench.video.image import read_image
 # A picture is brought between these sides before detection: small enough for memory, large enough for HOG.
 MAX_SIDE = 1600
 MIN_SIDE = 400
+
+# Another face of this share of the largest's area could have been meant; smaller ones are passers-by, or no faces.
+SECOND_FACE_AREA = 0.2
+
+# Up to here two pictures are taken for one person's: a little below dlib's own limit of 0.6, since a warning costs
+# less than a wrong picture; a low cosine for other recognisers.
+DLIB_SIZE = 128
+DLIB_SAME_PERSON = 0.55
+ARCFACE_SAME_PERSON = 0.2
 
 
 def reference_faces(paths: Sequence[Path | str], backend: FaceBackend) -> ReferenceFaces:
@@ -41,35 +50,94 @@ def reference_faces_of(
         raise ReferenceFaceError("No reference picture was given.", "Name at least one picture of the person.")
     files = tuple(Path(path) for path in paths)
     found = [_largest_face(file, (backend, *also)) for file in files]
-    faces = [face for face, _ in found]
+    faces = [one.face for one in found]
     points68 = [face.points68 for face in faces if face.points68 is not None]
     own = ReferenceFaces(
         paths=files,
-        embeddings=backend.embed(np.stack([chips[0] for _, chips in found])),
+        embeddings=backend.embed(np.stack([one.chips[0] for one in found])),
         points=np.stack([face.points for face in faces]),
         box=np.stack([face.box for face in faces]),
         tight_box=np.stack([face.tight_box for face in faces]),
         points68=np.stack(points68) if len(points68) == len(faces) else None,
         provenance=backend.embedding_provenance,
+        sizes=tuple(small_reference(one.file, one.enlarged) for one in found if one.enlarged > 1),
     )
-    return own, *(
-        replace(
-            own,
-            embeddings=other.embed(np.stack([chips[number] for _, chips in found])),
-            provenance=other.embedding_provenance,
-        )
-        for number, other in enumerate(also, start=1)
+    each = [
+        own,
+        *(
+            replace(
+                own,
+                embeddings=other.embed(np.stack([one.chips[number] for one in found])),
+                provenance=other.embedding_provenance,
+            )
+            for number, other in enumerate(also, start=1)
+        ),
+    ]
+    several = tuple(several_faces(one.file, one.faces) for one in found if one.faces > 1)
+    return tuple(replace(faces, notes=(*several, *unlike(faces.paths, faces.embeddings))) for faces in each)
+
+
+def several_faces(file: Path, count: int) -> str:
+    """What to tell of a picture in which somebody else could have been meant."""
+    return (
+        f"several_faces: {file} shows {count} faces; the largest is taken for the person. Give a picture of one "
+        "person, or cut it."
     )
 
 
-def _largest_face(file: Path, backends: Sequence[FaceBackend]) -> tuple[Face, list[NDArray[Any]]]:
-    """The face that the first of the backends finds, and its cut for each of them."""
+def small_reference(file: Path, enlarged: float) -> str:
+    """What to tell of a picture that was enlarged before its landmarks were measured."""
+    return (
+        f"small_reference: {file} was enlarged {enlarged:.2f} times, to {MIN_SIDE} px, before its landmarks were "
+        "measured; FM ref differs by up to 8 % from that against a larger picture."
+    )
+
+
+def unlike(files: Sequence[Path], embeddings: NDArray[np.float32]) -> tuple[str, ...]:
+    """A note that names the two references of one identity that are least alike, where they look like two people.
+
+    embeddings (R, D) raw: by distance for dlib's 128 numbers, by cosine for other recognisers.
+    """
+    wide = embeddings.astype(np.float64)
+    lengths = np.linalg.norm(wide, axis=1)
+    if len(wide) < 2 or not np.isfinite(wide).all() or not lengths.all():
+        return ()
+    if wide.shape[1] == DLIB_SIZE:
+        apart, limit, what = np.linalg.norm(wide[:, None] - wide[None], axis=-1), DLIB_SAME_PERSON, "distance"
+    else:
+        unit = wide / lengths[:, None]
+        apart, limit, what = 1 - unit @ unit.T, 1 - ARCFACE_SAME_PERSON, "cosine distance"
+    one, other = sorted(divmod(int(np.argmax(apart)), len(wide)))
+    if apart[one, other] <= limit:
+        return ()
+    return (
+        f"unlike_references: {files[one]} and {files[other]} are given as one person and do not look alike "
+        f"({what} {apart[one, other]:.2f}, one person's is seldom over {limit:g}). Check that both show the person.",
+    )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The face of one picture, its cut for each backend, how many faces it shows, and by what it was enlarged."""
+
+    file: Path
+    face: Face
+    chips: list[NDArray[Any]]
+    faces: int
+    enlarged: float
+
+
+def _largest_face(file: Path, backends: Sequence[FaceBackend]) -> _Found:
+    """The face that the first of the backends finds."""
     picture, scale = _bring_to_size(read_image(file))
     for border in (0, max(picture.shape[:2]) // 2):
         frame = np.pad(picture, ((border, border), (border, border), (0, 0)), mode="edge")
         if faces := backends[0].detect([frame])[0]:
             face = faces[largest([face.box for face in faces])]
-            return _move(face, -border, 1 / scale), [backend.chip(frame, face) for backend in backends]
+            least = SECOND_FACE_AREA * area(face.box)
+            count = sum(1 for one in faces if area(one.box) >= least)
+            chips = [backend.chip(frame, face) for backend in backends]
+            return _Found(file, _move(face, -border, 1 / scale), chips, count, scale)
     raise ReferenceFaceError(
         f"{file}: the detector {backends[0].provenance.backend!r} finds no face in this reference picture.",
         "Use a picture in which the face is upright, unobstructed and at least 80 pixels wide.",

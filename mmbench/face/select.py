@@ -19,6 +19,15 @@ TINY_PIXELS = 32
 TINY_SHARE = 0.04
 SECOND_FACE_AREA = 0.5
 
+# Share of the main track's weight (beside it) or frames (before and after it) from which another one could have been
+# meant.
+PROMINENT = 0.25
+
+JOINED = "Faces are not joined over long gaps or jumps."
+JOINED_SAMPLED = (
+    "Sampled frames are joined by overlap, so a face that moves or grows fast is lost: face: {frames: all} finds more."
+)
+
 
 @dataclass
 class Track:
@@ -81,6 +90,39 @@ class Linker:
                 owners[face] = self._open[track]
                 taken.add(track)
         return owners
+
+
+def has_any_face(main: Face, faces: Sequence[Face], frame_width: int, frame_height: int) -> bool:
+    """Whether another of the frame's faces is large enough to measure, whatever its size beside the main face."""
+    return any(face is not main and not is_tiny(face.box, frame_width, frame_height) for face in faces)
+
+
+def open_questions(tracks: Sequence[Track], main: Track, sampled: bool) -> tuple[str, ...]:
+    """What the choice of `main` among the tracks leaves open, each "kind: sentence."; small and short tracks are
+    not asked about.
+
+    The rules do not look at identity, so a face that comes back after a gap is not joined to the one that left, and of
+    two people the larger one counts.
+    """
+    found = []
+    first, last = next(iter(main.faces)), main.last_frame
+    others = [track for track in tracks if track is not main]
+    apart = [track for track in others if next(iter(track.faces)) > last or track.last_frame < first]
+    beside = [track for track in others if track not in apart and track.weight >= PROMINENT * main.weight]
+    apart = [track for track in apart if len(track.faces) >= PROMINENT * len(main.faces)]
+    if apart:
+        spans = ", ".join(f"{next(iter(track.faces))}-{track.last_frame}" for track in apart[:3])
+        found.append(
+            f"reappearance: the main face is measured in frames {first}-{last} alone; it, or another, is seen in "
+            f"frames {spans} too. {JOINED_SAMPLED if sampled else JOINED}"
+        )
+    if beside:
+        share = max(track.weight for track in beside) / main.weight
+        found.append(
+            f"two_people: another face has {share:.0%} of the main face's size and duration; the larger one is "
+            "measured, whoever it is."
+        )
+    return tuple(found)
 
 
 def is_tiny(box: Array, frame_width: int, frame_height: int) -> bool:

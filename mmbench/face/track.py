@@ -24,9 +24,12 @@ class FaceTrack:
 
     `frames` are the analysed frame indices, (T,) int64, rising. `usable`, `tiny`, `multi_face` are (T,) bool:
     the main track has a face here that is large enough to measure; it has one that is too small; there is a
-    second face of at least half the main face's area. `box`, `tight_box` (T, 4), `score` (T,), `points` (T,
+    second face of at least half the main face's area. `second_face`, where it is known: there is another face of any
+    size that is large enough to measure. `box`, `tight_box` (T, 4), `score` (T,), `points` (T,
     5, 2) and `points68` (T, 68, 2 or None) are float32 in pixels, NaN where the main track has no face; of a
     tiny face they are kept but not to be used.
+
+    `notes` tell, as "kind: sentence.", what the choice of the main face leaves open.
 
     `slots` are (16,) int64, round(linspace(0, n_frames - 1, 16)); `slot_frames` (16,) int64 the frame that
     stands in for each (the nearest usable one within half a slot) or -1; `embeddings` (16, D) float32, raw
@@ -52,6 +55,8 @@ class FaceTrack:
     embeddings: NDArray[np.float32]
     provenance: Provenance
     embedding_provenance: Provenance
+    second_face: NDArray[np.bool_] | None = None
+    notes: tuple[str, ...] = ()
 
     def at(self, frames: Sequence[int] | NDArray[np.int64], tolerance: float) -> NDArray[np.int64]:
         """Rows (indices into T) of the nearest usable frames, -1 where none lies within `tolerance` frames.
@@ -74,7 +79,8 @@ class ReferenceFaces:
     """The faces of R reference pictures of one identity, in pixels of each picture.
 
     `embeddings` (R, D) float32 raw; `points` (R, 5, 2), `box` and `tight_box` (R, 4), `points68` (R, 68, 2)
-    or None. `provenance` is what made the embeddings, the detector included.
+    or None. `provenance` is what made the embeddings, the detector included. `notes` tell, as "kind: sentence.", of
+    pictures that may not show what was meant; `sizes` what lies in how the landmarks were measured.
     """
 
     paths: tuple[Path, ...]
@@ -84,3 +90,5 @@ class ReferenceFaces:
     tight_box: NDArray[np.float32]
     points68: NDArray[np.float32] | None
     provenance: Provenance
+    notes: tuple[str, ...] = ()
+    sizes: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -54,6 +55,16 @@ class FaceRate(ClipMetric):
             "Share of sampled frames with a second face of at least half the main face's area.",
             "mmbench",
         ),
+        MetricFacts(
+            "second_face_rate",
+            "Another face",
+            False,
+            "share",
+            (0.0, 1.0),
+            "Share of sampled frames with another face of any size from 32 px: a bystander smaller than half the main "
+            "face, or the person beside a larger bystander.",
+            "mmbench",
+        ),
     )
     needs: ClassVar[Collection[Need[Any]]] = (FACES,)
     reads = ()
@@ -69,8 +80,11 @@ class FaceRate(ClipMetric):
         track = evidence[FACES]
         rows = np.searchsorted(track.frames, track.slots)
         p = track.provenance
+        rate = Score.ok("face_rate", face_rate(track.slot_frames >= 0), p, usable_frames=int(track.usable.sum()))
+        second = track.multi_face if track.second_face is None else track.second_face
         return [
-            Score.ok("face_rate", face_rate(track.slot_frames >= 0), p, usable_frames=int(track.usable.sum())),
+            replace(rate, notes=track.notes),
             Score.ok("tiny_rate", float(track.tiny[rows].mean()), p),
             Score.ok("multi_face_rate", float(track.multi_face[rows].mean()), p),
+            Score.ok("second_face_rate", float(second[rows].mean()), p),
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -128,14 +128,15 @@ class FMRef(ClipMetric):
                 *(Score.missing(f.name, missing.reason, missing.remedy) for f in self.companions[:2]),
             ]
         tight, loose, pose = measure_against(track, references)
+        main = Score.ok(
+            "fm_ref",
+            tight.mean,
+            track.provenance,
+            frames=track.slot_frames.tolist(),
+            distance=[round(float(d), 6) if np.isfinite(d) else None for d in tight.curve],
+        )
         scores = [
-            Score.ok(
-                "fm_ref",
-                tight.mean,
-                track.provenance,
-                frames=track.slot_frames.tolist(),
-                distance=[round(float(d), 6) if np.isfinite(d) else None for d in tight.curve],
-            ),
+            replace(main, notes=references.sizes),
             Score.ok("fm_ref_max", loose.max, track.provenance),
             Score.ok("fm_ref_pose", pose.mean, track.provenance),
         ]

@@ -273,15 +273,14 @@ def measure_identity(
         return [missing, *(Score.missing(f.name, missing.reason, missing.remedy) for f in facts[1:])]
     result = id_similarity(track.embeddings, references.embeddings)
     provenance = track.embedding_provenance
-    scores = [
-        Score.ok(
-            name,
-            result.value,
-            provenance,
-            frames=track.slot_frames.tolist(),
-            similarity=[round(float(s), 6) if np.isfinite(s) else None for s in result.curve],
-        )
-    ]
+    main = Score.ok(
+        name,
+        result.value,
+        provenance,
+        frames=track.slot_frames.tolist(),
+        similarity=[round(float(s), 6) if np.isfinite(s) else None for s in result.curve],
+    )
+    scores = [replace(main, notes=references.notes)]
     if len(facts) == 1:
         return scores
     face_rate = float((track.slot_frames >= 0).mean())

@@ -152,6 +152,10 @@ class RunNeed(Need[T]):
         whole = sha256(repr(pictures).encode(errors="surrogatepass"))
         return lambda item: whole
 
+    def notes(self, items: Sequence[Item], run: Path) -> Sequence[str]:
+        """What `prepare` found that may not be what was meant, each "kind: sentence.": told once, and in the record."""
+        return ()
+
     @abstractmethod
     def read(self, items: Sequence[Item], run: Path) -> Callable[[Item], T | None]:
         """How to look up one of the items in what `prepare` kept; None where it found nothing. In every process."""

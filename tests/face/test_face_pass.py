@@ -177,3 +177,40 @@ def test_rows_near_given_frames(run, blobs, drawn):
     assert track.at([0, 4, 5, 6], tolerance=1).tolist() == [0, 3, -1, 7]
     assert track.at([5], tolerance=2).tolist() == [3]
     assert track.at([], tolerance=2).tolist() == []
+
+
+def kinds(track) -> list[str]:
+    return [note.partition(":")[0] for note in track.notes]
+
+
+def test_a_person_beside_a_larger_bystander_is_told_and_counted(run, blobs, drawn):
+    """Without the size limit: the person is the smaller one, and would not be seen by half the main face's area."""
+    frames = [drawn([(20, 50, 55, 55, 100, 1), (300, 50, 100, 100, 100, 2)]) for _ in range(20)]
+    track = run(FacePass(blobs()), frames)
+    assert not track.multi_face.any()
+    assert track.second_face.all()
+    assert kinds(track) == ["two_people"] and "30%" in track.notes[0]
+    alone = run(FacePass(blobs()), [drawn([(300, 50, 100, 100, 100, 2)]) for _ in range(20)])
+    assert not alone.second_face.any() and not alone.notes
+    tiny = [drawn([(20, 50, 20, 20, 100, 1), (300, 50, 100, 100, 100, 2)]) for _ in range(20)]
+    assert not run(FacePass(blobs()), tiny).second_face.any(), "too small to be measured, and often no face at all"
+
+
+def test_a_face_that_comes_back_after_a_gap_is_told(run, blobs, drawn):
+    shown = [drawn([(300, 50, 80, 80, 100, 2)])] * 14 + [drawn([])] * 16 + [drawn([(20, 50, 80, 80, 100, 2)])] * 10
+    track = run(FacePass(blobs()), shown)
+    assert track.usable.sum() == 14
+    assert kinds(track) == ["reappearance"]
+    assert "frames 0-13 alone" in track.notes[0] and "frames 30-39 too" in track.notes[0]
+    short = [drawn([(300, 50, 80, 80, 100, 2)])] * 14 + [drawn([])] * 5 + [drawn([(300, 50, 80, 80, 100, 2)])] * 21
+    assert not run(FacePass(blobs()), short).notes
+
+
+def test_a_face_that_grows_too_fast_for_samples_is_told(run, blobs, drawn):
+    """Its boxes overlap from frame to frame, not from sample to sample: "sampled" says what it may have lost."""
+    sides = np.concatenate([np.full(30, 60), np.geomspace(60, 460, 10), np.full(40, 460)]).astype(int)
+    frames = [drawn([(5, 5, side, side, 100, 2)]) for side in sides]
+    every, sampled = run(FacePass(blobs()), frames), run(FacePass(blobs(), "sampled"), frames)
+    assert every.usable.all() and not every.notes
+    assert not sampled.usable.all() and kinds(sampled) == ["reappearance"]
+    assert "frames: all" in sampled.notes[0]

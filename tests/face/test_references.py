@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from mmbench.errors import MediaError, ReferenceFaceError
 from mmbench.face.bank import build_bank, centroid, unit
-from mmbench.face.references import reference_faces
+from mmbench.face.references import reference_faces, unlike
 
 
 @pytest.fixture
@@ -126,3 +130,57 @@ def test_missing_rows_stay_missing():
 def test_an_empty_bank_is_a_mistake():
     with pytest.raises(ValueError, match="at least one"):
         build_bank({})
+
+
+def kinds(notes) -> list[str]:
+    return [note.partition(":")[0] for note in notes]
+
+
+def beside(portrait, share: float):
+    """The portrait with a smaller copy of itself at its right."""
+    whole = Image.fromarray(large(portrait))
+    small = whole.resize((round(512 * share), round(600 * share)), Image.Resampling.LANCZOS)
+    canvas = Image.new("RGB", (512 + small.width, 600), "grey")
+    canvas.paste(whole, (0, 0))
+    canvas.paste(small, (512, 0))
+    return np.asarray(canvas)
+
+
+def test_two_faces_in_a_reference_are_told_with_picture_and_number(dlib_backend, portrait, save):
+    path = save("group.png", beside(portrait, 0.8))
+    faces = reference_faces([save("a.png", large(portrait)), path], dlib_backend)
+    assert kinds(faces.notes) == ["several_faces"]
+    assert str(path) in faces.notes[0] and "2 faces" in faces.notes[0]
+
+
+def test_a_small_passer_by_and_a_plain_picture_are_not_told(dlib_backend, portrait, save):
+    assert not reference_faces([save("a.png", beside(portrait, 0.3))], dlib_backend).notes
+    faces = reference_faces([save("b.png", large(portrait))], dlib_backend)
+    assert not faces.notes and not faces.sizes
+
+
+def test_an_enlarged_reference_says_so(dlib_backend, portrait, save):
+    path = save("small.png", np.asarray(Image.fromarray(large(portrait)).resize((256, 300))))
+    (size,) = reference_faces([path], dlib_backend).sizes
+    assert kinds([size]) == ["small_reference"] and str(path) in size and "1.33 times" in size
+
+
+def test_references_that_do_not_look_alike_name_the_two_least_alike():
+    near, far = np.zeros((3, 128), np.float32), np.zeros((3, 128), np.float32)
+    near[:, 0] = far[:, 0] = 1.4
+    near[:, 1], far[:, 1] = (0.0, 0.2, 0.4), (0.0, 0.2, 0.9)
+    files = [Path("a.jpg"), Path("b.jpg"), Path("c.jpg")]
+    assert unlike(files, near) == ()
+    (note,) = unlike(files, far)
+    assert note.startswith("unlike_references: a.jpg and c.jpg ") and "0.90" in note
+    assert unlike(files[:1], far[:1]) == ()
+
+
+@given(st.integers(2, 4), st.floats(-1, 1))
+def test_other_recognisers_are_asked_by_cosine(count, cosine):
+    vectors = np.zeros((count, 512), np.float32)
+    vectors[:, 0] = 20
+    vectors[-1, :2] = 20 * cosine, 20 * np.sqrt(1 - cosine**2)
+    told = unlike([Path(f"{k}.jpg") for k in range(count)], vectors)
+    if abs(cosine - 0.2) > 0.001:
+        assert bool(told) == (cosine < 0.2)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmbench.face.needs import FACES
 from mmbench.items import Item
-from mmbench.metrics.base import Evidence
+from mmbench.metrics.base import Evidence, NoEvidence
 from mmbench.metrics.face_rate import FaceRate, face_rate
 from mmbench.score import Provenance
 from mmbench.video.clip import ClipInfo
@@ -31,9 +31,11 @@ def evidence(usable: list[bool], tiny: list[bool], several: list[bool]) -> Evide
         slots=slots,
         slot_frames=np.where(usable, slots, -1),
         provenance=Provenance("toy", {}, {}),
+        second_face=None,
+        notes=(),
         **{name: np.repeat(np.array(flags), 2) for name, flags in every.items()},
     )
-    return Evidence(ITEM, INFO, faces=cast(Any, track))
+    return Evidence(ITEM, INFO, {FACES: track})
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=64))
@@ -50,18 +52,19 @@ def test_scores_of_a_clip_by_hand() -> None:
         "face_rate": 0.75,
         "tiny_rate": 0.25,
         "multi_face_rate": 0.25,
+        "second_face_rate": 0.25,
     }
     assert found[0].details["usable_frames"] == 6
 
 
 def test_no_face_at_all_is_zero_and_not_missing() -> None:
     found = FaceRate().measure(evidence([False] * 4, [False] * 4, [False] * 4))
-    assert [score.value for score in found] == [0.0, 0.0, 0.0]
+    assert [score.value for score in found] == [0.0] * 4
     assert {score.status for score in found} == {"ok"}
 
 
 def test_without_a_track_it_is_a_mistake_of_the_caller() -> None:
-    with pytest.raises(ValueError, match="face track"):
+    with pytest.raises(NoEvidence, match="faces"):
         FaceRate().measure(Evidence(ITEM, INFO))
 
 

@@ -100,8 +100,8 @@ def _unusable(rows: Sequence[ItemRow]) -> list[str]:
 
 
 def _clip_warnings(rows: Sequence[ItemRow]) -> list[str]:
-    """Warnings of the reader ("cadence: 34% ..."), counted by their kind, with the first as an example."""
-    texts = sorted(text for row in rows if row.clip for text in set(row.clip.warnings))
+    """What rows are to be read with ("cadence: 34% ..."), counted by kind, with the first as an example."""
+    texts = sorted(text for row in rows for text in row.told)
     kinds: dict[str, list[str]] = {}
     for text in texts:
         kind, _, said = text.partition(": ")

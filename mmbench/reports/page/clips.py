@@ -122,7 +122,7 @@ def _view(row: ItemRow, facts: Mapping[str, MetricFacts], measured: frozenset[st
         status="error" if row.error else "partly" if partly else "measured",
         error=row.error.message if row.error else "",
         remedy=row.error.remedy if row.error else "",
-        warnings=clip.warnings if clip else (),
+        warnings=row.told,
         random_weights=generator_is_random(item),
         media=Media("none", note=UNUSABLE) if row.error else _shown(row, shelf),
         scores=scores,

@@ -163,6 +163,7 @@ class _Evaluation:
         gatherer = Gatherer(self._settings, wanted.values(), people, self._run)
         if plan.tasks:  # else no network is wanted for anything
             gatherer.prepare(self._tell)
+            self._notes += gatherer.notes()
         rows = dict(self._kept.rows)
         attempt = next_attempt(self._run)
         (self._run / ROWS).mkdir(parents=True, exist_ok=True)

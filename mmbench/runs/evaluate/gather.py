@@ -70,6 +70,11 @@ class Gatherer:
             except Exception as cause:
                 self._unprepared.update(dict.fromkeys(needs, _unmet(cause, needs[0])))
 
+    def notes(self) -> list[str]:
+        """What `prepare` found that may not be what was meant, each once."""
+        needs = [need for need in self._needs if isinstance(need, RunNeed) and need not in self._unprepared]
+        return list(dict.fromkeys(note for need in needs for note in need.notes(self._items, self.run)))
+
     def lacking(self, *metrics: Metric) -> dict[Need[Any], Unmet]:
         """The needs (of these metrics, else of all) that cannot be met on this machine. Makes their networks."""
         found: dict[Need[Any], Unmet] = {}

@@ -59,6 +59,12 @@ class ItemRow:
         """The score of that name, or None when the row has none."""
         return next((score for score in self.scores if score.metric == metric), None)
 
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What the row is to be read with, each "kind: sentence." once: warnings of its clip, notes of its numbers."""
+        warnings = self.clip.warnings if self.clip else ()
+        return tuple(dict.fromkeys((*warnings, *(note for score in self.scores for note in score.notes))))
+
     def to_json(self) -> dict[str, Any]:
         """Plain dict, one line of the store."""
         row = asdict(self)
