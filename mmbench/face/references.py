@@ -77,10 +77,15 @@ def reference_faces_of(
     return tuple(replace(faces, notes=(*several, *unlike(faces.paths, faces.embeddings))) for faces in each)
 
 
+def named(file: Path) -> str:
+    """A picture's name with its folder's, for notes that are published: the rest of its path is nobody's business."""
+    return "/".join(file.parts[-2:])
+
+
 def several_faces(file: Path, count: int) -> str:
     """What to tell of a picture in which somebody else could have been meant."""
     return (
-        f"several_faces: {file} shows {count} faces; the largest is taken for the person. Give a picture of one "
+        f"several_faces: {named(file)} shows {count} faces; the largest is taken for the person. Give a picture of one "
         "person, or cut it."
     )
 
@@ -88,7 +93,7 @@ def several_faces(file: Path, count: int) -> str:
 def small_reference(file: Path, enlarged: float) -> str:
     """What to tell of a picture that was enlarged before its landmarks were measured."""
     return (
-        f"small_reference: {file} was enlarged {enlarged:.2f} times, to {MIN_SIDE} px, before its landmarks were "
+        f"small_reference: {named(file)} was enlarged {enlarged:.2f} times, to {MIN_SIDE} px, before its landmarks were "
         "measured; FM ref differs by up to 8 % from that against a larger picture."
     )
 
@@ -111,7 +116,7 @@ def unlike(files: Sequence[Path], embeddings: NDArray[np.float32]) -> tuple[str,
     if apart[one, other] <= limit:
         return ()
     return (
-        f"unlike_references: {files[one]} and {files[other]} are given as one person and do not look alike "
+        f"unlike_references: {named(files[one])} and {named(files[other])} are given as one person and do not look alike "
         f"({what} {apart[one, other]:.2f}, one person's is seldom over {limit:g}). Check that both show the person.",
     )
 

@@ -150,7 +150,7 @@ def test_two_faces_in_a_reference_are_told_with_picture_and_number(dlib_backend,
     path = save("group.png", beside(portrait, 0.8))
     faces = reference_faces([save("a.png", large(portrait)), path], dlib_backend)
     assert kinds(faces.notes) == ["several_faces"]
-    assert str(path) in faces.notes[0] and "2 faces" in faces.notes[0]
+    assert path.name in faces.notes[0] and str(path) not in faces.notes[0] and "2 faces" in faces.notes[0]
 
 
 def test_a_small_passer_by_and_a_plain_picture_are_not_told(dlib_backend, portrait, save):
@@ -162,7 +162,7 @@ def test_a_small_passer_by_and_a_plain_picture_are_not_told(dlib_backend, portra
 def test_an_enlarged_reference_says_so(dlib_backend, portrait, save):
     path = save("small.png", np.asarray(Image.fromarray(large(portrait)).resize((256, 300))))
     (size,) = reference_faces([path], dlib_backend).sizes
-    assert kinds([size]) == ["small_reference"] and str(path) in size and "1.33 times" in size
+    assert kinds([size]) == ["small_reference"] and path.name in size and "1.33 times" in size
 
 
 def test_references_that_do_not_look_alike_name_the_two_least_alike():
