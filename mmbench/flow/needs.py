@@ -6,22 +6,36 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mmbench.errors import MissingWeights
-from mmbench.files import content_of
+from mmbench.files import cache_folder, content_of
+from mmbench.flow.types import VERSION
 from mmbench.video.need import FrameNeed, Look, Maker, Networks
 
 if TYPE_CHECKING:
     from mmbench.config import EvaluateSettings
-    from mmbench.flow.flow_pass import FlowMode, FlowPass
+    from mmbench.flow.cache import FlowCache
+    from mmbench.flow.flow_pass import FlowMode, FlowPass, FlowResult
     from mmbench.flow.types import FlowBackend
+    from mmbench.video.clip import ClipInfo
 
 OTHER = "Or --flow-backend dis: another measure, labelled so, that needs no weights."
 
 
 class FlowMaker(Maker["FlowResult"]):
-    """Flow passes of one backend. Whoever asks for flow looks together; one asking for smoothness is enough."""
+    """Flow passes of one backend. Whoever asks for flow looks together; one asking for smoothness is enough.
 
-    def __init__(self, backend: FlowBackend, mode: FlowMode, smoothness: bool, memory: int | None = None) -> None:
+    What they find is kept for later runs in `cache`, where there is one.
+    """
+
+    def __init__(
+        self,
+        backend: FlowBackend,
+        mode: FlowMode,
+        smoothness: bool,
+        memory: int | None = None,
+        cache: FlowCache | None = None,
+    ) -> None:
         super().__init__(self._pass)
+        self._cache = cache
         self.backend, self.mode, self.smoothness, self.memory = backend, mode, smoothness, memory
         self.shares = (id(backend), mode)
 
@@ -30,6 +44,15 @@ class FlowMaker(Maker["FlowResult"]):
         wanted = self.smoothness or any(isinstance(maker, FlowMaker) and maker.smoothness for maker in beside)
         made = self._pass(wanted)
         return Look(made, lambda: (made.finish(),) * (1 + len(beside)))
+
+    def known(self, clip: ClipInfo) -> FlowResult | None:
+        """The result of an earlier run over these bytes, at this rate, with this method."""
+        return self._cache.get(clip, self.smoothness and self.mode == "full") if self._cache else None
+
+    def keep(self, clip: ClipInfo, found: FlowResult) -> None:
+        """Keep a result for later runs."""
+        if self._cache and not found.reason:
+            self._cache.put(clip, found)
 
     def _pass(self, smoothness: bool | None = None) -> FlowPass:
         from mmbench.flow.flow_pass import FlowPass
@@ -42,12 +65,16 @@ class Flow(FrameNeed["FlowResult"]):
     """Pair scores of the flow; with `smoothness` also how it changes from pair to pair, in full mode."""
 
     reads = ("fps",)
+    version = VERSION
 
     def __init__(self, name: str, smoothness: bool) -> None:
         self.name, self.smoothness = name, smoothness
 
     def depends_on(self, settings: EvaluateSettings) -> dict[str, Any]:
-        """The method and its mode; RAFT's weights, device and arithmetic."""
+        """The method and its mode; RAFT's weights, device and arithmetic; the memory it may take."""
+        return {**self._method(settings), "memory": settings.limits.memory}
+
+    def _method(self, settings: EvaluateSettings) -> dict[str, Any]:
         flow = settings.flow
         if flow.backend == "dis":
             return {"backend": "dis", "mode": flow.mode}
@@ -71,7 +98,10 @@ class Flow(FrameNeed["FlowResult"]):
             backend = networks.once(("flow", *key), lambda: make_flow(*key))
         except MissingWeights as cause:
             raise MissingWeights(cause.message, f"{cause.remedy} {OTHER}") from cause
-        return FlowMaker(backend, flow.mode, self.smoothness, settings.limits.memory)
+        from mmbench.flow.cache import FlowCache
+
+        cache = FlowCache(cache_folder("flows"), self._method(settings), backend.provenance)
+        return FlowMaker(backend, flow.mode, self.smoothness, settings.limits.memory, cache)
 
     def check(self, settings: EvaluateSettings) -> None:
         """Raise MissingWeights where RAFT's file is not here."""

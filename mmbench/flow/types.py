@@ -11,6 +11,9 @@ from mmbench.video.clip import Frame
 if TYPE_CHECKING:
     from torch import Tensor
 
+VERSION = 1
+"""Raise it with any change to the flow, its scores or its smoothness that changes a number."""
+
 FlowName = Literal["raft", "dis"]
 Precision = Literal["fp32", "bf16", "fp16"]
 

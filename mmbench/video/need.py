@@ -96,9 +96,10 @@ class Need(ABC, Generic[T]):
     def depends_on(self, settings: EvaluateSettings) -> Mapping[str, Any]:
         """The settings, and the weight files of these settings, that change what is found, as JSON values.
 
-        All settings, unless a need knows better (`mmbench.weights.identity` tells files apart). Nothing is loaded.
+        All settings but the limits, unless a need knows better (`mmbench.weights.identity` tells files apart). Nothing
+        is loaded.
         """
-        return settings.model_dump(mode="json", exclude={"metrics"})
+        return settings.model_dump(mode="json", exclude={"metrics", "limits"})
 
     def check(self, settings: EvaluateSettings) -> None:
         """Raise what `make` would for a package or file that is not here, where that can be told without loading."""

@@ -29,7 +29,7 @@ class Task:
     """What is left to do for one item: the metrics `todo`. `kept` are the scores of the others that still hold.
 
     `parts` are `Inputs.parts` of the item, `sha256` is of the video they were looked up for, `clip` what is known of
-    it. Should another file have come into its place by then, all is measured.
+    it; `limits` are `Inputs.limits`. Should another file have come into its place by then, all is measured.
     """
 
     item: Item
@@ -38,6 +38,7 @@ class Task:
     sha256: str = ""
     kept: Mapping[str, tuple[Score, ...]] = field(default_factory=dict)
     clip: MeasuredFile | None = None
+    limits: str = ""
 
 
 def make_metrics(settings: EvaluateSettings, recorded: Collection[str] = ()) -> dict[str, Metric]:
@@ -98,7 +99,7 @@ def measure_item(task: Task, metrics: Mapping[str, Metric], gatherer: Gatherer) 
     start, item = time.perf_counter(), task.item
     try:
         if closed := _cannot_open(item.video):
-            return _failed(item, "MediaError", closed, "Correct the path, or give permission to read it.", start)
+            return _failed(task, "MediaError", closed, "Correct the path, or give permission to read it.", start)
         needs = [need for name in task.todo for need in metrics[name].needs]
         evidence, unmet = gatherer.gather(item, needs, task.clip)
     except Exception as cause:  # a fault of ours or of a codec: this clip is lost, the run is not
@@ -106,11 +107,12 @@ def measure_item(task: Task, metrics: Mapping[str, Metric], gatherer: Gatherer) 
             raise machine from cause
         known = isinstance(cause, MMBenchError)
         said = (cause.message, cause.remedy) if isinstance(cause, MMBenchError) else fault(item.video, cause)
-        return _failed(item, type(cause).__name__ if known else "Fault", *said, start)
+        return _failed(task, type(cause).__name__ if known else "Fault", *said, start)
     clip = evidence.clip
     every = [name for name, metric in metrics.items() if not isinstance(metric, DerivedMetric)]
     if clip.sha256 != task.sha256 and list(task.todo) != every:
-        return measure_item(Task(item, task.parts, tuple(every), clip.sha256), metrics, gatherer)
+        another = Task(item, task.parts, tuple(every), clip.sha256, limits=task.limits)
+        return measure_item(another, metrics, gatherer)
     scores = dict(task.kept)
     for name in task.todo:
         metric, key = metrics[name], score_key(task.parts[name], clip.sha256)
@@ -126,7 +128,7 @@ def measure_item(task: Task, metrics: Mapping[str, Metric], gatherer: Gatherer) 
         clip.fps_source,
         clip.sha256,
         tuple(clip.warnings),
-        clip_key(item, clip.sha256),
+        clip_key(item, clip.sha256, task.limits),
     )
     return ItemRow(item, together(item, scores, metrics, task.parts), facts, seconds=_since(start))
 
@@ -149,7 +151,7 @@ def unmade(item: Item) -> ItemRow | None:
     if not (reason := item.extra.get("error")):
         return None
     said = f"The video was not made: {reason}"
-    return ItemRow(item, error=RowError("GenerationError", said, "Generate again.", inputs=clip_key(item, "")))
+    return ItemRow(item, error=RowError("GenerationError", said, "Generate again.", inputs=clip_key(item, "", "")))
 
 
 def file_digest(video: Path) -> str:
@@ -162,10 +164,11 @@ def file_digest(video: Path) -> str:
         return ""
 
 
-def lost(item: Item, kind: str, message: str, remedy: str) -> ItemRow:
+def lost(task: Task, kind: str, message: str, remedy: str) -> ItemRow:
     """The row of a clip that could not be measured at all."""
-    digest = file_digest(item.video)
-    return ItemRow(item, error=RowError(kind, message, remedy, digest, clip_key(item, digest)))
+    digest = file_digest(task.item.video)
+    key = clip_key(task.item, digest, task.limits)
+    return ItemRow(task.item, error=RowError(kind, message, remedy, digest, key))
 
 
 def keep_features(path: Path, metric: SetMetric, evidence: Evidence, unmet: Mapping[Need[Any], Unmet]) -> None:
@@ -241,8 +244,8 @@ def _cannot_open(video: Path) -> str:
     return "" if os.access(video, os.R_OK) else f"{str(video)!r} cannot be read: no permission."
 
 
-def _failed(item: Item, kind: str, message: str, remedy: str, start: float) -> ItemRow:
-    return replace(lost(item, kind, message, remedy), seconds=_since(start))
+def _failed(task: Task, kind: str, message: str, remedy: str, start: float) -> ItemRow:
+    return replace(lost(task, kind, message, remedy), seconds=_since(start))
 
 
 def _since(start: float) -> float:

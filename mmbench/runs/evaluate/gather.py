@@ -14,7 +14,6 @@ from mmbench.files import Progress
 from mmbench.items import Item
 from mmbench.metrics.base import Evidence, FrameNeed, Maker, Metric, Need, Networks, RunNeed
 from mmbench.runs.evaluate.fault import fault
-from mmbench.runs.evaluate.inputs import clip_key
 from mmbench.runs.evaluate.rows import MeasuredFile
 
 if TYPE_CHECKING:
@@ -95,8 +94,8 @@ class Gatherer:
     ) -> tuple[Evidence, dict[Need[Any], Unmet]]:
         """What the metrics need of one clip (`needs`, else all), and why some of it is not there. Raises MediaError.
 
-        Nothing is decoded where an earlier look at this very clip gave all that is wanted: its facts, `measured`, and
-        what meets each need.
+        Nothing is decoded where an earlier look at this very clip gave all that is wanted: its facts, `measured`
+        (at this rate and within these limits), and what meets each need.
         """
         from mmbench.video.limits import MediaLimits
         from mmbench.video.read import open_clip
@@ -106,7 +105,7 @@ class Gatherer:
         makers = self._frame_makers(wanted)
         unmet = {need: why for need in wanted if (why := self._unprepared.get(need) or self._unmade.get(need))}
         info, known = clip.info, False
-        if measured is not None and measured.inputs and measured.inputs == clip_key(item, info.sha256):
+        if measured is not None and measured.sha256 == info.sha256:
             info, known = replace(info, n_frames=measured.n_frames, warnings=measured.warnings), True
         found: dict[Need[Any], Any] = {}
         for need, maker in makers.items():

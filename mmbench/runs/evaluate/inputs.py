@@ -30,7 +30,7 @@ def digest_of(value: object) -> str:
 
 def _plain(value: object) -> object:
     if isinstance(value, EvaluateSettings):
-        return value.model_dump(mode="json", exclude={"metrics"})
+        return value.model_dump(mode="json", exclude={"metrics", "limits"})
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if is_dataclass(value) and not isinstance(value, type):
@@ -56,6 +56,7 @@ class Inputs:
             if isinstance(need, RunNeed):
                 self._shares[need] = need.inputs(people)
         self._metrics = metrics
+        self.limits = digest_of(settings.limits)
         self._fixed: dict[str, str] = {}
         self._reads: dict[str, list[str]] = {}
         for name, metric in metrics.items():
@@ -101,6 +102,6 @@ def derived_key(part: str, metric: DerivedMetric, scores: Mapping[str, Score]) -
     return digest_of([part, made_of])
 
 
-def clip_key(item: Item, sha256_of_video: str) -> str:
-    """What the facts of a clip, or the reason why it cannot be used, hold for."""
-    return digest_of([VERSION, item.fps, sha256_of_video or str(item.video), item.extra.get("error", "")])
+def clip_key(item: Item, sha256_of_video: str, limits: str) -> str:
+    """What the facts of a clip, or the reason why it cannot be used, hold for. `limits` are `Inputs.limits`."""
+    return digest_of([VERSION, item.fps, sha256_of_video or str(item.video), item.extra.get("error", ""), limits])

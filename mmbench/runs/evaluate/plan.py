@@ -95,15 +95,14 @@ def make_plan(
                 continue
             digest = row.clip.sha256
         found, todo = _holding(run, item, parts, digest, metrics, kept, retry)
-        clip, error = (of.get(clip_key(item, digest)) for of in (kept.clips, kept.errors))
-        if isinstance(error, RowError) and not retry and (todo or clip is None):
+        key = clip_key(item, digest, inputs.limits)
+        clip, error = kept.clips.get(key), kept.errors.get(key)
+        if error is not None and not retry and (todo or clip is None):
             _take(plan, row, ItemRow(item, error=error))
         elif todo or clip is None:
-            assert clip is None or isinstance(clip, MeasuredFile)
             plan.older += row is not None and not _says_of_what(row)
-            plan.tasks.append(Task(item, parts, tuple(todo), digest, found, clip))
+            plan.tasks.append(Task(item, parts, tuple(todo), digest, found, clip, inputs.limits))
         else:
-            assert isinstance(clip, MeasuredFile)
             _take(plan, row, ItemRow(item, together(item, found, metrics, parts), clip))
     return plan
 

@@ -30,7 +30,7 @@ def work(
     numbers = count()
 
     def given_up(task: Task, died: WorkerDied) -> ItemRow:
-        row = lost(task.item, "WorkerDied", died.message, died.remedy)
+        row = lost(task, "WorkerDied", died.message, died.remedy)
         with RowWriter(gatherer.run, f"{attempt:04d}-lost{next(numbers)}") as writer:
             writer.add(row)
         return row
