@@ -14,6 +14,7 @@ from uuid import uuid4
 from mmbench.errors import ManifestError
 
 NOT_INSTALLED = "not installed"
+LARGEST = 4 * 2**30
 
 
 class Progress(Protocol):
@@ -108,9 +109,12 @@ def is_file(path: Path) -> bool:
 
 
 def content_of(path: Path) -> str:
-    """As `sha256_file`; "" where there is no file that can be read: no such name, no permission, a folder, a pipe."""
+    """As `sha256_file`; "" where there is no file that can be read: no such name, no permission, a folder, a pipe.
+
+    And for one of more than 4 GiB, which no reader takes either.
+    """
     try:
-        return sha256_file(path) if is_file(path) else ""
+        return sha256_file(path) if is_file(path) and path.stat().st_size <= LARGEST else ""
     except (OSError, ValueError):
         return ""
 

@@ -93,8 +93,8 @@ def several_faces(file: Path, count: int) -> str:
 def small_reference(file: Path, enlarged: float) -> str:
     """What to tell of a picture that was enlarged before its landmarks were measured."""
     return (
-        f"small_reference: {named(file)} was enlarged {enlarged:.2f} times, to {MIN_SIDE} px, before its landmarks were "
-        "measured; FM ref differs by up to 8 % from that against a larger picture."
+        f"small_reference: {named(file)} was enlarged {enlarged:.2f} times, to {MIN_SIDE} px, before its landmarks "
+        "were measured; FM ref differs by up to 8 % from that against a larger picture."
     )
 
 
@@ -116,8 +116,8 @@ def unlike(files: Sequence[Path], embeddings: NDArray[np.float32]) -> tuple[str,
     if apart[one, other] <= limit:
         return ()
     return (
-        f"unlike_references: {named(files[one])} and {named(files[other])} are given as one person and do not look alike "
-        f"({what} {apart[one, other]:.2f}, one person's is seldom over {limit:g}). Check that both show the person.",
+        f"unlike_references: {named(files[one])} and {named(files[other])} are given as one person and do not look "
+        f"alike ({what} {apart[one, other]:.2f}, one person's is seldom over {limit:g}). Check that both show the person.",
     )
 
 

@@ -13,9 +13,9 @@ from typing import Any
 from mmbench.errors import ManifestError, MediaError
 from mmbench.files import sha256, sha256_file
 from mmbench.video.clip import CONVERT, ClipInfo, FpsSource, Frame, FramePass, Scan, Source
+from mmbench.video.container.rates import re_timed
 from mmbench.video.folder import frame_files
 from mmbench.video.limits import DEFAULT_LIMITS, MediaLimits
-from mmbench.video.rates import re_timed
 from mmbench.video.source import open_source
 
 ASSUMED_FPS = 8.0

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from mmbench.errors import MediaError
 from mmbench.video.clip import CONVERT, Source
-from mmbench.video.complete import is_complete
-from mmbench.video.container import Container
+from mmbench.video.container.complete import is_complete
+from mmbench.video.container.reader import Container
 from mmbench.video.folder import FrameFolder
 from mmbench.video.limits import MediaLimits
 from mmbench.video.webp import AnimatedWebp

@@ -209,7 +209,7 @@ def test_long_sound_does_not_make_an_index_too_long(media, tmp_path):
     sound = box(b"trak", box(b"mdia", box(b"hdlr", bytes(8), b"soun", bytes(12)), box(b"minf", box(b"stbl",
         box(b"stts", bytes(4), struct.pack(">III", 1, 80_000_000, 1)),
         box(b"stsz", bytes(4), struct.pack(">II", 4, 80_000_000))))))  # fmt: skip
-    from mmbench.video.index import listed_samples
+    from mmbench.video.container.index import listed_samples
 
     path = tmp_path / "a.mp4"
     path.write_bytes(mp4 + box(b"moov", sound))

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmbench.errors import MediaError
-from mmbench.video import rates, shown, tracks
 from mmbench.video.clip import CONVERT, Frame, Scan
+from mmbench.video.container import rates, shown, tracks
+from mmbench.video.container.index import listed_samples
 from mmbench.video.image import SCAN
-from mmbench.video.index import listed_samples
 from mmbench.video.limits import MediaLimits
 
 if TYPE_CHECKING:
