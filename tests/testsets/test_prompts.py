@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from itertools import combinations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mmbench.errors import ManifestError
 from mmbench.testsets.pubfig50.build import read_plan
@@ -15,6 +18,7 @@ from mmbench.testsets.pubfig50.prompts import (
     assign,
     baby_templates,
     fetch_sources,
+    of_one,
     read_templates,
     rules,
     sources,
@@ -84,6 +88,70 @@ def test_all_77_prompts_are_dealt(vbench_prompts: Path):
         assert len({template.id for template in dealt[identity]}) == 4
         assert all(group in template.groups for template in dealt[identity])
     assert dealt == assign(people, read_templates(vbench_prompts))
+
+
+LOOKS = re.compile(
+    r"\b(hair|beard\w*|glasses|goggles|helmet|visor|curly|ponytail|bun|aged?|masks?|headset|in (her|his) \w+ies)\b"
+)
+"""Words by which a text would fix a look against the reference, or hide the face."""
+OTHERWISE = {"action:4": "clinking glasses"}
+"""What such a word means elsewhere."""
+
+
+def test_no_prompt_of_the_main_set_hides_the_face_or_fixes_a_look(vbench_prompts: Path):
+    for template in read_templates(vbench_prompts):
+        text = f"{template.short} {template.long}".lower().replace(OTHERWISE.get(template.id, "\0"), "")
+        assert not LOOKS.search(text), template.id
+
+
+def test_prompts_speak_of_one_person_by_the_groups_pronoun(vbench_prompts: Path):
+    for template in read_templates(vbench_prompts):
+        for group in template.groups:
+            text = " ".join(template.fill(group)).lower()
+            other = "she|hers?|herself" if group.split()[-1] in ("man", "boy") else "he|him|his|himself"
+            plural = "they|their|them|themselves|" if template.pronouns == "they" else ""  # elsewhere it is of things
+            assert not re.search(rf"\b({plural}{other})\b", text), (template.id, group)
+
+
+def test_the_papers_own_wording_where_it_shows_it(vbench_prompts: Path):
+    found = {template.id: template for template in read_templates(vbench_prompts)}
+    short, long = (text.replace(" img", "") for text in found["human:29"].fill("man"))
+    assert short == "A man playing golf"
+    for words in ("A focused man stands on", "He is playing golf", "As he swing"):
+        assert words in long
+    assert found["human:75"].fill("man")[0].replace(" img", "") == "A shirtless man climbing"
+    assert found["action:67"].fill("elderly woman")[0].replace(" img", "") == "An elderly woman is reading book"
+
+
+@pytest.mark.parametrize(
+    ("text", "group", "said"),
+    [
+        ("They carefully fold and they try; it is theirs.", "man", "He carefully folds and he tries; it is his."),
+        ("As they catch it, they are proud of themselves.", "girl", "As she catches it, she is proud of herself."),
+        ("Their hands show them what they play.", "elderly man", "His hands show him what he plays."),
+    ],
+)
+def test_they_becomes_he_or_she(text: str, group: str, said: str):
+    assert of_one(text, group) == said
+
+
+def test_no_two_identities_share_more_than_two_prompts(vbench_prompts: Path):
+    people = [(slot.id, slot.group) for slot in read_plan().slots if slot.group != "baby"]
+    dealt = assign(people, read_templates(vbench_prompts))
+    for one, other in combinations(dealt, 2):
+        assert len({t.id for t in dealt[one]} & {t.id for t in dealt[other]}) <= 2, (one, other)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(8, 30), st.integers(1, 25), st.data())
+def test_dealing_is_even_and_leaves_nothing_out(prompts: int, people: int, data: st.DataObject):
+    templates = tuple(Template(f"x:{n}", ("man",), f"s{n}", f"l{n}") for n in range(prompts))
+    names = data.draw(st.lists(st.text("abcdef", min_size=1), min_size=people, max_size=people, unique=True))
+    dealt = assign([(name, "man") for name in names], templates)
+    assert dealt == assign([(name, "man") for name in names], templates)
+    assert all(len({t.id for t in own}) == 4 for own in dealt.values())
+    if prompts >= 4 * people:  # enough for everybody: nobody shares
+        assert len({t.id for own in dealt.values() for t in own}) == 4 * people
 
 
 def test_articles_fit_the_group():
