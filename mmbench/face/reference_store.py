@@ -131,8 +131,8 @@ def _read(data: Any, number: int, entry: Mapping[str, Any]) -> ReferenceFaces | 
     if any(arrays[name] is None for name in ARRAYS[:4]):
         raise ValueError(f"set {number} lacks arrays")
     paths = tuple(Path(path) for path in entry["paths"])
-    said = {name: tuple(entry.get(name, ())) for name in ("notes", "sizes")}
-    return ReferenceFaces(paths, **arrays, provenance=Provenance(**entry["provenance"]), **said)
+    arrays.update({name: tuple(entry.get(name, ())) for name in ("notes", "sizes")})
+    return ReferenceFaces(paths, **arrays, provenance=Provenance(**entry["provenance"]))
 
 
 def _save(shelf: Shelf, known: Mapping[str, ReferenceFaces | None]) -> None:

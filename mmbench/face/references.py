@@ -117,7 +117,8 @@ def unlike(files: Sequence[Path], embeddings: NDArray[np.float32]) -> tuple[str,
         return ()
     return (
         f"unlike_references: {named(files[one])} and {named(files[other])} are given as one person and do not look "
-        f"alike ({what} {apart[one, other]:.2f}, one person's is seldom over {limit:g}). Check that both show the person.",
+        f"alike ({what} {apart[one, other]:.2f}, one person's is seldom over {limit:g}). Check that both show the "
+        "person.",
     )
 
 

@@ -39,7 +39,7 @@ class AnimatedWebp:
 
     def _durations(self) -> list[int]:
         """Milliseconds of each ANMF chunk (RIFF container specification of WebP)."""
-        durations = []
+        durations: list[int] = []
         with self.path.open("rb") as stream:
             end = min(8 + int.from_bytes(stream.read(8)[4:], "little"), self.path.stat().st_size)
             position = 12

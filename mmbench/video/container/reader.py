@@ -57,11 +57,11 @@ class Container:
             notes = (*tracks.notes(container.streams.video, stream), *notes)
             ratio = float(stream.sample_aspect_ratio or 1)
         times = tuple(base * stamp for stamp in _in_order(stamps))
-        first = self._first()
+        first, transfer = self._first()
         if first is None:
             raise MediaError(f"{self.path}: it holds no frame that can be decoded.", CONVERT)
         height, width = shown.pixels(first, VideoReformatter()).shape[:2]
-        said = (*notes, *_warnings(ratio, times), *shown.notes(first))
+        said = (*notes, *_warnings(ratio, times), *shown.notes(first, transfer))
         return Scan(len(stamps), width, height, fps, times, warnings=said)
 
     def frames(self) -> Iterator[Frame]:
@@ -82,12 +82,13 @@ class Container:
                 shape = frame.shape
                 yield frame
 
-    def _first(self) -> VideoFrame | None:
+    def _first(self) -> tuple[VideoFrame | None, int]:
+        """The first picture and, known once it is decoded, the stream's transfer characteristics."""
         with self._open() as (container, stream):
             picture = next(container.decode(stream), None)
             if picture is not None:
                 self._check(picture)
-            return picture
+            return picture, int(stream.codec_context.color_trc or 0)
 
     def _check(self, picture: VideoFrame) -> None:
         if picture.is_corrupt:
@@ -101,8 +102,8 @@ class Container:
         import av.error
 
         if self.demuxer == "gif":  # beyond its own bound FFmpeg tells no size
-            with self.path.open("rb") as stream:
-                self.limits.check_frame(str(self.path), *struct.unpack("<6xHH", stream.read(10).ljust(10, b"\0")))
+            with self.path.open("rb") as head:
+                self.limits.check_frame(str(self.path), *struct.unpack("<6xHH", head.read(10).ljust(10, b"\0")))
         # FFmpeg holds a container's whole index in memory as soon as it opens it.
         self.limits.check_samples(str(self.path), listed_samples(self.path, self.demuxer))
         # The limit also binds the decoders that FFmpeg runs on its own to find out what a stream is.

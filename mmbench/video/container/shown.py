@@ -40,20 +40,23 @@ def display_matrix(picture: VideoFrame) -> NDArray[np.float64]:
     data = picture.side_data.get("DISPLAYMATRIX")
     if data is None:
         return np.eye(2)
-    linear = np.frombuffer(bytes(data), np.int32)[[0, 1, 3, 4]].reshape(2, 2) / UNIT
+    linear = np.frombuffer(data, np.int32)[[0, 1, 3, 4]].reshape(2, 2) / UNIT
     return linear if linear.any() else np.eye(2)
 
 
-def notes(picture: VideoFrame) -> tuple[str, ...]:
-    """What a picture shown as it is stored would get wrong, or cannot be shown by turns and mirrors."""
+def notes(picture: VideoFrame, transfer: int) -> tuple[str, ...]:
+    """What a picture shown as it is stored would get wrong, or cannot be shown by turns and mirrors.
+
+    `transfer` is the stream's transfer characteristics by ITU-T H.273.
+    """
     found = []
     matrix = np.abs(display_matrix(picture))
     straight = min(matrix[0, 0] + matrix[1, 1], matrix[0, 1] + matrix[1, 0])
     if straight > 0.02 * matrix.max():  # what is left beside the nearest of the eight orientations
         found.append("display_matrix: the clip is to be shown turned by no quarter turn; measured at the nearest one.")
-    if transfer := HDR.get(int(picture.color_trc or 0)):
+    if transfer in HDR:
         found.append(
-            f"hdr: brightness is coded as {transfer}; measured without tone mapping, so flatter and paler than shown."
+            f"hdr: brightness is coded as {HDR[transfer]}; measured without tone mapping, flatter than shown."
         )
     return tuple(found)
 
