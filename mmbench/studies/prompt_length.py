@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +9,10 @@ from typing import Final, Literal
 
 from mmbench.config import GenerateSettings
 from mmbench.errors import RequestError
-from mmbench.files import Progress, whole
-from mmbench.runs.evaluate.items import MANIFEST_COLUMNS
-from mmbench.runs.generate.folder import GENERATED_COLUMNS
+from mmbench.files import Progress
 from mmbench.runs.generate.make import Generated, generate, opened_model
 from mmbench.runs.generate.plan import label_of
+from mmbench.runs.inputs.manifest import collect_manifest, write_manifest
 
 KINDS: Final[tuple[Literal["short", "long"], ...]] = ("short", "long")
 FIGURE_PROMPTS: Final = ("human:29", "human:75")
@@ -68,13 +65,5 @@ def _name_of(settings: GenerateSettings) -> str:
 
 def join_manifests(manifests: Sequence[Path], target: Path) -> Path:
     """One manifest of several, with paths relative to `target`'s folder."""
-    with whole(target) as part, part.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, (*MANIFEST_COLUMNS, *GENERATED_COLUMNS), lineterminator="\n")
-        writer.writeheader()
-        for manifest in manifests:
-            for row in csv.DictReader(manifest.read_text(encoding="utf-8").splitlines()):
-                for column in ("video", "references", "condition"):
-                    paths = [path for path in row[column].split(";") if path]
-                    row[column] = ";".join(os.path.relpath(manifest.parent / path, target.parent) for path in paths)
-                writer.writerow(row)
+    write_manifest(target, [item for manifest in manifests for item in collect_manifest(manifest).items])
     return target

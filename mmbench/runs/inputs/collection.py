@@ -11,6 +11,7 @@ from pathlib import Path
 from mmbench.errors import ManifestError
 from mmbench.items import Item
 from mmbench.names import few, key
+from mmbench.runs.inputs.references import same_pictures
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def _conflicts(items: Sequence[Item], where: Callable[[Item], str] | None) -> li
         if first is not item:
             twice.append(f"{place(item)} names the video of {place(first)} once more")
         other = pictures.setdefault(item.identity, item)
-        if other.references != item.references:
+        if other.references != item.references and not same_pictures((other.references, item.references)):
             several.setdefault(
                 item.identity,
                 f"identity {item.identity} has other references in {place(item)} than in {place(other)}",

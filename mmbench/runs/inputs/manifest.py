@@ -51,7 +51,7 @@ def collect_manifest(path: Path) -> Collection:
 
 def write_manifest(path: Path, items: Sequence[Item]) -> None:
     """Write items as a manifest that `read_manifest` reads as the same items; paths are relative where they can be."""
-    base = path.parent.resolve()
+    base = path.parent.absolute()
     extra = dict.fromkeys(name for item in items for name in item.extra)
     steps = ("step",) if any(item.step is not None for item in items) else ()
 
@@ -104,6 +104,8 @@ class _Cells:
         return ManifestError(f"{self.where}: {cause}", remedy)
 
     def path(self, column: str, written: str) -> Path:
+        if column == "video":  # whatever is wrong with it is said in its row
+            return self.finder.find(written)
         parts = written.replace("\\", "/").split("/")
         if len(_bytes(written)) > _LONGEST_PATH or any(len(_bytes(part)) > _LONGEST_NAME for part in parts):
             raise self.error(f"{column}: no system takes a name as long as {written[:40]!r}... ({len(written)}).")
@@ -212,13 +214,13 @@ def _cell(value: Any) -> str:
 
 
 def _relative(path: Path, base: Path) -> str:
-    """The path from `base` where it can be reached without climbing to the root, else absolute."""
+    """The path from `base`, or absolute where links or drives stand between the two."""
     whole = path.absolute()
     try:
         short = os.path.relpath(whole, base)
     except ValueError:  # another drive
         return str(whole)
-    return Path(short).as_posix() if base / short == whole or (base / short).exists() else str(whole)
+    return Path(short).as_posix() if os.path.lexists(base / short) == os.path.lexists(whole) else str(whole)
 
 
 def _joined(names: Sequence[str]) -> str:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from mmbench.errors import ManifestError
+from mmbench.files import sha256_file
 from mmbench.names import begins, few, key, readable
 from mmbench.runs.inputs.listing import passed_over
 from mmbench.video.endings import PICTURE_ENDINGS, is_litter, is_picture
 from mmbench.video.listing import PassedOver, find_pictures
+
+_MOST_BYTES = 100_000_000
+"""Files beyond this are told apart by their names alone."""
 
 
 @dataclass(frozen=True)
@@ -80,22 +85,65 @@ def read_references(path: Path) -> dict[str, tuple[Path, ...]]:
 
 
 def identities_of(sets: Iterable[tuple[Path, ...]]) -> dict[tuple[Path, ...], str]:
-    """A name for each set of references: the names of its pictures, with as many folders as tell two sets apart."""
+    """A name for each set of references: the names of its pictures, with as many folders as tell two sets apart.
+
+    Copies of the same pictures in several folders are one set: their bytes are compared where the names are alike.
+    """
+    every = list(dict.fromkeys(sets))
+    first = _originals(every)
     names: dict[tuple[Path, ...], str] = {}
-    left, folders = list(dict.fromkeys(sets)), 0
+    taken: set[str] = set()
+    left, folders = list(dict.fromkeys(first.values())), 0
     while left:
-        named: dict[str, list[tuple[Path, ...]]] = {}
-        for pictures in left:
-            named.setdefault("+".join(_tail(path, folders) for path in pictures), []).append(pictures)
+        named = _grouped(left, folders)
         whole = all(folders >= len(path.parts) for pictures in left for path in pictures)
         left = []
         for name, alike in named.items():
-            if (len(alike) == 1 and name not in names.values()) or whole:
+            if whole or (len(alike) == 1 and name not in taken):
                 names |= dict.fromkeys(alike, name)
+                taken.add(name)
             else:
                 left += alike
         folders += 1
-    return names
+    return {pictures: names[first[pictures]] for pictures in every}
+
+
+def _grouped(sets: Iterable[tuple[Path, ...]], folders: int) -> dict[str, list[tuple[Path, ...]]]:
+    """Sets of references by the names of their pictures, with so many folders."""
+    named: dict[str, list[tuple[Path, ...]]] = {}
+    for pictures in sets:
+        named.setdefault("+".join(_tail(path, folders) for path in pictures), []).append(pictures)
+    return named
+
+
+def _originals(sets: Iterable[tuple[Path, ...]]) -> dict[tuple[Path, ...], tuple[Path, ...]]:
+    """The first set of the same names and bytes, for each set; nothing is read where no other has its names."""
+    first: dict[tuple[Path, ...], tuple[Path, ...]] = {}
+    for alike in _grouped(sets, 0).values():
+        known: dict[tuple[str, ...], tuple[Path, ...]] = {}
+        for pictures in alike:
+            content = tuple(map(_content, pictures)) if len(alike) > 1 else ()
+            first[pictures] = known.setdefault(content, pictures)
+    return first
+
+
+def same_pictures(sets: Sequence[tuple[Path, ...]]) -> bool:
+    """Whether sets of references are of the same files, or of files with the same bytes."""
+    return len(set(sets)) == 1 or len({tuple(map(_content, pictures)) for pictures in sets}) == 1
+
+
+def _content(path: Path) -> str:
+    """What tells a picture from others: its bytes, or its path where it cannot be read."""
+    try:
+        facts = path.stat()
+        return _digest(path, facts.st_size, facts.st_mtime_ns) if facts.st_size <= _MOST_BYTES else str(path)
+    except (OSError, ValueError):
+        return str(path)
+
+
+@lru_cache(maxsize=4096)
+def _digest(path: Path, size: int, changed: int) -> str:
+    return sha256_file(path)
 
 
 def unused(people: People, used: Iterable[str]) -> tuple[str, ...]:

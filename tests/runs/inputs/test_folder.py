@@ -154,6 +154,7 @@ def test_a_pattern_that_fits_in_two_ways_is_refused(tmp_path: Path) -> None:
 
 def test_the_map_of_opens2v_and_consisid(tmp_path: Path) -> None:
     touch(tmp_path, "Images/anna/1.png", "Images/bob/1.png", *(f"v/{m}/single_{k}.mp4" for m in "ab" for k in (1, 2)))
+    (tmp_path / "Images/bob/1.png").write_bytes(b"another picture")
     prompts = tmp_path / "eval.json"
     entries = {
         f"single_{k}": {"prompt": f"text {k}", "img_paths": [f"Images/{who}/1.png"], "class_label": ["man"]}

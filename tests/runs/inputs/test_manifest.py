@@ -111,6 +111,21 @@ def test_references_of_one_name_in_two_folders_are_two_people(tmp_path: Path) ->
     assert [item.identity for item in read(tmp_path, "\n".join(lines))] == ["anna/1", "bob/1", "anna/1", "c"]
 
 
+def test_copies_of_one_picture_are_one_person(tmp_path: Path) -> None:
+    for model, picture in (("a", b"one"), ("b", b"one"), ("c", b"two")):
+        (tmp_path / model).mkdir()
+        (tmp_path / model / "anna.png").write_bytes(picture)
+    lines = ["model,video,references,identity", *(f"{m},{m}/1.mp4,{m}/anna.png," for m in "ab")]
+    assert [item.identity for item in read(tmp_path, "\n".join(lines))] == ["anna", "anna"]
+    lines += ["c,c/1.mp4,c/anna.png,"]
+    assert [item.identity for item in read(tmp_path, "\n".join(lines))] == ["a/anna", "a/anna", "c/anna"]
+    named = [lines[0], *(f"{line}anna" for line in lines[1:])]
+    (tmp_path / "m.csv").write_text("\n".join(named[:3]))
+    assert collect_manifest(tmp_path / "m.csv").notes == ()
+    (tmp_path / "m.csv").write_text("\n".join(named))
+    assert len(collect_manifest(tmp_path / "m.csv").notes) == 1
+
+
 def test_references_as_lists_and_with_semicolons(tmp_path: Path) -> None:
     (tmp_path / "a;b.png").touch()
     text = "model,video,references\nm,1.mp4,a;b.png\nm,2.mp4,a.png; b.png\nm,3.mp4,\"['a;b.png', 'c.png']\"\n"
@@ -125,9 +140,9 @@ def test_references_as_lists_and_with_semicolons(tmp_path: Path) -> None:
         ("a,v.mp4,r.png,waves,42.5,", "line 2: seed is '42.5', not a whole number"),
         ("a,v.mp4,r.png,waves,,nan", "line 2: fps is 'nan'"),
         ("a,v.mp4,r.png,waves,,inf", "line 2: fps is 'inf'"),
-        ("a,v\0.mp4,r.png,waves,,", "line 2: video: 'v\\x00.mp4' holds a NUL"),
+        ("a,v.mp4,r\0.png,waves,,", "line 2: references: 'r\\x00.png' holds a NUL"),
         (f"a,v.mp4,{'r' * 300}.png,waves,,", "line 2: references: no system takes a name as long as"),
-        (f"a,{'v/' * 2100}.mp4,r.png,waves,,", "line 2: video: no system takes a name as long as"),
+        (f"a,v.mp4,{'r/' * 2100}.png,waves,,", "line 2: references: no system takes a name as long as"),
         (f"a,v.mp4,r.png,{'x' * 140000},,", "line 2: a cell holds more than 131,072 characters"),
         (",v.mp4,r.png,waves,,", "line 2: the cell 'model' is empty"),
     ],
@@ -136,6 +151,12 @@ def test_one_bad_cell_is_a_sentence_with_its_line(tmp_path: Path, cells: str, sa
     with pytest.raises(ManifestError) as error:
         read(tmp_path, f"model,video,references,prompt,seed,fps\n{cells}\n")
     assert said in error.value.message
+
+
+@pytest.mark.parametrize("name", ["v\0.mp4", "v" * 300 + ".mp4"])
+def test_a_video_that_cannot_be_is_a_row_later(tmp_path: Path, name: str) -> None:
+    (item,) = read(tmp_path, f"model,video\nm,{name}\n")
+    assert item.video.name == name
 
 
 def test_prompts_that_are_no_utf_8_are_named_and_paths_are_not(tmp_path: Path) -> None:
