@@ -58,6 +58,7 @@ def explain(
         "Of": "a set of clips (one model)" if fact.scope == "set" else "each clip; tables show the mean",
         "Needs": ", ".join(need.name for need in owner.needs) or "nothing but the clip, or its other metrics",
         "Missing": _lacking(owner) or "nothing that can be told without loading it",
+        "Refused": _refused(),
         "Source": fact.source,
         "Caveats": fact.caveats or "none known",
         "Companions": ", ".join(f.name for f in owner.all_facts() if f != fact) or "none",
@@ -65,6 +66,18 @@ def explain(
     console.print(f"[bold]{escape(fact.title)}[/bold] ({fact.name})")
     for label, text in lines.items():
         console.print(f"  {label + ':':<12}{escape(text)}", soft_wrap=True)
+
+
+def _refused() -> str:
+    """The clips that no metric gets to see, by the settings' defaults."""
+    from mmbench.config import LimitSettings
+
+    limits = LimitSettings()
+    return (
+        f"clips of more than {limits.max_frames:,} frames, {limits.max_frame_pixels / 1e6:.1f} million pixels a frame, "
+        f"{limits.max_clip_pixels / 1e6:,.0f} million in all, {limits.max_bytes / 2**30:g} GiB a file, or "
+        f"{limits.clip_seconds:,.0f} s of work (settings: limits; SECURITY.md)"
+    )
 
 
 def _lacking(metric: type[Metric]) -> str:

@@ -77,7 +77,8 @@ class DynamicDegree(ClipMetric):
         caveats=(
             "Depends on the stated frame rate; camera motion counts; saturates. One sampled frame is never "
             "dynamic and two always are, as in VBench. With the backend dis the flow is OpenCV's and not "
-            "comparable."
+            "comparable. RAFT's memory grows with the square of the frame's area (1080p: 5.9 GB): beyond "
+            "limits.memory, 8 GiB by default, there is no value."
         ),
         column=True,
     )

@@ -33,7 +33,9 @@ class FaceRate(ClipMetric):
         range=(0.0, 1.0),
         definition="Share of 16 uniformly sampled frames in which the main face is found and at least 32 px wide.",
         source="mmbench; v2 Table 5 of Magic Mirror reports a related rate per video",
-        caveats="Depends on the detector: profiles beyond about 40 degrees and stylised faces are missed.",
+        caveats="Depends on the detector: profiles beyond about 40 degrees and stylised faces are missed. The main "
+        "face is the largest for the longest, whoever it is, and one that comes back after a gap is not joined to it: "
+        "the row tells of a second prominent face and of a return.",
         column=True,
     )
     companions: ClassVar[tuple[MetricFacts, ...]] = (

@@ -90,7 +90,8 @@ class FMRef(ClipMetric):
         source="Magic Mirror (arXiv 2501.03931) section 4.1",
         caveats="Measures distance from the reference's pose, not motion: a still face turned away from the "
         "reference scores high. With dlib's landmarks distrust it beyond 30-45 degrees of yaw. Image-to-video "
-        "models are usually read against their first frame (fm_ref_cond).",
+        "models are usually read against their first frame (fm_ref_cond). References under 400 px are enlarged before "
+        "their landmarks are measured, which moves it by up to 8 %: the row says so.",
         column=True,
     )
     companions: ClassVar[tuple[MetricFacts, ...]] = (

@@ -55,9 +55,7 @@ def notes(picture: VideoFrame, transfer: int) -> tuple[str, ...]:
     if straight > 0.02 * matrix.max():  # what is left beside the nearest of the eight orientations
         found.append("display_matrix: the clip is to be shown turned by no quarter turn; measured at the nearest one.")
     if transfer in HDR:
-        found.append(
-            f"hdr: brightness is coded as {HDR[transfer]}; measured without tone mapping, flatter than shown."
-        )
+        found.append(f"hdr: brightness is coded as {HDR[transfer]}; measured without tone mapping, flatter than shown.")
     return tuple(found)
 
 
