@@ -7,12 +7,20 @@ measured by dlib, or by a second network of this class that took no part in trai
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mmbench.errors import WeightsError
+from mmbench.face.cut import SIDE as ARCFACE_SIDE
+from mmbench.face.cut import TEMPLATE, square_cut
+from mmbench.face.types import Face
+
+if TYPE_CHECKING:
+    from mmbench.video.clip import Frame
 
 SIDE: Final = 64
 """Pixels a side of the pictures it takes."""
@@ -70,6 +78,35 @@ class NanoRecogniser(nn.Module):
             name: value.half() if value.is_floating_point() else value for name, value in self.state_dict().items()
         }
         save_file(state, path, {"widths": ",".join(map(str, self.widths)), **(facts or {})})
+
+
+class NanoFaces:
+    """The `Analyser` of the trained nano model: the whole picture is the face, its vector the recogniser's.
+
+    The nano world's references are heads and shoulders already. A picture of one colour has no face.
+    """
+
+    def __init__(self, recogniser: NanoRecogniser) -> None:
+        self.recogniser = recogniser
+
+    def find(self, picture: Frame, side: int = SIDE) -> list[Face]:
+        """One face, the largest square in the middle, or none. `side` changes nothing."""
+        height, width = picture.shape[:2]
+        extent = min(height, width)
+        left, top = (width - extent) // 2, (height - extent) // 2
+        if float(picture.std(axis=(0, 1)).max()) < 1.0:
+            return []
+        box = np.array([left, top, left + extent, top + extent], dtype=np.float64)
+        points = TEMPLATE * (extent / ARCFACE_SIDE) + box[:2]
+        return [Face(box=box, score=1.0, points=points, points68=None, tight_box=box)]
+
+    def embed(self, picture: Frame, face: Face) -> NDArray[np.float32]:
+        """(64,) float32, raw."""
+        cut = torch.from_numpy(square_cut(picture, face.box, SIDE, margin=1.0)).permute(2, 0, 1)
+        weight = next(self.recogniser.parameters())
+        seen = (cut.to(weight) / 127.5 - 1)[None]
+        with torch.no_grad():
+            return np.asarray(self.recogniser(seen)[0].float().cpu().numpy())
 
 
 def load_recogniser(path: Path, device: str | torch.device = "cpu") -> NanoRecogniser:

@@ -17,7 +17,8 @@ from mmbench.model.network.map_tower import MapTower
 from mmbench.model.network.pixels import CLIP_MEAN, CLIP_STD
 from mmbench.model.pipeline.prompt import identity_mask, parse_prompt
 from mmbench.model.small.codec import PatchPCACodec
-from mmbench.model.small.nano import offline_tokenizer, tiny_text_encoder
+from mmbench.model.small.nano import offline_tokenizer
+from mmbench.model.small.trained import nano_text_encoder
 from mmbench.model.train.batch import NO_ROW, Batch, SampleOptions
 from mmbench.model.train.loss.face_mask import over_time
 from mmbench.model.train.record import MAX_WORD_ROWS
@@ -132,13 +133,11 @@ def tower_of(recogniser: Path, pictures: WorldPictures) -> MapTower:
     return tower
 
 
-def text_table(size: str = "nano", seed: int = 0) -> tuple[Tensor, Tensor]:
+def text_table() -> tuple[Tensor, Tensor]:
     """States of every caption and, last, of the empty text: float32 [CAPTIONS + 1, N_t, D]; and the rows of each one's
     identity word, int64 [CAPTIONS + 1, 4], padded with -1."""
-    chosen = size_named(size)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        encoder = tiny_text_encoder(chosen).eval()
+    chosen = size_named("nano")
+    encoder = nano_text_encoder()
     tokenizer: Any = offline_tokenizer(chosen)
     length = chosen.transformer["max_text_seq_length"]
     parsed = [parse_prompt(caption_of(number).text) for number in range(CAPTIONS)]

@@ -1,0 +1,86 @@
+"""The trained nano model as one diffusers folder: put together from what training left, and opened again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from mmbench.errors import MissingWeights, require_extra
+from mmbench.face.nano_recogniser import NanoFaces
+from mmbench.model.network.configs import size_named
+from mmbench.model.network.map_tower import MapTower
+from mmbench.model.small.nano import offline_tokenizer, tiny_text_encoder
+
+if TYPE_CHECKING:
+    from mmbench.model.pipeline.magic_mirror import MagicMirrorPipeline
+
+TEXT_SEED = 0
+"""Seed of the nano world's text encoder, which nobody trains."""
+
+
+def nano_text_encoder() -> Any:
+    """The frozen random text encoder of the nano world, always the same on one version of torch."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(TEXT_SEED)
+        return tiny_text_encoder(size_named("nano")).eval().requires_grad_(False)
+
+
+def assemble(base: Path, tower: MapTower, adapter: Path | None) -> MagicMirrorPipeline:
+    """The pipeline of a base folder (transformer, scheduler, vae), a calibrated vision tower and an adapter file.
+
+    Without an adapter the identity changes nothing: the base alone. Raises MissingWeights, WeightsError.
+    """
+    require_extra("generate")
+    from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTransformer3DModel
+    from diffusers.schedulers.scheduling_dpm_cogvideox import CogVideoXDPMScheduler
+
+    from mmbench.model.network.face_encoder import MagicMirrorFaceEncoder
+    from mmbench.model.network.transformer import MagicMirrorTransformer3DModel
+    from mmbench.model.pipeline.adapter_file import apply_adapter, read_adapter
+    from mmbench.model.pipeline.magic_mirror import MagicMirrorPipeline
+    from mmbench.model.small.codec import PatchPCACodec
+
+    size = size_named("nano")
+    stock = CogVideoXTransformer3DModel.from_pretrained(str(base), subfolder="transformer")
+    held = None if adapter is None else read_adapter(str(adapter))
+    config = {**size.transformer, **(held.config if held is not None else {})}
+    fields = {name: config[name] for name in ("face_dim", "num_face_tokens", "id_proj_dim", "can_hidden_dim")}
+    fields |= {} if held is None else held.config
+    transformer = MagicMirrorTransformer3DModel.from_transformer(stock, **fields)
+    encoder_config = held.encoder_config if held is not None else size.face_encoder
+    face_encoder = MagicMirrorFaceEncoder(**encoder_config)
+    face_encoder.vision.load_state_dict(tower.state_dict())
+    if held is not None:
+        apply_adapter(transformer, held.transformer, transformer.identity_parameter_names(), str(adapter))
+        apply_adapter(face_encoder, held.face_encoder, face_encoder.trained_parameter_names(), str(adapter))
+    pipeline = MagicMirrorPipeline(
+        tokenizer=offline_tokenizer(size),
+        text_encoder=nano_text_encoder(),
+        vae=PatchPCACodec.from_pretrained(str(base), subfolder="vae").eval(),
+        transformer=transformer.eval(),
+        scheduler=CogVideoXDPMScheduler.from_pretrained(str(base), subfolder="scheduler"),
+        face_encoder=face_encoder.eval(),
+        weights_note="nano, trained on rendered people",
+    )
+    return _ready(pipeline)
+
+
+def open_trained(folder: Path) -> MagicMirrorPipeline:
+    """The pipeline saved in `folder`, in float32, with its own face analyser. Raises MissingWeights."""
+    require_extra("generate")
+    from mmbench.model.pipeline.magic_mirror import MagicMirrorPipeline
+
+    if not (folder / "model_index.json").is_file():
+        raise MissingWeights(
+            f"There is no trained nano model in {folder}.",
+            "Train one: mmbench nano world, mmbench nano eyes, mmbench train nano-base, nano-image, nano-video.",
+        )
+    return _ready(MagicMirrorPipeline.from_pretrained(str(folder), torch_dtype=torch.float32))
+
+
+def _ready(pipeline: MagicMirrorPipeline) -> MagicMirrorPipeline:
+    pipeline.face_analyser = NanoFaces(pipeline.face_encoder.vision.recogniser)  # type: ignore[union-attr]
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
