@@ -173,7 +173,8 @@ def print_result(result: EvaluateResult, once: Once | None = None) -> None:
             of = f"{lacking.owners} {what}{'' if lacking.owners == 1 else 's'}"
             why = f"{safe(lacking.reason.removesuffix('.'))}. {safe(once(lacking.remedy))}"
             console.print(f"[yellow]missing[/yellow] {', '.join(lacking.metrics)} ({of}): {why.rstrip()}")
-    unmet = any(score.unmet for row in (*result.rows, *result.sets) for score in row.scores)
+    unmet = any(score.unmet for row in result.rows for score in row.scores)
+    unmet = unmet or any(score.unmet for row in result.sets for score in row.scores)
     if result.measured_now < len(result.rows) and (result.failed or result.errors or unmet):
         console.print("What failed before was not tried again: --retry does, and measures nothing else.")
 

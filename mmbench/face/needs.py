@@ -106,7 +106,7 @@ class Faces(FrameNeed["FaceTrack"]):
     """The main face of a clip over time, embedded by dlib's recogniser."""
 
     name = "faces"
-    version = VERSION
+    revision = VERSION
     reads = ()
 
     def depends_on(self, settings: EvaluateSettings) -> dict[str, Any]:
@@ -127,7 +127,7 @@ class ArcFaces(FrameNeed["FaceTrack"]):
     ArcFace's own."""
 
     name = "arcface"
-    version = VERSION
+    revision = VERSION
     reads = ()
 
     def depends_on(self, settings: EvaluateSettings) -> dict[str, Any]:
@@ -177,7 +177,7 @@ class _References(RunNeed[T]):
         from mmbench.face.reference_store import Shelf, prepare
 
         def shelf(need: _References[Any]) -> Shelf:
-            maker = sha256(json.dumps([need.version, need.depends_on(settings)], sort_keys=True).encode())
+            maker = sha256(json.dumps([need.revision, need.depends_on(settings)], sort_keys=True).encode())
             return Shelf(_store(run, need), maker, partial(need.make, settings, networks))
 
         shelves = [shelf(self)]

@@ -22,13 +22,16 @@ if TYPE_CHECKING:
     from mmbench.face.track import ReferenceFaces
     from mmbench.face.types import FaceBackend
 
+CONDITION = "(conditioning frame)"
 ARRAYS = ("embeddings", "points", "box", "tight_box", "points68")
 
 
 def reference_sets(items: Sequence[Item]) -> dict[tuple[Path, ...], str]:
     """Distinct sets of pictures to look at, with a name for messages: references, then conditioning frames."""
     sets = {item.references: item.identity for item in items if item.references}
-    sets.update({(item.condition,): f"{item.id} (conditioning frame)" for item in items if item.condition})
+    for item in items:
+        if item.condition:
+            sets.setdefault((item.condition,), f"{item.id} {CONDITION}")
     return sets
 
 
@@ -55,12 +58,17 @@ def prepare(items: Sequence[Item], shelves: Sequence[Shelf], progress: Progress)
     kept = {shelf.file: load(shelf.file, shelf.maker) for shelf in shelves}
     wanted = reference_sets(items)
     keys = {paths: key_of(paths) for paths in wanted}
-    todo = {paths for paths, key in keys.items() if any(key not in known for known in kept.values())}
+    may_lack = {paths: name.endswith(CONDITION) for paths, name in wanted.items()}
+    todo = {
+        paths
+        for paths, key in keys.items()
+        if any(key not in known or (known[key] is None and not may_lack[paths]) for known in kept.values())
+    }
     failures: list[ReferenceFaceError] = []
     backends = [shelf.make() for shelf in shelves] if todo else []
-    for done, (paths, name) in enumerate(wanted.items(), start=1):
+    for done, paths in enumerate(wanted, start=1):
         if paths in todo:
-            found = _find(paths, backends, failures, may_lack=name.endswith("(conditioning frame)"))
+            found = _find(paths, backends, failures, may_lack[paths])
             for number, known in enumerate(kept.values()):
                 known[keys[paths]] = found[number] if found else None
         progress(done, len(wanted), "references")

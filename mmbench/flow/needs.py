@@ -65,7 +65,7 @@ class Flow(FrameNeed["FlowResult"]):
     """Pair scores of the flow; with `smoothness` also how it changes from pair to pair, in full mode."""
 
     reads = ("fps",)
-    version = VERSION
+    revision = VERSION
 
     def __init__(self, name: str, smoothness: bool) -> None:
         self.name, self.smoothness = name, smoothness

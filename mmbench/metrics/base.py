@@ -101,14 +101,14 @@ class Evidence:
 class Metric(ABC):
     """Facts and needs common to clip and set metrics. `companions` are further numbers of the same evidence.
 
-    A number holds while the video's bytes, what its needs are made of, `version`, the metric's own `options` and what
+    A number holds while the video's bytes, what its needs are made of, `revision`, the metric's own `options` and what
     it `reads` of its item stay as they were; when one of them changes it is measured again.
     """
 
     facts: ClassVar[MetricFacts]
     companions: ClassVar[tuple[MetricFacts, ...]] = ()
     needs: ClassVar[Collection[Need[Any]]] = ()
-    version: ClassVar[int] = 1
+    revision: ClassVar[int] = 1
     """Raise it with any change that changes a number."""
     reads: Collection[str] = FIELDS
     """What the metric reads of its item besides its video (`mmbench.items.FIELDS`); all of it, unless it says less."""

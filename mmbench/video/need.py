@@ -79,7 +79,7 @@ class Need(ABC, Generic[T]):
 
     name: str
     """Short, for messages and `mmbench explain`."""
-    version: int = 1
+    revision: int = 1
     """Raise it with any change that changes what is found: numbers made of it are then measured again."""
     reads: Collection[str] = FIELDS
     """What an item says of its video that changes what is found in it (`mmbench.items.FIELDS`)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from mmbench.flow.cache import FlowCache
 from mmbench.flow.dis import DisFlow
 from mmbench.flow.flow_pass import FlowPass, FlowResult
 from mmbench.flow.needs import FlowMaker
+from mmbench.flow.types import VERSION
 from mmbench.score import Provenance
 from mmbench.video.clip import ClipInfo
 
@@ -55,9 +57,9 @@ def test_anything_that_changes_a_number_is_another_file(tmp_path: Path, monkeypa
     caches = [FlowCache(tmp_path, {}, Provenance("dis")), FlowCache(tmp_path, {"mode": "early"}, Provenance("dis"))]
     caches.append(FlowCache(tmp_path, {}, Provenance("dis", versions={"opencv": "99"})))
     paths = [cache.path(INFO) for cache in caches]
-    clips = [{"sha256": "1" * 64}, {"fps": 9.0}, {"fps_source": "manifest"}, {"n_frames": 4}]
+    clips: list[dict[str, Any]] = [{"sha256": "1" * 64}, {"fps": 9.0}, {"fps_source": "manifest"}, {"n_frames": 4}]
     paths += [caches[0].path(replace(INFO, **change)) for change in clips]
-    monkeypatch.setattr(module, "VERSION", module.VERSION + 1)
+    monkeypatch.setattr(module, "VERSION", VERSION + 1)
     paths.append(FlowCache(tmp_path, {}, Provenance("dis")).path(INFO))
     assert len(set(paths)) == len(paths)
 

@@ -50,8 +50,8 @@ def make_metrics(settings: EvaluateSettings, recorded: Collection[str] = ()) -> 
     """
     asked = settings.metrics or metric_names()
     if not settings.metrics:
-        for broken in broken_plug_ins().values():
-            warnings.warn(f"Left out: {broken.message}", stacklevel=2)
+        for left_out in broken_plug_ins().values():
+            warnings.warn(f"Left out: {left_out.message}", stacklevel=2)
     metrics, broken = _made_of((*asked, *recorded), settings)
     for name, cause in broken.items():
         if name in settings.metrics:

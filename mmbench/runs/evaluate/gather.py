@@ -108,14 +108,12 @@ class Gatherer:
         if measured is not None and measured.sha256 == info.sha256:
             info, known = replace(info, n_frames=measured.n_frames, warnings=measured.warnings), True
         found: dict[Need[Any], Any] = {}
-        for need, maker in makers.items():
-            if (before := maker.known(info)) is not None:
-                found[need] = before
+        found.update({need: before for need, maker in makers.items() if (before := maker.known(info)) is not None})
         if not known or makers.keys() - found.keys():
             info = self._look(clip, makers, found, unmet)
-        for need in wanted:
-            if isinstance(need, RunNeed) and need not in unmet:
-                found[need] = self._reader(need)(item)
+        for of_run in wanted:
+            if isinstance(of_run, RunNeed) and of_run not in unmet:
+                found[of_run] = self._reader(of_run)(item)
         return Evidence(item, info, found), unmet
 
     def _look(

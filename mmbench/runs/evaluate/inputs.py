@@ -52,7 +52,7 @@ class Inputs:
         needs: dict[Need[Any], list[Any]] = {}
         self._shares: dict[RunNeed[Any], Callable[[Item], str]] = {}
         for need in dict.fromkeys(need for metric in metrics.values() for need in metric.needs):
-            needs[need] = [need.name, need.version, need.depends_on(settings)]
+            needs[need] = [need.name, need.revision, need.depends_on(settings)]
             if isinstance(need, RunNeed):
                 self._shares[need] = need.inputs(people)
         self._metrics = metrics
@@ -60,7 +60,7 @@ class Inputs:
         self._fixed: dict[str, str] = {}
         self._reads: dict[str, list[str]] = {}
         for name, metric in metrics.items():
-            own = [name, metric_version(name), metric.version, metric.options()]
+            own = [name, metric_version(name), metric.revision, metric.options()]
             self._fixed[name] = digest_of([VERSION, own, [needs[need] for need in metric.needs]])
             read = set(metric.reads).union(*(need.reads for need in metric.needs))
             self._reads[name] = sorted(read)

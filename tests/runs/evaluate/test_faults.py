@@ -22,7 +22,6 @@ from mmbench.face.track import ReferenceFaces
 from mmbench.items import Item
 from mmbench.reports.build import build_report
 from mmbench.runs.doctor import examine
-from mmbench.runs.evaluate import store
 from mmbench.runs.evaluate.evaluate import evaluate
 from mmbench.runs.evaluate.record import MANIFEST
 from mmbench.runs.evaluate.store import read_rows
@@ -77,7 +76,9 @@ def test_a_fault_of_the_machine_ends_the_run_and_no_clip_is_blamed(
             evaluate(clips[:2], tmp_path, TOY)
     assert read_rows(tmp_path)[0] == []
     with monkeypatch.context() as patch:
-        patch.setattr(store.os, "fsync", raising(cause, after=8))  # the third row or so cannot be kept
+        patch.setattr(
+            "mmbench.runs.evaluate.store.os.fsync", raising(cause, after=8)
+        )  # the third row or so cannot be kept
         with pytest.raises(MachineFault):
             evaluate(clips[:12], tmp_path, TOY)
     done = evaluate(clips[:12], tmp_path, TOY)
@@ -140,8 +141,10 @@ def test_damaged_reference_faces_are_found_again(left: float, tmp_path: Path, mo
     def faces_of(paths: tuple[Path, ...], backend: object, also: object) -> tuple[ReferenceFaces, ...]:
         looked.append(paths)
         number = float(paths[0].read_bytes()[0])
-        arrays = (np.full((1, *shape), number, np.float32) for shape in ((4,), (5, 2), (4,), (4,)))
-        return (ReferenceFaces(paths, *arrays, None, Provenance("toy")),)
+        embeddings, points, box, tight = (
+            np.full((1, *shape), number, np.float32) for shape in ((4,), (5, 2), (4,), (4,))
+        )
+        return (ReferenceFaces(paths, embeddings, points, box, tight, None, Provenance("toy")),)
 
     monkeypatch.setattr(references, "reference_faces_of", faces_of)
     items = [Item(picture.stem, "m", picture.stem, picture, references=(picture,)) for picture in pictures]
