@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +37,7 @@ def decode(data: bytes, where: str) -> Image:
         return ImageOps.exif_transpose(image).convert("RGB")
     except (UnidentifiedImageError, pillow.DecompressionBombError, pillow.DecompressionBombWarning) as cause:
         raise MediaError(f"{where}: not a picture of a known type.", f"Known: {', '.join(FORMATS)}.") from cause
-    except (OSError, SyntaxError, ValueError, IndexError) as cause:
+    except (OSError, SyntaxError, ValueError, LookupError, TypeError, EOFError, struct.error, zlib.error) as cause:
         raise MediaError(f"{where}: a damaged picture ({cause}).", "Use another picture.") from cause
 
 

@@ -50,9 +50,10 @@ def collect(manifest: Path | None, source: Source | None) -> Collection:
         raise ManifestError("A manifest and a folder are given.", "Give FOLDER, or --manifest CSV.")
     if manifest is not None:
         return collect_manifest(manifest)
-    if source is not None and (source.references or source.prompts or source.pattern):
+    if source is not None:
         return collect_folder(source)
-    raise ManifestError("Nothing to evaluate.", "Give FOLDER with --references, or --manifest CSV.")
+    remedy = "Give FOLDER, with --references for everything about faces, or --manifest CSV."
+    raise ManifestError("Nothing to evaluate.", remedy)
 
 
 def tell(inputs: Collection, *, strict: bool = False) -> None:

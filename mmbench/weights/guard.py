@@ -160,7 +160,7 @@ def _pools(guard: Guard) -> dict[str, Any]:
         ConnectionCls = Plain
 
     class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = Secure  # type: ignore[assignment]  # declared for a protocol that the class itself fits
+        ConnectionCls = Secure
 
     return {"http": PlainPool, "https": SecurePool}
 

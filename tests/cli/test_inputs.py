@@ -54,6 +54,13 @@ def test_inputs_are_told_and_kept_and_refused_where_strict(videos: Path, tmp_pat
         assert part in said
 
 
+def test_a_folder_without_references_is_measured_as_far_as_it_can_be(videos: Path, tmp_path: Path) -> None:
+    said = run("evaluate", videos, *MEASURE, "--out", tmp_path / "run")
+    assert "note: no references were given" in said
+    rows, _ = read_rows(tmp_path / "run")
+    assert [(row.item.identity, row.item.references) for row in rows] == [("anna_0", ())]
+
+
 def test_names_that_are_no_utf_8_are_measured_and_stored(videos: Path, tmp_path: Path) -> None:
     try:
         (videos / os.fsdecode(b"anna_caf\xe9.mp4")).write_bytes((videos / "anna_0.mp4").read_bytes())
