@@ -61,6 +61,7 @@ def explain(
         "Refused": _refused(),
         "Source": fact.source,
         "Caveats": fact.caveats or "none known",
+        "Verdict": _guarded(fact.name, fact.higher_is_better),
         "Companions": ", ".join(f.name for f in owner.all_facts() if f != fact) or "none",
     }
     console.print(f"[bold]{escape(fact.title)}[/bold] ({fact.name})")
@@ -78,6 +79,17 @@ def _refused() -> str:
         f"{limits.max_clip_pixels / 1e6:,.0f} million in all, {limits.max_bytes / 2**30:g} GiB a file, or "
         f"{limits.clip_seconds:,.0f} s of work (settings: limits; SECURITY.md)"
     )
+
+
+def _guarded(name: str, higher: bool) -> str:
+    """What the metric is to the overall verdict."""
+    from mmbench.reports.numbers.overall import GUARDS
+
+    guard = next((guard for guard in GUARDS if guard.metric == name), None)
+    if guard is None:
+        return "none of the guarded columns"
+    limit = f"; what is {'above' if higher else 'below'} {guard.enough:g} earns nothing" if guard.enough else ""
+    return f"a guarded column: {guard.why}{limit}"
 
 
 def _lacking(metric: type[Metric]) -> str:
