@@ -87,7 +87,8 @@ def evaluate(
         ("random_weights",): random_weights or None,
     }
     options = _settings(settings, chosen)
-    inputs = collect(manifest, folder and Source(folder, references, prompts, name, pattern))
+    source = None if folder is None else Source(folder, references, prompts, name, pattern)
+    inputs = collect(manifest, source)
     tell(inputs, strict=strict)
     with progress_bar() as progress:
         result = run_evaluation(

@@ -85,14 +85,14 @@ def test_a_run_folder_becomes_a_report(rows: list[Any], tmp_path: Path) -> None:
     run = tmp_path / "run"
     (run / "rows").mkdir(parents=True)
     lines = [json.dumps(row.to_json()) for row in rows]
-    (run / "rows" / "0-0.jsonl").write_text("\n".join(lines) + "\n")
+    (run / "rows" / "0000-0.jsonl").write_text("\n".join(lines) + "\n")
     (run / "manifest.json").write_text(json.dumps({"settings": {"faces": "dlib"}}))
     paths = build_report(run, options=ReportOptions(table=TableOptions(title="Mine")))
     assert paths.page == run / "report" / "index.html"
     assert "<h1>Mine</h1>" in paths.page.read_text()
     assert "<h2>Leaderboard</h2>" not in paths.page.read_text()  # the default title is no heading again
     assert '<th scope="row" class="text">Faces</th><td class="text">dlib</td>' in paths.page.read_text()
-    (run / "rows" / "0-0.jsonl").write_text("")
+    (run / "rows" / "0000-0.jsonl").write_text("")
     with pytest.raises(ManifestError, match="no rows yet"):
         build_report(run)
 

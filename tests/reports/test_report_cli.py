@@ -27,7 +27,7 @@ def app() -> typer.Typer:
 def run(tmp_path: Path, make_row: Any, tiny_clip: Path) -> Path:
     """A run of two models, twelve identities; "[b]old" wins on identity, and its name looks like markup."""
     folder = tmp_path / "run-one"
-    with RowWriter(folder, "0-0") as writer:
+    with RowWriter(folder, "0000-0") as writer:
         for model, value in (("plain", 0.80), ("[b]old", 0.85)):
             for n in range(12):
                 writer.add(make_row(model, f"id{n}", video=tiny_clip, id_similarity=value + 0.001 * (n * 7 % 5)))
@@ -89,7 +89,7 @@ def test_compare_two_models_of_one_run(app: typer.Typer, run: Path, tmp_path: Pa
 
 def test_compare_the_same_model_in_two_runs(app: typer.Typer, run: Path, make_row: Any) -> None:
     other = run.parent / "run-two"
-    with RowWriter(other, "0-0") as writer:
+    with RowWriter(other, "0000-0") as writer:
         for n in range(12):
             writer.add(make_row("plain", f"id{n}", id_similarity=0.80))
     result = CliRunner().invoke(app, ["compare", f"{run}:plain", str(other)])
@@ -106,7 +106,7 @@ def test_compare_a_run_with_itself_says_so(app: typer.Typer, run: Path) -> None:
 
 def test_compare_without_a_shared_identity_fails(app: typer.Typer, run: Path, make_row: Any, tmp_path: Path) -> None:
     other, out = tmp_path / "strangers", tmp_path / "comparison.md"
-    with RowWriter(other, "0-0") as writer:
+    with RowWriter(other, "0000-0") as writer:
         writer.add(make_row("plain", "zoe", id_similarity=0.80))
     arguments = ["compare", f"{run}:plain", str(other), "--out", str(out)]
     with pytest.raises(ManifestError, match=r"share no identity.*id0, id1, id10 and 9 more against zoe"):

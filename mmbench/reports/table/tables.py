@@ -214,7 +214,9 @@ def _order(
     fact = facts[options.order]
     cells = {model: _cell(samples.get(model, fact.name), fact, options) for model in samples.models}
     sign = -1 if fact.higher_is_better else 1
-    place = {model: (1.0, 0.0) if cell.mean is None else (0.0, sign * cell.mean) for model, cell in cells.items()}
+    place: dict[str, tuple[float, ...]] = {}
+    for model, cell in cells.items():
+        place[model] = (1.0,) if cell.mean is None else (0.0, sign * cell.mean)
     return place, f"Models stand by {fact.title}, best first; those without a value last."
 
 
