@@ -137,7 +137,8 @@ def write_report(
 def _models_of(record: Mapping[str, Any]) -> tuple[str, ...]:
     """Models of a run's record in the manifest's order."""
     items = record.get("items")
-    return tuple(dict.fromkeys(str(item["model"]) for item in items)) if isinstance(items, list) else ()
+    named = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    return tuple(dict.fromkeys(str(item["model"]) for item in named if "model" in item))
 
 
 def _content(

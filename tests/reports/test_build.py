@@ -86,7 +86,8 @@ def test_a_run_folder_becomes_a_report(rows: list[Any], tmp_path: Path) -> None:
     (run / "rows").mkdir(parents=True)
     lines = [json.dumps(row.to_json()) for row in rows]
     (run / "rows" / "0000-0.jsonl").write_text("\n".join(lines) + "\n")
-    (run / "manifest.json").write_text(json.dumps({"settings": {"faces": "dlib"}}))
+    record = {"settings": {"faces": "dlib"}, "attempts": [], "items": [{"id": row.item.id} for row in rows]}
+    (run / "manifest.json").write_text(json.dumps(record))
     paths = build_report(run, options=ReportOptions(table=TableOptions(title="Mine")))
     assert paths.page == run / "report" / "index.html"
     assert "<h1>Mine</h1>" in paths.page.read_text()
