@@ -65,9 +65,12 @@ def settle(part: Path, path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text whole or not at all; line ends stay as they are in `text`."""
+    r"""Write a UTF-8 text whole or not at all; line ends stay as they are in `text`.
+
+    Of names that hold bytes of no UTF-8, such a byte becomes `\udce9`: a name never keeps a text from being written.
+    """
     with whole(path) as part:
-        part.write_text(text, encoding="utf-8", newline="")
+        part.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def write_json(path: Path, document: object, *, sort_keys: bool = False) -> None:

@@ -73,6 +73,18 @@ def test_names_that_are_no_utf_8_are_measured_and_stored(videos: Path, tmp_path:
     assert all(row.item.video.exists() for row in rows)
 
 
+def test_a_report_of_a_broken_clip_whose_name_is_no_utf_8(videos: Path, tmp_path: Path) -> None:
+    broken = videos / os.fsdecode(b"anna_caf\xe9.mp4")
+    try:
+        broken.write_bytes((videos / "anna_0.mp4").read_bytes()[:700])
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    arguments = ["evaluate", videos, "--references", tmp_path / "people", *MEASURE, "--out", tmp_path / "run"]
+    assert CliRunner().invoke(app, [str(argument) for argument in arguments]).exit_code == 1
+    run("report", tmp_path / "run")
+    assert "anna_caf" in (tmp_path / "run" / "report" / "index.html").read_text(encoding="utf-8")
+
+
 def test_a_manifest_is_written_for_a_person_to_finish(videos: Path, tmp_path: Path) -> None:
     (videos / "who.mp4").write_bytes((videos / "anna_0.mp4").read_bytes())
     out = tmp_path / "m.csv"
