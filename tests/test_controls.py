@@ -106,14 +106,13 @@ def test_still_has_no_motion(mean: Mean) -> None:
     assert mean("fm_inter_rate", "still").mean == pytest.approx(0, abs=0.005)
 
 
-def test_copied_photo_has_the_right_identity_and_no_distance_to_the_reference(mean: Mean) -> None:
+def test_copied_photo_has_the_right_identity_and_no_distance_to_the_reference(mean: Mean, difference: Pairs) -> None:
     copied, truth = mean("id_similarity", "copy-paste"), mean("id_similarity", "truth")
     assert copied.mean > truth.mean
     for system in ("truth", "drift", "stranger", "jitter"):
-        high, low = mean("fm_ref", "copy-paste").high, mean("fm_ref", system).low
-        assert high is not None
+        low = difference("fm_ref", system, "copy-paste").low  # paired: a few photos are turned far from the reference
         assert low is not None
-        assert high < low, system
+        assert low > 0, system
 
 
 def test_a_vanishing_face_shows_and_does_not_pay(mean: Mean, difference: Pairs) -> None:
