@@ -88,7 +88,8 @@ def _conflicts(items: Sequence[Item], where: Callable[[Item], str] | None) -> li
     place = where or (lambda item: item.id)
     videos: dict[tuple[str, str], Item] = {}
     pictures: dict[str, Item] = {}
-    twice, several = [], {}
+    twice: list[str] = []
+    several: dict[str, str] = {}
     for item in items:
         first = videos.setdefault((item.model, str(item.video)), item)
         if first is not item:
