@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ def display_matrix(picture: VideoFrame) -> NDArray[np.float64]:
     data = picture.side_data.get("DISPLAYMATRIX")
     if data is None:
         return np.eye(2)
-    linear = np.frombuffer(data, np.int32)[[0, 1, 3, 4]].reshape(2, 2) / UNIT
+    linear = np.frombuffer(memoryview(cast("Any", data)), np.int32)[[0, 1, 3, 4]].reshape(2, 2) / UNIT
     return linear if linear.any() else np.eye(2)
 
 
