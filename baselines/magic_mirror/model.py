@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmbench.baselines.contract import Kind, Native, PromptKind, Request, Size
 from mmbench.baselines.options import Options, option
@@ -31,6 +32,10 @@ BASE_REPO = "THUDM/CogVideoX-5b"
 PHOTOMAKER_REPO = "TencentARC/PhotoMaker-V2"
 ADAPTER = Path("magic_mirror") / "magic_mirror.safetensors"
 """Where a trained identity adapter is looked for below the weights folder."""
+TRAINED_NANO: Final = Path(__file__).resolve().parent / "nano"
+"""The nano model that this project trained on rendered people; its card lies beside it."""
+ENLARGED = 4
+"""The trained nano model makes 64 x 64 pixels, which face detectors cannot read; its videos are enlarged this often."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ class MagicMirror(TorchBaseline):
     name: ClassVar[str] = "magic_mirror"
     kind: ClassVar[Kind] = "identity"
     needs_trigger: ClassVar[bool] = True
-    variants: ClassVar[tuple[str, ...]] = ("5b",)
+    variants: ClassVar[tuple[str, ...]] = ("5b", "nano-trained")
     tiny_variants: ClassVar[tuple[str, ...]] = ("nano", "smoke")
     options_type: ClassVar[type[Options]] = MagicMirrorOptions
     licence: ClassVar[str] = "CogVideoX licence for the base; insightface buffalo_l: non-commercial research only"
@@ -76,6 +81,8 @@ class MagicMirror(TorchBaseline):
         variant = self.pick_variant(variant)
         if variant == "5b":
             return Native(size=(480, 720), frames=49, fps=8, steps=50, guidance=6.0)
+        if variant == "nano-trained":
+            return Native(size=(64 * ENLARGED, 64 * ENLARGED), frames=9, fps=8, steps=20, guidance=2.0)
         side = {"nano": 64, "smoke": 32}[variant]
         return Native(size=(side, side), frames=9, fps=8, steps=4, guidance=6.0)
 
@@ -97,18 +104,23 @@ class MagicMirror(TorchBaseline):
     def weights(self, variant: str | None = None) -> tuple[WeightFile, ...]:
         from mmbench.face.packs import BUFFALO_L
 
-        if self.pick_variant(variant) in self.tiny_variants:
+        if self.pick_variant(variant) != "5b":
             return ()
         return registered(BASE_REPO, PHOTOMAKER_REPO, names=BUFFALO_L.names)
 
     def require(self, weights_dir: Path, variant: str) -> None:
-        if variant in self.variants:
+        if variant == "5b":
             self.adapter_file(weights_dir)
         super().require(weights_dir, variant)
 
     def weights_in_use(self, weights_dir: Path, variant: str) -> list[dict[str, str]]:
         if variant in self.tiny_variants:
             return []
+        if variant == "nano-trained":
+            files = sorted(TRAINED_NANO.rglob("*.safetensors"))
+            names = [file.relative_to(TRAINED_NANO).as_posix() for file in files]
+            pairs = zip(names, files, strict=True)
+            return [{"name": f"nano/{name}", "revision": "", "sha256": sha256_file(file)} for name, file in pairs]
         adapter = self.adapter_file(weights_dir)
         own = {"name": f"{adapter.name} (identity adapter of your own)", "revision": "", "sha256": sha256_file(adapter)}
         return [*super().weights_in_use(weights_dir, variant), own]
@@ -129,6 +141,11 @@ class MagicMirror(TorchBaseline):
 
             self.pipe = build_pipeline(cast("Literal['nano', 'smoke']", variant))
             self.pipe.to(self.device, self.dtype)
+        elif variant == "nano-trained":
+            from mmbench.model.small.trained import open_trained
+
+            self.pipe = open_trained(TRAINED_NANO)
+            self.pipe.to(self.device)
         else:
             self.pipe = self.open_full(weights_dir)
             self.pipe.vae.enable_tiling()
@@ -154,11 +171,12 @@ class MagicMirror(TorchBaseline):
         chosen = plan.options
         assert isinstance(chosen, MagicMirrorOptions)
         has_trigger = count_triggers(plan.prompt) > 0
+        enlarged = ENLARGED if self.variant == "nano-trained" else 1
         result = self.pipe(
             prompt=plan.prompt,
             negative_prompt=plan.negative,
-            height=plan.size[0],
-            width=plan.size[1],
+            height=plan.size[0] // enlarged,
+            width=plan.size[1] // enlarged,
             num_frames=plan.frames,
             num_inference_steps=plan.steps,
             guidance_scale=plan.guidance,
@@ -174,7 +192,7 @@ class MagicMirror(TorchBaseline):
         )
         info = result.info
         return Sampled(
-            frames=to_uint8(np.asarray(result.frames[0])),
+            frames=larger(to_uint8(np.asarray(result.frames[0])), plan.size),
             truncated=is_cut(self.pipe.tokenizer, plan.prompt, self.pipe.transformer.config.max_text_seq_length),
             settings={
                 "scheduler": info.scheduler,
@@ -194,3 +212,14 @@ class MagicMirror(TorchBaseline):
 
     def close(self) -> None:
         self.pipe = self.variant = None
+
+
+def larger(frames: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+    """Frames (T, H, W, 3) enlarged to `size` (height, width) by bicubic interpolation; those of that size as they are."""
+    from PIL import Image
+
+    if frames.shape[1:3] == size:
+        return frames
+    height, width = size
+    pictures = (Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC) for frame in frames)
+    return np.stack([np.asarray(picture) for picture in pictures])

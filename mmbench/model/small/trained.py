@@ -62,7 +62,6 @@ def assemble(base: Path, tower: MapTower, adapter: Path | None) -> MagicMirrorPi
         transformer=transformer.eval(),
         scheduler=CogVideoXDPMScheduler.from_pretrained(str(base), subfolder="scheduler"),
         face_encoder=face_encoder.eval(),
-        weights_note="nano, trained on rendered people",
     )
     return _ready(pipeline)
 
@@ -77,7 +76,7 @@ def open_trained(folder: Path) -> MagicMirrorPipeline:
             f"There is no trained nano model in {folder}.",
             "Train one: mmbench nano world, mmbench nano eyes, mmbench train nano-base, nano-image, nano-video.",
         )
-    return _ready(MagicMirrorPipeline.from_pretrained(str(folder), torch_dtype=torch.float32))
+    return _ready(MagicMirrorPipeline.from_pretrained(str(folder), dtype=torch.float32))
 
 
 def _ready(pipeline: MagicMirrorPipeline) -> MagicMirrorPipeline:
