@@ -1,2 +1,1 @@
-"""Faces: backends behind one contract, the face pass over a clip, reference faces, their bank, and a
-cache."""
+"""Faces: backends behind one contract, the face pass over a clip, the people of a run, and a cache."""

@@ -19,8 +19,8 @@ from mmbench.video.need import FrameNeed, Look, Maker, Need, Networks, RunNeed, 
 
 if TYPE_CHECKING:
     from mmbench.config import EvaluateSettings
-    from mmbench.face.bank import ReferenceBank
     from mmbench.face.face_pass import FacePass, Frames
+    from mmbench.face.people.bank import ReferenceBank
     from mmbench.face.track import FaceTrack, ReferenceFaces
     from mmbench.face.types import FaceBackend
     from mmbench.files import Progress
@@ -174,7 +174,7 @@ class _References(RunNeed[T]):
 
         Raises ReferenceFaceError naming every reference without a face.
         """
-        from mmbench.face.reference_store import Shelf, prepare
+        from mmbench.face.people.store import Shelf, prepare
 
         def shelf(need: _References[Any]) -> Shelf:
             maker = sha256(json.dumps([need.revision, need.depends_on(settings)], sort_keys=True).encode())
@@ -191,7 +191,7 @@ class _References(RunNeed[T]):
         prepare(items, shelves, progress)
 
     def _known(self, run: Path) -> dict[str, ReferenceFaces | None]:
-        from mmbench.face.reference_store import load
+        from mmbench.face.people.store import load
 
         return load(_store(run, self))
 
@@ -203,14 +203,14 @@ class References(_References["ReferenceFaces"]):
 
     def read(self, items: Sequence[Item], run: Path) -> Callable[[Item], ReferenceFaces | None]:
         """The faces of one item's references."""
-        from mmbench.face.reference_store import keys_once
+        from mmbench.face.people.store import keys_once
 
         known, key = self._known(run), keys_once()
         return lambda item: known.get(key(item.references))
 
     def notes(self, items: Sequence[Item], run: Path) -> Sequence[str]:
         """Pictures with several faces, and references of one person that do not look alike."""
-        from mmbench.face.reference_store import keys_once
+        from mmbench.face.people.store import keys_once
 
         known, key = self._known(run), keys_once()
         sets = dict.fromkeys(item.references for item in items if item.references)
@@ -219,7 +219,7 @@ class References(_References["ReferenceFaces"]):
 
     def inputs(self, items: Sequence[Item]) -> Callable[[Item], str]:
         """The bytes of the item's references."""
-        from mmbench.face.reference_store import keys_once
+        from mmbench.face.people.store import keys_once
 
         key = keys_once()
         return lambda item: key(item.references)
@@ -251,7 +251,7 @@ class Condition(_References["ReferenceFaces"]):
 
     def read(self, items: Sequence[Item], run: Path) -> Callable[[Item], ReferenceFaces | None]:
         """The face of one item's conditioning frame."""
-        from mmbench.face.reference_store import keys_once
+        from mmbench.face.people.store import keys_once
 
         known, key = self._known(run), keys_once()
         return lambda item: known.get(key((item.condition,))) if item.condition else None
@@ -268,7 +268,7 @@ class Bank(_References["ReferenceBank"]):
 
     def read(self, items: Sequence[Item], run: Path) -> Callable[[Item], ReferenceBank | None]:
         """The same bank for every item, whatever their order; None where no reference is known."""
-        from mmbench.face.bank import build_bank
+        from mmbench.face.people.bank import build_bank
 
         known = self._known(run)
         people = {}
@@ -289,7 +289,7 @@ class Bank(_References["ReferenceBank"]):
 
 def _people(items: Sequence[Item]) -> dict[str, list[str]]:
     """The keys of each identity's sets of references, all sorted: nothing depends on the order of a run's items."""
-    from mmbench.face.reference_store import keys_once
+    from mmbench.face.people.store import keys_once
 
     key = keys_once()
     found: dict[str, set[str]] = {}

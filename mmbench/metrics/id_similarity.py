@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.face.bank import ReferenceBank, centroid, unit
 from mmbench.face.insightface.arcface import EMBEDDING_SIZE as ARCFACE_SIZE
 from mmbench.face.needs import ARCFACE, ARCFACE_REFERENCES, BANK, FACES, REFERENCES
+from mmbench.face.people.bank import ReferenceBank, centroid, unit
 from mmbench.face.track import FaceTrack, ReferenceFaces
 from mmbench.metrics.arrays import as_array
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need

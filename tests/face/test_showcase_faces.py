@@ -8,9 +8,9 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from mmbench.face.bank import centroid, unit
 from mmbench.face.face_pass import FacePass
-from mmbench.face.references import reference_faces
+from mmbench.face.people.bank import centroid, unit
+from mmbench.face.people.references import reference_faces
 from mmbench.video.cadence import CadencePass
 from mmbench.video.read import decode
 

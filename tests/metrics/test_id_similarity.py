@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmbench.face.bank import centroid
 from mmbench.face.needs import ARCFACE, ARCFACE_REFERENCES, FACES, REFERENCES
+from mmbench.face.people.bank import centroid
 from mmbench.face.track import FaceTrack, ReferenceFaces
 from mmbench.items import Item
 from mmbench.metrics.base import ClipMetric, Evidence

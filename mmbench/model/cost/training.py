@@ -123,7 +123,7 @@ def random_parts(size: ModelSize, device: torch.device, frozen: torch.dtype, ide
 
 def _decoder_and_recogniser(size: ModelSize, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any]:
     """CogVideoX's decoder and an IResNet-50 with random weights (small ones beside a small size)."""
-    from mmbench.face.iresnet import IResNet, iresnet_shape
+    from mmbench.face.insightface.iresnet import IResNet, iresnet_shape
 
     if size.codec is not None:
         from mmbench.model.small.nano import fitted_codec

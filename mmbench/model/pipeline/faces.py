@@ -32,7 +32,7 @@ CROP_MARGIN = 1.6
 
 
 @dataclass(frozen=True)
-class ReferenceFaces:
+class ReferenceInputs:
     """The chosen face of n pictures: pixel_values float32 [1, n, 3, S, S], embeddings float32 [1, n, E]."""
 
     pixel_values: Tensor
@@ -45,7 +45,7 @@ def analyse_references(
     image_size: int,
     embedding_dim: int,
     margin: float = CROP_MARGIN,
-) -> ReferenceFaces:
+) -> ReferenceInputs:
     """Largest face of every picture of one person (several views in a list), cut out and normalised for CLIP.
 
     Raises ReferenceFaceError where a picture has no face, RequestError for no pictures, a wrong picture
@@ -75,7 +75,7 @@ def analyse_references(
         pixels.append(torch.from_numpy(cut).permute(2, 0, 1).float() / 255.0)
         vectors.append(torch.from_numpy(vector))
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in (CLIP_MEAN, CLIP_STD))
-    return ReferenceFaces(((torch.stack(pixels) - mean) / std)[None], torch.stack(vectors)[None])
+    return ReferenceInputs(((torch.stack(pixels) - mean) / std)[None], torch.stack(vectors)[None])
 
 
 def to_rgb(picture: Picture) -> NDArray[np.uint8]:

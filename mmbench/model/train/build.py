@@ -295,7 +295,7 @@ def load_recogniser(name: str, folder: Path) -> Recogniser:
     if ":" in name and not (folder / name).exists():
         made: Recogniser = called(name, "loss.identity.recogniser")
         return made
-    from mmbench.face.iresnet import load_iresnet
+    from mmbench.face.insightface.iresnet import load_iresnet
 
     return load_iresnet(folder / name)
 

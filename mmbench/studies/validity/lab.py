@@ -16,7 +16,7 @@ from mmbench.studies.validity.shots import Shot
 from mmbench.studies.validity.takes import Take, TakeStore
 
 if TYPE_CHECKING:
-    from mmbench.face.bank import ReferenceBank
+    from mmbench.face.people.bank import ReferenceBank
     from mmbench.face.track import FaceTrack, ReferenceFaces
     from mmbench.face.types import FaceBackend
     from mmbench.flow.flow_pass import FlowResult
@@ -122,7 +122,7 @@ class Lab:
         """The face of the person's frontal, neutral photo: a reference whose pose is known to be zero."""
         from PIL import Image
 
-        from mmbench.face.references import reference_faces
+        from mmbench.face.people.references import reference_faces
 
         path = self.folder / "photos" / f"{person}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,13 +132,13 @@ class Lab:
     @cached_property
     def bank(self) -> ReferenceBank:
         """All fifty people of synthetic50."""
-        from mmbench.face.bank import build_bank
+        from mmbench.face.people.bank import build_bank
 
         return build_bank(self._all_references)
 
     @cached_property
     def _all_references(self) -> dict[str, ReferenceFaces]:
-        from mmbench.face.reference_store import Shelf, key_of, load, prepare
+        from mmbench.face.people.store import Shelf, key_of, load, prepare
         from mmbench.studies.synthetic50.members import members, reference_paths
         from mmbench.testsets.synthetic50 import root
 

@@ -21,7 +21,7 @@ from mmbench.face.insightface import eyes as insightface_backend
 from mmbench.face.insightface.arcface import ArcFace
 from mmbench.face.insightface.scrfd import Scrfd
 from mmbench.face.make import make_backend
-from mmbench.face.references import reference_faces
+from mmbench.face.people.references import reference_faces
 from mmbench.face.track import SLOTS
 from mmbench.flow.raft.flow import RaftFlow
 from mmbench.items import Item

@@ -16,8 +16,8 @@ import pytest
 from mmbench.config import EvaluateSettings
 from mmbench.errors import MachineFault, ManifestError, MediaError, machine_fault
 from mmbench.face import cache as face_cache
-from mmbench.face import references
-from mmbench.face.reference_store import Shelf, key_of, load, prepare
+from mmbench.face.people import references
+from mmbench.face.people.store import Shelf, key_of, load, prepare
 from mmbench.face.track import ReferenceFaces
 from mmbench.items import Item
 from mmbench.reports.build import build_report

@@ -83,7 +83,7 @@ def _find(
 ) -> tuple[ReferenceFaces, ...]:
     """The faces of one set as each backend embeds them; none, with its error added to `failures`, where there is no
     face."""
-    from mmbench.face.references import reference_faces_of
+    from mmbench.face.people.references import reference_faces_of
 
     try:
         return reference_faces_of(paths, backends[0], backends[1:])

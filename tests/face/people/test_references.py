@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmbench.errors import MediaError, ReferenceFaceError
-from mmbench.face.bank import build_bank, centroid, unit
-from mmbench.face.references import reference_faces, unlike
+from mmbench.face.people.bank import build_bank, centroid, unit
+from mmbench.face.people.references import reference_faces, unlike
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mmbench.errors import MissingWeights, WeightsError
-from mmbench.face.iresnet import IResNet, IResNetShape, iresnet_shape, load_iresnet
+from mmbench.face.insightface.iresnet import IResNet, IResNetShape, iresnet_shape, load_iresnet
 
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
