@@ -215,7 +215,7 @@ class MagicMirror(TorchBaseline):
 
 
 def larger(frames: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
-    """Frames (T, H, W, 3) enlarged to `size` (height, width) by bicubic interpolation; those of that size as they are."""
+    """Frames (T, H, W, 3) enlarged to `size` (height, width) by bicubic interpolation; of that size they stay."""
     from PIL import Image
 
     if frames.shape[1:3] == size:

@@ -86,7 +86,7 @@ def main() -> None:
     protocol = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     if ":" in sys.argv[1]:  # a class of the user's own; else what lies in the current folder is not code
-        sys.path.append(os.getcwd())
+        sys.path.append(str(Path.cwd()))
     serve(sys.argv[1], sys.stdin, protocol)
 
 
