@@ -40,6 +40,7 @@ def _register() -> None:
     """Add the commands; `short_help` where the first sentence would be cut off on 80 columns."""
     from mmbench.cli import (
         ablate,
+        data,
         evaluate,
         generate,
         generators,
@@ -64,6 +65,7 @@ def _register() -> None:
     app.command("table", short_help="The short table of a report, into a Markdown file.")(report.table)
     app.command("compare", short_help="Is A better than B? Paired differences with intervals.")(report.compare)
     app.command("train", short_help="Train the adapter (or a base) from a settings file.")(train.train)
+    app.add_typer(data.app, name="data", short_help="Training data: build, check, show what was dropped.")
     app.add_typer(model.app, name="model")
     app.add_typer(testset.app, name="testset", short_help="Test sets: build PubFig-50, check or show a set.")
     app.add_typer(synth.app, name="synth", short_help="Synthetic people of known truth: kit, clips, controls.")

@@ -1,0 +1,1 @@
+"""Which stages does each of the paper's sources go through, and a user's own folder?"""
