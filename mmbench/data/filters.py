@@ -136,11 +136,11 @@ def frames_at(times: NDArray[np.float64], first: int, after: int, count: int, fp
     Raises ValueError where the clip has fewer frames a second, so that one would be taken twice.
     """
     inside = times[first:after]
-    wanted = inside[0] + np.arange(count) / fps
-    wanted = wanted[wanted <= inside[-1] + 0.5 / fps]
-    right = np.searchsorted(inside, wanted).clip(1, max(1, len(inside) - 1))
     if len(inside) == 1:
         return (first,)
+    wanted = inside[0] + np.arange(count) / fps
+    wanted = wanted[wanted <= inside[-1] + 0.5 * float(np.median(np.diff(inside)))]
+    right = np.searchsorted(inside, wanted).clip(1, len(inside) - 1)
     nearer = np.where(wanted - inside[right - 1] <= inside[right] - wanted, right - 1, right)
     if len(np.unique(nearer)) < len(nearer):
         raise ValueError(f"fewer than {fps:g} frames a second")

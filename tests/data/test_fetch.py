@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import pytest
 
+from mmbench.data.drawn_corpus import drawn_settings
 from mmbench.data.fetch import Fetch, read_list
 from mmbench.data.ledger import Ledger, run_stages
 from mmbench.data.settings import FetchSettings
@@ -20,7 +21,6 @@ from mmbench.data.stages import List, Work
 from mmbench.data.types import Candidate
 from mmbench.errors import ManifestError
 from mmbench.files import silent
-from tests.data.conftest import made
 
 PICTURE = b"a picture"
 BOUNDS = {"delay": 0.0, "internal": True, "picture_bytes": 1000}
@@ -65,7 +65,7 @@ def test_each_address_has_its_own_end(server: str, tmp_path: Path) -> None:
     listing = tmp_path / "urls.csv"
     lines = [f"{server}{path},{digest},cc0" for path, digest in rows]
     listing.write_text("\n".join(["url,sha256,licence", *lines, "ftp://x/y,,"]))
-    work = Work(made("A", listing, fetch=BOUNDS), tmp_path / "out", tools=None)  # type: ignore[arg-type]  # unused
+    work = Work(drawn_settings("A", listing, fetch=BOUNDS), tmp_path / "out", tools=None)  # type: ignore[arg-type]  # unused
     run_stages(stages(work)[:2], Candidate("start"), work.folder, silent)
     ledger = Ledger(work.folder / "fetch.jsonl")
     counts = ledger.counts()
@@ -95,4 +95,4 @@ def test_lists_are_plain_or_tables(tmp_path: Path) -> None:
     table.write_text("URL\tTEXT\tNSFW\nhttps://a/1\tx, y\tUNLIKELY\n")
     assert [(row.origin, row.facts) for row in read_list(table)] == [("https://a/1", {"nsfw": "UNLIKELY"})]
     with pytest.raises(ManifestError, match="no such folder or list"):
-        List(Work(made("A", tmp_path / "none"), tmp_path, tools=None), videos=False).decides()  # type: ignore[arg-type]
+        List(Work(drawn_settings("A", tmp_path / "none"), tmp_path, tools=None), videos=False).decides()  # type: ignore[arg-type]

@@ -16,12 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmbench.data.build import build
+from mmbench.data.drawn_corpus import drawn_settings
 from mmbench.data.ledger import Atom, Ledger, Outcome, Stage, run_stages
 from mmbench.data.types import Candidate, Dropped
 from mmbench.errors import MediaError
 from mmbench.files import silent
 from mmbench.model.train.shards import ShardSet
-from tests.data.conftest import made
 
 START = Candidate("start", "")
 
@@ -107,7 +107,7 @@ build(DataSettings.from_yaml(Path(sys.argv[1])), Path(sys.argv[2]), progress=pro
 def test_a_killed_build_equals_an_uninterrupted_one(
     picture_corpus: tuple[Path, Mapping[str, str]], built_a: Path, tmp_path: Path
 ) -> None:
-    chosen = made("A", picture_corpus[0], shard_records=1)
+    chosen = drawn_settings("A", picture_corpus[0], shard_records=1)
     (tmp_path / "data.yaml").write_text(chosen.to_yaml())
     for calls in (8, 15):  # among the faces; between the two shards
         command = [sys.executable, "-c", KILL, str(tmp_path / "data.yaml"), str(tmp_path / "killed"), str(calls)]

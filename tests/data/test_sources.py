@@ -13,13 +13,13 @@ import torch
 from mmbench.data.build import build, counts, describe
 from mmbench.data.check import check
 from mmbench.data.drawn import DrawnFaces, backdrop, like, paint, vector_of
+from mmbench.data.drawn_corpus import HEIGHT, WIDTH, drawn_settings, moving, person, save, save_clip
 from mmbench.data.filters import cosine
 from mmbench.data.ledger import Ledger
 from mmbench.data.settings import DataSettings
 from mmbench.data.sheet import contact_sheet
 from mmbench.errors import ManifestError
 from mmbench.model.train.shards import ShardSet
-from tests.data.conftest import HEIGHT, WIDTH, made, moving, person, save, save_clip
 
 Corpus = tuple[Path, Mapping[str, str]]
 
@@ -74,7 +74,7 @@ def test_source_b_has_black_bars_and_an_uncut_reference(tmp_path: Path) -> None:
     save(tmp_path / "faces" / "x.png", person(1, (512, 512), 300))
     save(tmp_path / "faces" / "y.png", person(2, (512, 512), 300))
     (tmp_path / "who.csv").write_text("file,age,gender\nx.png,6,female\ny.png,40,male\n")
-    settings = made("B", tmp_path / "faces", attributes=tmp_path / "who.csv")
+    settings = drawn_settings("B", tmp_path / "faces", attributes=tmp_path / "who.csv")
     build(settings, tmp_path / "out")
     records = ShardSet([tmp_path / "out" / "B" / "images"])
     assert [record.caption for record in (records[0], records[1])] == [
@@ -99,7 +99,7 @@ def test_source_c_drops_doubles_strangers_and_equal_poses(tmp_path: Path) -> Non
     save(tmp_path / "faces" / "c.png", person(3, (512, 512)))
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("a woman img is smiling\na stranger, a woman img smiling\na woman img is smiling ahead\n")
-    settings = made("C", tmp_path / "faces", prompts=prompts, pairs={"per_identity": 3})
+    settings = drawn_settings("C", tmp_path / "faces", prompts=prompts, pairs={"per_identity": 3})
     build(settings, tmp_path / "out")
     steps = {step.stage: step for step in counts(tmp_path / "out")["C"]}
     assert steps["identities"].dropped["duplicate"] == 1
@@ -121,7 +121,7 @@ def test_source_d_drops_each_planted_fault_by_its_own_filter(video_corpus: Corpu
     folder, planted = video_corpus
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("a woman img is smiling\na stranger, a woman img smiling\n")
-    build(made("D", folder, prompts=prompts), tmp_path / "out")
+    build(drawn_settings("D", folder, prompts=prompts), tmp_path / "out")
     found = fates(tmp_path / "out", "D")
     # one of the good clip's two references is a stranger, and goes alone
     assert {name: fault for name, fault in found.items() if name != "0-good"} == {
@@ -150,7 +150,7 @@ def test_an_own_folder_takes_the_pictures_that_are_the_person(tmp_path: Path) ->
     paint(other, like(vector_of(1), 0.6), 50, 50, 100)
     save(root / "faces" / "anna" / "0.png", person(1, (200, 200), 100))
     save(root / "faces" / "anna" / "1.png", other)
-    build(made("own", root), tmp_path / "out")
+    build(drawn_settings("own", root), tmp_path / "out")
     steps = {step.stage: step for step in counts(tmp_path / "out")["own"]}
     assert steps["references"].dropped["cosine"] == 1
     assert steps["references"].dropped["no_picture"] == 1
@@ -161,7 +161,7 @@ def test_an_own_folder_takes_the_pictures_that_are_the_person(tmp_path: Path) ->
 
 def test_other_settings_are_refused(picture_corpus: Corpus, built_a: Path) -> None:
     with pytest.raises(ManifestError, match="other settings"):
-        build(made("A", picture_corpus[0], faces={"side": 64}), built_a)
+        build(drawn_settings("A", picture_corpus[0], faces={"side": 64}), built_a)
 
 
 def test_check_names_what_is_missing(built_a: Path, tmp_path: Path) -> None:
