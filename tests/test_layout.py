@@ -329,9 +329,11 @@ def cited_documents(tree: Sources) -> Iterator[str]:
 RULES: tuple[Callable[[Sources], Iterator[str]], ...] = (
     upward_imports,
     relative_imports,
+    circles,
     libraries_away_from_home,
     temporary_names_and_caches,
     long_files,
+    long_functions,
     cited_documents,
 )
 

@@ -12,6 +12,7 @@ from mmbench.baselines.photomaker_v2.model import ADAPTER_REPO, BASE_REPO
 if TYPE_CHECKING:
     import torch
     from torch import nn
+    from transformers import CLIPTextConfig
 
 TEXT_WIDTH = 32
 WIDTH = 2 * TEXT_WIDTH
@@ -30,30 +31,48 @@ def make_photomaker(root: Path) -> None:
 
 def make_sdxl(folder: Path) -> Any:
     """A two-block SDXL pipeline folder; returns its UNet."""
-    from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
-    from transformers import (
-        CLIPTextConfig,
-        CLIPTextModel,
-        CLIPTextModelWithProjection,
-        CLIPTokenizer,
-    )
+    from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
     words = write_clip(folder / "tokenizer")
     write_clip(folder / "tokenizer_2", pad="!")
+    unet, vae = sdxl_unet(), sdxl_vae()
+    StableDiffusionXLPipeline(
+        vae=vae,
+        text_encoder=CLIPTextModel(text_config(words, "quick_gelu")),
+        text_encoder_2=CLIPTextModelWithProjection(text_config(words, "gelu")),
+        tokenizer=CLIPTokenizer.from_pretrained(folder / "tokenizer"),
+        tokenizer_2=CLIPTokenizer.from_pretrained(folder / "tokenizer_2"),
+        unet=unet,
+        scheduler=EulerDiscreteScheduler(
+            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
+        ),
+        add_watermarker=False,
+    ).save_pretrained(folder)
+    return unet
 
-    def text(act: str) -> CLIPTextConfig:
-        return CLIPTextConfig(
-            vocab_size=words,
-            hidden_size=TEXT_WIDTH,
-            intermediate_size=37,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            projection_dim=TEXT_WIDTH,
-            hidden_act=act,
-            bos_token_id=words - 2,
-            eos_token_id=words - 1,
-            pad_token_id=1,
-        )
+
+def text_config(words: int, act: str) -> CLIPTextConfig:
+    """Two layers over a vocabulary of so many `words`; the last two begin and end a text."""
+    from transformers import CLIPTextConfig
+
+    return CLIPTextConfig(
+        vocab_size=words,
+        hidden_size=TEXT_WIDTH,
+        intermediate_size=37,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        projection_dim=TEXT_WIDTH,
+        hidden_act=act,
+        bos_token_id=words - 2,
+        eos_token_id=words - 1,
+        pad_token_id=1,
+    )
+
+
+def sdxl_unet() -> Any:
+    """Two blocks, the second with cross-attention strong enough that the text shows."""
+    from diffusers import UNet2DConditionModel
 
     unet = UNet2DConditionModel(
         sample_size=8,
@@ -73,7 +92,14 @@ def make_sdxl(folder: Path) -> Any:
     for name, weight in unet.named_parameters():
         if ".attn2.to_v." in name:
             weight.data *= 20  # let the text matter, which random cross-attention all but averages away
-    vae = AutoencoderKL(
+    return unet
+
+
+def sdxl_vae() -> Any:
+    """SDXL's four stages at width 8."""
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
         block_out_channels=(8, 8, 8, 8),
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
@@ -81,19 +107,6 @@ def make_sdxl(folder: Path) -> Any:
         norm_num_groups=2,
         scaling_factor=0.13025,
     ).eval()
-    StableDiffusionXLPipeline(
-        vae=vae,
-        text_encoder=CLIPTextModel(text("quick_gelu")),
-        text_encoder_2=CLIPTextModelWithProjection(text("gelu")),
-        tokenizer=CLIPTokenizer.from_pretrained(folder / "tokenizer"),
-        tokenizer_2=CLIPTokenizer.from_pretrained(folder / "tokenizer_2"),
-        unet=unet,
-        scheduler=EulerDiscreteScheduler(
-            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
-        ),
-        add_watermarker=False,
-    ).save_pretrained(folder)
-    return unet
 
 
 def id_encoder_state() -> dict[str, torch.Tensor]:

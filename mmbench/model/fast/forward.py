@@ -18,7 +18,7 @@ from diffusers.models.attention_dispatch import dispatch_attention_fn
 from torch import Tensor, nn
 
 from mmbench.model.fast import kernels
-from mmbench.model.fast.kernels import Segments
+from mmbench.model.fast.segments import Segments
 from mmbench.model.fast.tables import ScheduleTable, VideoTable
 from mmbench.model.network.checks import has_diffusers_hook
 from mmbench.model.network.identity import key_mask

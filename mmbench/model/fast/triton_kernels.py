@@ -7,7 +7,7 @@ import triton  # type: ignore[import-untyped]
 import triton.language as tl  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
-from mmbench.model.fast.kernels import Segments
+from mmbench.model.fast.segments import Segments
 
 
 @triton.jit  # type: ignore[untyped-decorator]

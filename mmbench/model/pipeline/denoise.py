@@ -79,10 +79,25 @@ class Texts:
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
+@dataclass(frozen=True)
+class DenoiseSettings:
+    """How a denoiser guides, what weight an identity has and from which step on, and whether tables may serve.
+
+    `start_step` is the first step with the identity; before it the base alone runs, on the plain text.
+    `identity_guidance_scale` counts in the mode "split" only.
+    """
+
+    mode: GuidanceMode = "shared"
+    guided: bool = True
+    identity_scale: float = 1.0
+    identity_guidance_scale: float = 6.0
+    start_step: int = 0
+    fast_path: bool = True
+
+
 class Denoiser:
     """Predicts v for a batch of B videos at every step of a schedule.
 
-    `start_step` is the first step with the identity; before it the base alone runs, on the plain text.
     `blocker` says why the direct path is taken, None on the tabulated one. With `face=None` the direct path
     is always taken: it is the base model bit for bit.
     """
@@ -93,33 +108,26 @@ class Denoiser:
         cache: TableCache,
         timesteps: tuple[int | float, ...],
         face: FaceEmbeds | None,
-        mode: GuidanceMode = "shared",
-        guided: bool = True,
-        identity_scale: float = 1.0,
-        identity_guidance_scale: float = 6.0,
-        start_step: int = 0,
+        settings: DenoiseSettings,
         rotary: tuple[Tensor, Tensor] | None = None,
         attention_kwargs: dict[str, object] | None = None,
-        fast_path: bool = True,
     ) -> None:
         self.transformer = transformer
         self.core = unwrap_module(transformer)  # a compiler's wrapper is called, but is no transformer
         self.cache = cache
         self.timesteps = timesteps
         self.face = face
-        self.identity_scale = identity_scale
-        self.identity_guidance_scale = identity_guidance_scale
-        self.start_step = start_step
+        self.settings = settings
         self.rotary = rotary
         self.attention_kwargs = attention_kwargs
-        self.base_calls = calls_of(mode, guided, identity=False)
-        self.calls = calls_of(mode, guided, identity=face is not None)
-        self.blocker = self._blocker(fast_path)
+        self.base_calls = calls_of(settings.mode, settings.guided, identity=False)
+        self.calls = calls_of(settings.mode, settings.guided, identity=face is not None)
+        self.blocker = self._blocker()
         self.schedule: ScheduleTable | None = None
         self.plans: dict[Call, FastPlan] = {}
 
-    def _blocker(self, fast_path: bool) -> str | None:
-        if not fast_path:
+    def _blocker(self) -> str | None:
+        if not self.settings.fast_path:
             return "fast_path=False"
         if self.face is None or not isinstance(self.core, MagicMirrorTransformer3DModel):
             return "no identity: the base model, bit for bit"
@@ -141,17 +149,17 @@ class Denoiser:
             return nullcontext()
         if hasattr(model, "_hf_hook"):
             return nullcontext()  # model offload would bring the weights back at every step
-        for call in {*self.calls, *(self.base_calls if self.start_step else ())}:
+        for call in {*self.calls, *(self.base_calls if self.settings.start_step else ())}:
             self._plan(model, call)
         return modulation_released(model)
 
     def predict(self, latents: Tensor, texts: Texts, step: int, guidance_scale: float) -> Tensor:
         """Guided prediction, float32, for latents [B, T', C, h, w]."""
-        calls = self.calls if step >= self.start_step else self.base_calls
+        calls = self.calls if step >= self.settings.start_step else self.base_calls
         predictions: list[Tensor] = []
         for call in calls:
             predictions += self._run(call, latents, texts.stack(call), step).float().chunk(len(call.texts))
-        return combine(predictions, guidance_scale, self.identity_guidance_scale)
+        return combine(predictions, guidance_scale, self.settings.identity_guidance_scale)
 
     def _run(self, call: Call, latents: Tensor, text: Tensor, step: int) -> Tensor:
         copies = len(call.texts)
@@ -175,7 +183,7 @@ class Denoiser:
                     **common,
                     attention_kwargs=self.attention_kwargs,
                     face=self.face.copies(copies),
-                    identity_scale=self.identity_scale,
+                    identity_scale=self.settings.identity_scale,
                     identity_present=self._present(call, latents),
                 )
         sample: Tensor = out[0]
@@ -198,7 +206,9 @@ class Denoiser:
             video = None
             if call.identity is not None and self.face is not None:
                 present = self._present(call, self.face.tokens)
-                video = self.cache.video_of(model, self.schedule, call, self.face, self.identity_scale, present)
+                video = self.cache.video_of(
+                    model, self.schedule, call, self.face, self.settings.identity_scale, present
+                )
             self.plans[call] = FastPlan(self.schedule, video)
         return self.plans[call]
 

@@ -27,7 +27,7 @@ from mmbench.model.network.face_encoder import MagicMirrorFaceEncoder
 from mmbench.model.network.fusion import word_positions
 from mmbench.model.network.transformer import MagicMirrorTransformer3DModel
 from mmbench.model.pipeline import inputs
-from mmbench.model.pipeline.denoise import Denoiser, TableCache, Texts
+from mmbench.model.pipeline.denoise import Denoiser, DenoiseSettings, TableCache, Texts
 from mmbench.model.pipeline.faces import Picture
 from mmbench.model.pipeline.guidance import GuidanceMode, guidance_at
 from mmbench.model.pipeline.loading import IdentityAdapterMixin
@@ -35,7 +35,7 @@ from mmbench.model.pipeline.modes import ModesMixin
 from mmbench.model.pipeline.output import MagicMirrorPipelineOutput, RunInfo
 from mmbench.model.pipeline.people import analyse_people, default_analyser, people_in
 from mmbench.model.pipeline.prompt import IdentityPrompt, identity_mask
-from mmbench.model.pipeline.request import Request, resolve, schedule_times
+from mmbench.model.pipeline.request import ResolvedCall, resolve, schedule_times
 from mmbench.model.small.codec import PatchPCACodec
 from mmbench.trigger import TRIGGER
 
@@ -207,14 +207,16 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
             self.tables,
             schedule_times(schedule),
             face,
-            identity_guidance,
-            request.guided,
-            identity_scale,
-            guidance_scale if identity_guidance_scale is None else identity_guidance_scale,
-            identity_start_step,
+            DenoiseSettings(
+                mode=identity_guidance,
+                guided=request.guided,
+                identity_scale=identity_scale,
+                identity_guidance_scale=guidance_scale if identity_guidance_scale is None else identity_guidance_scale,
+                start_step=identity_start_step,
+                fast_path=fast_path,
+            ),
             rotary,
             attention_kwargs,
-            fast_path,
         )
         extra = self.prepare_extra_step_kwargs(generator, eta)
         scope = denoiser.released() if release_modulation else nullcontext()
@@ -229,7 +231,7 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
             return (frames,)
         return MagicMirrorPipelineOutput(frames=frames, info=self._info(request, asked, denoiser.blocker))
 
-    def _info(self, request: Request, asked: dict[str, Any], direct_path: str | None) -> RunInfo:
+    def _info(self, request: ResolvedCall, asked: dict[str, Any], direct_path: str | None) -> RunInfo:
         """How the videos of a request were made."""
         return RunInfo(
             weights_note=self.weights_note,
@@ -245,7 +247,7 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
 
     def _embed(
         self,
-        request: Request,
+        request: ResolvedCall,
         face: FaceEmbeds | None,
         prompt_embeds: Tensor | None,
         negative_prompt_embeds: Tensor | None,
@@ -272,7 +274,7 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
         rows = face if face.identity.shape[0] == request.batch else face.repeat(request.batch)
         return self._fuse(request, texts, rows.repeat(times), identity_scale)
 
-    def _fuse(self, request: Request, texts: Texts, face: FaceEmbeds, scale: float) -> Texts:
+    def _fuse(self, request: ResolvedCall, texts: Texts, face: FaceEmbeds, scale: float) -> Texts:
         """The identities of all videos into their texts; the face encoder then gives its place to the next model."""
         if request.identity_mask is None:
             return texts
@@ -286,7 +288,7 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
 
     def _denoise(
         self,
-        request: Request,
+        request: ResolvedCall,
         denoiser: Denoiser,
         schedule: Tensor,
         latents: Tensor,
@@ -359,7 +361,7 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
     def _call_back(
         self,
         callback: Callable[..., dict[str, Any]],
-        request: Request,
+        request: ResolvedCall,
         step: int,
         timestep: Tensor,
         latents: Tensor,
@@ -390,5 +392,5 @@ class MagicMirrorPipeline(ModesMixin, IdentityAdapterMixin, CogVideoXPipeline): 
             face = face if face.identity.shape[0] == request.videos else face.repeat(request.videos)
             denoiser.set_face(face)
             if changed and request.fuse and not text_given:
-                texts = self._fuse(request, texts, face, denoiser.identity_scale)
+                texts = self._fuse(request, texts, face, denoiser.settings.identity_scale)
         return known["latents"], texts

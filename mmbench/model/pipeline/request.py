@@ -28,7 +28,7 @@ OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 
 
 @dataclass(frozen=True)
-class Request:
+class ResolvedCall:
     """What the pipeline needs beyond the arguments as they came.
 
     people: the reference pictures, one list a person, None without pictures or without an identity. identity:
@@ -59,7 +59,7 @@ class Request:
         return [p.text for p in self.prompts] or None
 
 
-def resolve(pipe: Any, transformer: Any, asked: Mapping[str, Any]) -> Request:
+def resolve(pipe: Any, transformer: Any, asked: Mapping[str, Any]) -> ResolvedCall:
     """Check and complete the arguments of `MagicMirrorPipeline.__call__`, by their names there.
 
     `transformer` is the pipeline's without a compiler's wrapper. Raises RequestError, ReferenceFaceError.
@@ -87,20 +87,12 @@ def resolve(pipe: Any, transformer: Any, asked: Mapping[str, Any]) -> Request:
     )
     listed = None if prompt is None else inputs.listed(prompt)
     batch = embeds.shape[0] if listed is None else len(listed)
-    prompts: list[IdentityPrompt] = []
-    if listed is not None and given:
-        prompts = inputs.parse_prompts(listed, asked["trigger_word"], asked["identity_word"], fuse)
-    elif listed is not None:  # without an identity the text is the base's own
-        prompts = [IdentityPrompt(text, 0, 0) for text in listed]
+    prompts = _prompts(asked, listed or [], given, fuse)
     mask = asked["identity_mask"] if fuse else None
     if fuse and listed is not None:
         mask = pipe._masks(prompts, max_length)
     negative = _check_negative(asked, batch, max_length, config.text_embed_dim, guided)
-    people = None
-    if identity and asked["id_image"] is not None:
-        people = people_in(asked["id_image"], batch)
-    elif identity:
-        inputs.check_face(asked["face_embeds"], batch, config)
+    people = _people(asked, batch, config) if identity else None
 
     videos = batch * asked["num_videos_per_prompt"]
     inputs.check_generators(asked["generator"], videos)
@@ -108,7 +100,7 @@ def resolve(pipe: Any, transformer: Any, asked: Mapping[str, Any]) -> Request:
     padding = -latent_frames % (config.patch_size_t or 1)
     shape = (videos, latent_frames + padding, config.in_channels, height // spatial, width // spatial)
     inputs.check_latents(asked["latents"], shape)
-    return Request(
+    return ResolvedCall(
         height,
         width,
         num_frames + padding * temporal,
@@ -173,6 +165,21 @@ def _check_identity(transformer: Any, asked: Mapping[str, Any], identity: bool, 
     if not isinstance(transformer, MagicMirrorTransformer3DModel):
         raise RequestError("This pipeline has no identity adapter.", "Call load_identity_adapter() first.")
     inputs.check_count("identity_start_step", asked["identity_start_step"], 0, steps - 1)
+
+
+def _prompts(asked: Mapping[str, Any], listed: Sequence[str], given: bool, fuse: bool) -> list[IdentityPrompt]:
+    """The prompts without their triggers; where no identity is given the text is the base's own."""
+    if given and listed:
+        return inputs.parse_prompts(listed, asked["trigger_word"], asked["identity_word"], fuse)
+    return [IdentityPrompt(text, 0, 0) for text in listed]
+
+
+def _people(asked: Mapping[str, Any], batch: int, config: Any) -> list[list[Picture]] | None:
+    """The pictures of each person; None where the face comes encoded, which is checked."""
+    if asked["id_image"] is not None:
+        return people_in(asked["id_image"], batch)
+    inputs.check_face(asked["face_embeds"], batch, config)
+    return None
 
 
 def _check_negative(

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from mmbench.model.fast import kernels as plain
 from mmbench.model.fast import triton_kernels as fused
-from mmbench.model.fast.kernels import Segments
+from mmbench.model.fast.segments import Segments
 
 torch.manual_seed(0)
 worst = 0.0
