@@ -274,9 +274,17 @@ def is_kernel(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 
 
 def is_diffusers_call(function: ast.FunctionDef | ast.AsyncFunctionDef, owner: ast.ClassDef | None) -> bool:
-    """`__init__` of a configured class, `forward` of a model, `__call__` of a pipeline: diffusers sets their form."""
-    bases = [ast.unparse(base).rsplit(".", 1)[-1] for base in owner.bases] if owner else []
-    theirs = any(re.search(r"(ConfigMixin|ModelMixin|Pipeline|Transformer\dDModel)$", b) for b in bases)
+    """`__init__` of a configured class, `__call__` of a pipeline or an attention processor: diffusers sets their form.
+
+    So it does for the `forward` of its models, and of the network that is trained around one: tensor by tensor.
+    """
+    if owner is None:
+        return False
+    bases = [ast.unparse(base).rsplit(".", 1)[-1] for base in owner.bases]
+    if function.name == "forward" and owner.name.endswith("Model") and "Module" in bases:
+        return True
+    kinds = r"(ConfigMixin|ModelMixin|Pipeline|Transformer\dDModel|AttnProcessor)$"
+    theirs = any(re.search(kinds, name) for name in (owner.name, *bases))
     return theirs and function.name in ("__init__", "__call__", "forward", "encode_prompt")
 
 
