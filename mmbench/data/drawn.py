@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mmbench.video.clip import Frame
 
 GRID = 4
+WIDTH = 32
 CONTRAST = 180.0
 CORNER = 8
 """Pixels of the square in the corner whose grey is ten times the caption's number."""
@@ -89,15 +90,14 @@ class DrawnFaces:
         return sorted((_face(picture, stats[k]) for k in range(1, count)), key=lambda face: -face.score)
 
     def embed(self, picture: Frame, face: Face) -> NDArray[np.float32]:
-        """(16,) float32: the greys inside the frame."""
+        """(32,) float32: the greys inside the frame, and zeros: as long as the smoke model's vectors."""
         import cv2
 
         left, top, right, bottom = (round(float(edge)) for edge in face.box)
         ring = max(1, (right - left) // 16)
         inside = picture[top + ring : bottom - ring, left + ring : right - ring].mean(axis=-1).astype(np.float32)
         cells = cv2.resize(inside, (GRID, GRID), interpolation=cv2.INTER_AREA)
-        found: NDArray[np.float32] = ((cells.ravel() - 128) / CONTRAST).astype(np.float32)
-        return found
+        return np.pad((cells.ravel() - 128) / CONTRAST, (0, WIDTH - GRID * GRID)).astype(np.float32)
 
 
 def _face(picture: Frame, stats: NDArray[Any]) -> Face:
@@ -124,7 +124,7 @@ class DrawnGenerator:
     def make(self, prompt: str, references: Sequence[Frame], size: Size, seed: int) -> Frame:
         """(H, W, 3): "ahead" in the prompt keeps the pose."""
         eyes = DrawnFaces()
-        person = eyes.embed(references[0], eyes.find(references[0])[0])
+        person = eyes.embed(references[0], eyes.find(references[0])[0])[: GRID * GRID]
         person = person / np.linalg.norm(person)
         if "stranger" in prompt:
             person = like(person, 0.6, seed)

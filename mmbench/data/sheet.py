@@ -29,7 +29,10 @@ def contact_sheet(out: Path, each: int = 8, side: int = 160) -> Image:
 
     rows = list(_dropped(out, each).items())
     cell = (side + MARGIN, side + LINE + MARGIN)
-    sheet = pillow.new("RGB", (each * cell[0] + MARGIN, max(1, len(rows)) * (cell[1] + LINE) + MARGIN), "white")
+    columns = max((len(examples) for _, examples in rows), default=1)
+    sheet = pillow.new(
+        "RGB", (max(2, columns) * cell[0] + MARGIN, max(1, len(rows)) * (cell[1] + LINE) + MARGIN), "white"
+    )
     draw = ImageDraw.Draw(sheet)
     if not rows:
         draw.text((MARGIN, MARGIN), "nothing was dropped", fill="black")
