@@ -8,7 +8,7 @@ from pathlib import Path
 from mmbench.data.adapters import make_tools
 from mmbench.data.ledger import Counts, Ledger, Stage, run_stages
 from mmbench.data.settings import DataSettings
-from mmbench.data.sources import clips, laion, own, pairs, sfhq
+from mmbench.data.sources import clips, laion, own, pairs, rendered, sfhq
 from mmbench.data.stages import Tools, Work
 from mmbench.data.types import Candidate
 from mmbench.errors import ManifestError
@@ -20,6 +20,7 @@ SOURCES: dict[str, tuple[Callable[[Work], list[Stage]], str]] = {
     "C": (pairs.stages, pairs.PAPER),
     "D": (clips.stages, clips.PAPER),
     "own": (own.stages, own.PAPER),
+    "rendered": (rendered.stages, rendered.PAPER),
 }
 """The stages of each source, and the paper's counts for it (figures 5 and 8)."""
 

@@ -98,6 +98,6 @@ def videos(folder: Path) -> dict[str, str]:
 def drawn_settings(source: str, source_folder: Path, **changes: Any) -> DataSettings:
     """Settings of a drawn build; source D's bounds fit clips of 144 lines."""
     held: dict[str, Any] = {"source": source, "input": source_folder, "height": HEIGHT, "width": WIDTH, "tools": DRAWN}
-    if source in ("D", "own"):
+    if source in ("D", "own", "rendered"):
         held |= {"frames": 9, "clips": {"short_side": 144, "face_side": 32, "references": 2}}
     return DataSettings.model_validate({**held, **changes})

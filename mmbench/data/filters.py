@@ -167,7 +167,8 @@ def mean_flow(frames: Sequence[Frame], flow: FlowBackend, height: int = 240) -> 
     import cv2
 
     width = round(frames[0].shape[1] * height / frames[0].shape[0])
-    small = [cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) for frame in frames]
+    resized = (cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) for frame in frames)
+    small = [np.asarray(frame, dtype=np.uint8) for frame in resized]
     lengths = []
     before = flow.encode(small[:1])
     for first, second in pairwise(small):

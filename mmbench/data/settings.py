@@ -88,12 +88,13 @@ class ToolSettings(Settings):
 class DataSettings(Settings):
     """One source. Paths are relative to the settings file.
 
-    `source`: A (LAION-Face), B (SFHQ), C (FFHQ with PhotoMaker-V2), D (Pexels, Mixkit) or own. `input`: a folder, or
-    for A and D a list of addresses. `prompts`: a pool, one prompt a line (C, D). `attributes`: CSV with the columns
-    file, age, gender (B, C). `size` and `frames` at `fps` are the record's; `text_words` drop a caption.
+    `source`: A (LAION-Face), B (SFHQ), C (FFHQ with PhotoMaker-V2), D (Pexels, Mixkit), own or rendered.
+    `input`: a folder, or for A and D a list of addresses. `prompts`: a pool, one prompt a line (C, D). `attributes`:
+    CSV with the columns file, age, gender (B, C). `height`, `width` and `frames` at `fps` are the record's;
+    `text_words` drop a caption.
     """
 
-    source: Literal["A", "B", "C", "D", "own"]
+    source: Literal["A", "B", "C", "D", "own", "rendered"]
     input: Path
     licence: str = ""
     prompts: Path | None = None

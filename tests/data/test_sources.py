@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -191,3 +192,29 @@ def test_drawn_people_have_the_cosine_they_were_drawn_with() -> None:
         face = eyes.find(canvas)[0]
         vectors.append(eyes.embed(canvas, face))
     assert cosine(*vectors) == pytest.approx(0.6, abs=0.02)  # greys are whole numbers
+
+
+def test_rendered_people_need_no_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba")
+    beside = Path(__file__).resolve().parents[3] / "shared" / "facekit" / "facekit.npz"
+    kit = Path(os.environ.get("MMBENCH_FACEKIT", beside))
+    if not kit.is_file():
+        pytest.skip(f"{kit} is not here (set MMBENCH_FACEKIT)")
+    monkeypatch.setenv("MMBENCH_FACEKIT", str(kit))
+    from mmbench.synth.batch import ClipJob, run_job
+
+    for seed in (0, 1):
+        job = ClipJob("woman-1000", "mixed", seed, frames=10, height=144, width=216, truth=True)
+        run_job(job, tmp_path / "clips")
+    bounds = {"short_side": 144, "face_side": 24, "least_flow": 0.05}
+    build(drawn_settings("rendered", tmp_path / "clips", clips=bounds), tmp_path / "out")
+    assert check(tmp_path / "out") == (2, [])
+    record = ShardSet([tmp_path / "out" / "rendered" / "clips"])[0]
+    assert (record.source, record.identity, record.caption) == (
+        "rendered",
+        "woman-1000",
+        "a woman is in front of a wall",
+    )
+    with np.load(next(iter(sorted((tmp_path / "clips").glob("*.npz"))))) as known:
+        truth = known["box"][:9]
+    np.testing.assert_allclose(record.boxes.numpy(), truth * (HEIGHT / 144), rtol=1e-4)  # 144 x 216 is 3:2 already
