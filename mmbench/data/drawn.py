@@ -37,7 +37,8 @@ CAPTIONS = (
 def vector_of(seed: int) -> NDArray[np.float32]:
     """A person: a direction in 16 dimensions."""
     found = np.random.default_rng(seed).standard_normal(GRID * GRID)
-    return np.asarray(found / np.linalg.norm(found), dtype=np.float32)
+    unit: NDArray[np.float32] = (found / np.linalg.norm(found)).astype(np.float32)
+    return unit
 
 
 def like(person: NDArray[np.float32], cosine: float, seed: int = 0) -> NDArray[np.float32]:

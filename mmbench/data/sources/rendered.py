@@ -99,7 +99,7 @@ class TrueTrack(Stage):
         best = best_frames(boxes, points, 1)[0]
         note = _note(boxes[best], points[best])
         vector = packed(self.analyser.embed(frames_of(self.work, row, (row.frames[best],))[0], note.face()))
-        references = []
+        references: list[ReferenceNote] = []
         for other in sorted(video.parent.glob(f"{row.identity}_*.mp4")):
             if other.name != video.name and len(references) < MAX_REFERENCES and other.with_suffix(".npz").is_file():
                 references.append(self._reference(row, other, len(references)))
