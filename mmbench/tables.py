@@ -39,7 +39,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Table:
+class TableFile:
     """A table: its columns in order, its lines, how cells were separated, and what was passed over."""
 
     path: Path
@@ -54,7 +54,7 @@ class Table:
         return self.separator != ","
 
 
-def read_table(path: Path, known: Collection[str]) -> Table:
+def read_table(path: Path, known: Collection[str]) -> TableFile:
     """The table in a file. Cells may be separated by commas, semicolons, tabs or bars, whichever gives most columns.
 
     `known` are names of columns, found whatever their capitals; others are kept as they are. Text is UTF-8 or UTF-16,
@@ -73,7 +73,7 @@ def read_table(path: Path, known: Collection[str]) -> Table:
     records = _records(path, text, separator, skipped)
     header = next(records, None)
     if header is None:
-        return Table(path, (), (), separator)
+        return TableFile(path, (), (), separator)
     columns = _columns(path, header[1], known)
     rows: list[tuple[int, list[str]]] = []
     for number, cells in records:
@@ -87,7 +87,7 @@ def read_table(path: Path, known: Collection[str]) -> Table:
     notes = _unnamed(path, columns, [cells for _, cells in rows])
     named = [(place, name) for place, name in enumerate(columns) if name]
     lines = tuple(Line(number, {name: cells[place] for place, name in named}) for number, cells in rows)
-    return Table(path, tuple(name for _, name in named), lines, separator, notes)
+    return TableFile(path, tuple(name for _, name in named), lines, separator, notes)
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:

@@ -334,6 +334,16 @@ def cited_documents(tree: Sources) -> Iterator[str]:
                     yield f"{source.path}:{line}: there is no document {match[1]}"
 
 
+def long_first_sentences(tree: Sources) -> Iterator[str]:
+    """A docstring says on its first line what it is about: that line ends a sentence, and the linter keeps it short."""
+    for source in tree:
+        for line, text in source.docstrings:
+            first, _, rest = text.strip().partition("\n")
+            goes_on = bool(rest) and bool(rest.split("\n")[0].strip())
+            if goes_on and not re.search(r"[.!?:][\"'`)*]*(\s|$)", first):
+                yield f"{source.path}:{line}: the first sentence does not end on its line: {first}"
+
+
 RULES: tuple[Callable[[Sources], Iterator[str]], ...] = (
     upward_imports,
     relative_imports,
@@ -341,8 +351,11 @@ RULES: tuple[Callable[[Sources], Iterator[str]], ...] = (
     libraries_away_from_home,
     temporary_names_and_caches,
     long_files,
+    crowded_folders,
     long_functions,
+    repeated_class_names,
     cited_documents,
+    long_first_sentences,
 )
 
 
@@ -386,6 +399,7 @@ def test_the_house_keeps_its_rules(rule: Callable[[Sources], Iterator[str]]) -> 
         (long_functions, {"mmbench/video/x.py": "def f(a, b, c, d, e, f, g, h, *, i): pass"}),
         (long_functions, {"mmbench/cli/x.py": "def f(a: Annotated[int, Option()]):\n" + "    pass\n" * 61}),
         (repeated_class_names, {"mmbench/video/x.py": "class A: ...", "baselines/x.py": "class A: ..."}),
+        (long_first_sentences, {"mmbench/video/x.py": '"""What goes on\nover two lines."""'}),
         (cited_documents, {"mmbench/video/x.py": '"""The rules are in no_such_document.md 5."""'}),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-    from mmbench.baselines.dynamicrafter.weights import Networks
+    from mmbench.baselines.dynamicrafter.weights import CheckpointNetworks
     from mmbench.weights import WeightFile
 
 GUIDANCE, STEPS, ETA = 7.5, 50, 1.0
@@ -60,7 +60,7 @@ class DynamiCrafter(TorchBaseline):
 
     def __init__(self, prompt_kind: PromptKind | None = None) -> None:
         super().__init__(prompt_kind)
-        self.networks_: Networks | None = None
+        self.networks_: CheckpointNetworks | None = None
         self.layout = Layout()
 
     def recipe(self, variant: str | None) -> Recipe:

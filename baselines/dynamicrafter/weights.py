@@ -55,7 +55,7 @@ UNUSED_VISION = (*UNUSED_TEXT, "token_embedding.weight", "positional_embedding",
 
 
 @dataclass(frozen=True)
-class Networks:
+class CheckpointNetworks:
     """All networks of one checkpoint, float32 on the CPU."""
 
     unet: Any
@@ -65,7 +65,7 @@ class Networks:
     resampler: Perceiver
 
 
-def read_checkpoint(path: Path, layout: Layout, recipe: Recipe) -> Networks:
+def read_checkpoint(path: Path, layout: Layout, recipe: Recipe) -> CheckpointNetworks:
     """Every tensor of the file into its network. Raises WeightsError for what is missing, unknown or misshapen."""
     state = open_checkpoint(path)
     if (scale := state.pop("scale_arr", None)) is not None:
@@ -78,7 +78,7 @@ def read_checkpoint(path: Path, layout: Layout, recipe: Recipe) -> Networks:
             )
     drop_schedule(state)
     drop(state, ("logvar", "lvlb_weights"))
-    networks = Networks(
+    networks = CheckpointNetworks(
         unet=read_unet(take(state, "model.diffusion_model."), layout, recipe, path),
         vae=read_vae(take(state, "first_stage_model."), layout, path),
         text=read_text(take(state, "cond_stage_model.model."), layout, path),

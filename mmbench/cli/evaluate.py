@@ -73,7 +73,7 @@ def evaluate(
     from mmbench.cli.inputs import collect, tell
     from mmbench.runs.evaluate.evaluate import default_workers
     from mmbench.runs.evaluate.evaluate import evaluate as run_evaluation
-    from mmbench.runs.inputs.folder import Source
+    from mmbench.runs.inputs.folder import FolderSource
 
     chosen = {
         ("metrics",): tuple(n.strip() for n in metrics.split(",") if n.strip()) or None,
@@ -87,7 +87,7 @@ def evaluate(
         ("random_weights",): random_weights or None,
     }
     options = _settings(settings, chosen)
-    source = None if folder is None else Source(folder, references, prompts, name, pattern)
+    source = None if folder is None else FolderSource(folder, references, prompts, name, pattern)
     inputs = collect(manifest, source)
     tell(inputs, strict=strict)
     with progress_bar() as progress:

@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from mmbench.runs.inputs.collection import Collection
-    from mmbench.runs.inputs.folder import Source
+    from mmbench.runs.inputs.folder import FolderSource
 
 
 def manifest(
@@ -29,18 +29,18 @@ def manifest(
 ) -> None:
     """Write the CSV of a folder's videos for you to finish: what their names do not tell is left empty."""
     from mmbench.errors import ManifestError
-    from mmbench.runs.inputs.folder import Source, collect_folder
+    from mmbench.runs.inputs.folder import FolderSource, collect_folder
     from mmbench.runs.inputs.manifest import write_manifest
 
     if out.exists():
         raise ManifestError(f"{out}: is there already.", "Name another file with --out, or delete this one.")
-    inputs = collect_folder(Source(folder, references, prompts, name, pattern, unfinished=True))
+    inputs = collect_folder(FolderSource(folder, references, prompts, name, pattern, unfinished=True))
     tell(inputs, strict=strict)
     write_manifest(out, inputs.items)
     typer.echo(f"{out}: {len(inputs.items)} lines. Look it through, then: mmbench evaluate --manifest {out}")
 
 
-def collect(manifest: Path | None, source: Source | None) -> Collection:
+def collect(manifest: Path | None, source: FolderSource | None) -> Collection:
     """The items of a manifest, or of a folder. Raises ManifestError where both are given, or neither."""
     from mmbench.errors import ManifestError
     from mmbench.runs.inputs.folder import collect_folder

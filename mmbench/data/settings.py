@@ -71,8 +71,9 @@ class FetchSettings(Settings):
 
 
 class ToolSettings(Settings):
-    """Networks by name (see mmbench/data/README.md); `module:function` is one of the user's own, called without
-    arguments. `weights`: folder of registered files, the cache by default. `base`: folder or hub name of the base whose
+    """Networks by name (see mmbench/data/README.md), or `module:function` of the user's own, called without arguments.
+
+    `weights`: folder of registered files, the cache by default. `base`: folder or hub name of the base whose
     codec and text encoder are used, or `small:NAME`, a small model's."""
 
     faces: str = "insightface"

@@ -19,8 +19,10 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 Setup = Callable[[int], AbstractContextManager[Callable[[T], R]]]
-"""`setup(number)` makes what a worker needs and gives the function that does one task; entered once a process, at its
-first task, and left when nothing more is to do. `number` differs for every process of a call, restarted ones too."""
+"""`setup(number)` makes what a worker needs and gives the function that does one task.
+
+It is entered once a process, at its first task, and left when nothing more is to do. `number` differs for every process
+of a call, restarted ones too."""
 
 THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 TRIES = 2

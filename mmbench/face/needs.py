@@ -37,8 +37,10 @@ ARCFACE_WEIGHTS = ("buffalo-l-det-10g", "buffalo-l-w600k-r50")
 
 
 def own_backend(settings: EvaluateSettings, networks: Networks) -> FaceBackend:
-    """What finds and embeds the faces of every face column but ArcFace's; random weights where the settings say so
-    (dlib's real ones come with its package)."""
+    """What finds and embeds the faces of every face column but ArcFace's.
+
+    Random weights where the settings say so; dlib's real ones come with its package.
+    """
     name, tiny, device = settings.face.backend, settings.random_weights, settings.device
 
     def make() -> FaceBackend:

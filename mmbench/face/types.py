@@ -64,8 +64,7 @@ class FaceBackend(Protocol):
     embedding_provenance: Provenance
 
     def detect(self, frames: Sequence[Frame]) -> list[list[Face]]:
-        """All faces of each frame (uint8 RGB, (H, W, 3), all of one size); an empty list where there is
-        none."""
+        """All faces of each frame (uint8 RGB, (H, W, 3), all of one size); an empty list where there is none."""
 
     def chip(self, frame: Frame, face: Face) -> NDArray[Any]:
         """The aligned cut of one face as `embed` takes it."""
@@ -76,8 +75,7 @@ class FaceBackend(Protocol):
 
 @runtime_checkable
 class TwoStageBackend(FaceBackend, Protocol):
-    """A backend whose `detect` is a fast detector, and a slow one on the frames where the fast one found
-    nothing.
+    """A backend with a fast detector, and a slow one for the frames where the fast one found nothing.
 
     The face pass runs the slow one only on the frames it has to answer for: the sampled slots.
     """

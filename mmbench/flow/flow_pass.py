@@ -1,5 +1,4 @@
-"""One pass over a clip that yields everything the flow metrics need, at the price of one flow per pair at
-most."""
+"""One pass over a clip for everything the flow metrics need, at the price of one flow per pair at most."""
 
 from __future__ import annotations
 
@@ -247,8 +246,7 @@ class FlowPass:
         return self.backend.flows(firsts, features, next_features)
 
     def _score(self, flow: Tensor, first: Frame, second: Frame) -> float:
-        """The pair's score; measured again in full precision when a low-precision one is too close to
-        call."""
+        """The pair's score; measured again in full precision when a low-precision one is too close to call."""
         score = rule.pair_score(flow)
         if abs(score - self._threshold) >= self.backend.border * self._threshold:
             return score

@@ -34,8 +34,7 @@ def is_dynamic(hits: int, pairs: int, needed: int) -> bool:
 
 
 def pad_amounts(height: int, width: int, multiple: int = 8) -> tuple[int, int, int, int]:
-    """(left, right, top, bottom) that make both sides multiples of `multiple`; odd rests go right and
-    bottom."""
+    """(left, right, top, bottom) that make both sides multiples of `multiple`; odd rests go right and bottom."""
     rest_h, rest_w = -height % multiple, -width % multiple
     return rest_w // 2, rest_w - rest_w // 2, rest_h // 2, rest_h - rest_h // 2
 

@@ -32,8 +32,11 @@ Motion = Literal[
     "mixed",
 ]
 MOTIONS: tuple[Motion, ...] = get_args(Motion)
-"""static nothing; nod, shake, turn the head; smile, talk, blink the face; sway the person moves sideways; look head and
-eyes wander; camera-pan and camera-zoom move the camera alone, the face rigid; mixed a bit of everything natural."""
+"""By name, what moves.
+
+static nothing; nod, shake, turn the head; smile, talk, blink the face; sway the person moves sideways; look head and
+eyes wander; camera-pan and camera-zoom move the camera alone, the face rigid; mixed a bit of everything natural.
+"""
 
 
 @dataclass(frozen=True)

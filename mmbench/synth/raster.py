@@ -24,8 +24,7 @@ _CHUNK = 3_000_000  # fragments tested at once by the numpy rasteriser
 
 @dataclass(frozen=True)
 class GBuffer:
-    """`tri` (H, W) int32, -1 where nothing; `bary` (H, W, 3) screen-space weights; `depth` (H, W), inf
-    where nothing."""
+    """`tri` (H, W) int32, -1 where nothing; `bary` (H, W, 3) screen-space weights; `depth` (H, W), inf there."""
 
     tri: I32
     bary: F32

@@ -39,8 +39,7 @@ def read_image(path: Path | str, limits: MediaLimits = DEFAULT_LIMITS) -> Frame:
 def open_image(
     path: Path | str, limits: MediaLimits = DEFAULT_LIMITS, formats: tuple[str, ...] = FORMATS
 ) -> Iterator[Image.Image]:
-    """A Pillow image whose size has been checked, with every way a damaged file can fail turned to a
-    MediaError."""
+    """A Pillow image whose size has been checked, with every way a damaged file can fail turned to a MediaError."""
     from PIL import Image
 
     file = Path(path)

@@ -26,8 +26,7 @@ def half_slot(n_frames: int, count: int) -> float:
 
 
 def nearest_within(available: Indices, wanted: Indices, tolerance: float) -> Indices:
-    """For each wanted frame the position in `available` (rising) of the nearest one, -1 beyond `tolerance`
-    frames.
+    """For each wanted frame the position in `available` (rising) of the nearest one, -1 beyond `tolerance` frames.
 
     Of two equally near frames the earlier one is taken.
     """

@@ -46,8 +46,7 @@ class DlibRecogniser:
         return chip
 
     def embed(self, chips: NDArray[Any]) -> NDArray[np.float32]:
-        """(M, 150, 150, 3) uint8 -> (M, 128) float32, not normalised; one pass over the network, in
-        batches."""
+        """(M, 150, 150, 3) uint8 -> (M, 128) float32, not normalised; one pass over the network, in batches."""
         if not len(chips):
             return np.empty((0, EMBEDDING_SIZE), np.float32)
         vectors = self._network.compute_face_descriptor([np.ascontiguousarray(chip) for chip in chips])

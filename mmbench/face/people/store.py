@@ -81,8 +81,7 @@ def prepare(items: Sequence[Item], shelves: Sequence[Shelf], progress: Progress)
 def _find(
     paths: tuple[Path, ...], backends: Sequence[FaceBackend], failures: list[ReferenceFaceError], may_lack: bool
 ) -> tuple[ReferenceFaces, ...]:
-    """The faces of one set as each backend embeds them; none, with its error added to `failures`, where there is no
-    face."""
+    """The faces of one set by backend; none, with its error added to `failures`, where there is no face."""
     from mmbench.face.people.references import reference_faces_of
 
     try:

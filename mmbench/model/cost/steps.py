@@ -144,8 +144,7 @@ class StepBench:
         return time.perf_counter() - start
 
     def peak_gib(self, row: str) -> float | None:
-        """Peak memory of a loop of two steps, with the modulation weights released where tables replace
-        them."""
+        """Peak memory of a loop of two steps, with the modulation weights released where tables replace them."""
         if self.device.type != "cuda":
             return None
         scope: AbstractContextManager[None] = nullcontext()

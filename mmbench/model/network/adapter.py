@@ -80,8 +80,7 @@ class FaceModulation(nn.Module):
 
 
 class FaceKeyValue(nn.Module):
-    """K2 and V2 of the decoupled cross-attention, from the projected face tokens; the queries are the
-    layer's.
+    """K2 and V2 of the decoupled cross-attention, from the projected face tokens; the queries are the layer's.
 
     Starts as a copy of the layer's key projection and key norm; V2 = 0, so the added attention is zero.
     """

@@ -172,8 +172,7 @@ class MagicMirrorTransformer3DModel(CogVideoXTransformer3DModel):  # type: ignor
         self.reset_identity_parameters()
 
     def reset_identity_parameters(self) -> None:
-        """Initialise everything that the base does not have; K2 starts from the layer's present key
-        weights."""
+        """Initialise everything that the base does not have; K2 starts from the layer's present key weights."""
         for part in (self.face_proj, self.id_proj):
             if part is not None:
                 part.reset_parameters()

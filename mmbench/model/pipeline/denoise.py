@@ -21,8 +21,7 @@ from mmbench.model.pipeline.guidance import Call, GuidanceMode, calls_of, combin
 
 @dataclass
 class TableCache:
-    """The last schedule's and the last video's tables, reused while nothing that they depend on has
-    changed."""
+    """The last schedule's and the last video's tables, reused while nothing that they depend on has changed."""
 
     schedule_key: tuple[object, ...] | None = None
     schedule: ScheduleTable | None = None

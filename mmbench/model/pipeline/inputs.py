@@ -22,8 +22,7 @@ RECOMMENDED_FRAMES = 49
 
 
 def check_size(height: int, width: int, num_frames: int, spatial: int, patch: int, temporal: int) -> None:
-    """Height and width divisible by spatial * patch (16 at full size), frames 1 or temporal * N + 1 (4N +
-    1)."""
+    """Height and width divisible by spatial * patch (16 at full size), frames 1 or temporal * N + 1 (4N + 1)."""
     unit = spatial * patch
     if height % unit or width % unit or height <= 0 or width <= 0:
         near = [max(unit, round(x / unit) * unit) for x in (height, width)]
@@ -157,8 +156,7 @@ def check_generators(generator: Any, count: int) -> None:
 def parse_prompts(
     prompts: Sequence[str], trigger: str, identity_word: str | None, needs_word: bool
 ) -> list[IdentityPrompt]:
-    """Prompts without triggers; where the identity is not fused into the text, a missing identity word is
-    fine."""
+    """Prompts without triggers; where the identity is not fused into the text, a missing identity word is fine."""
     if needs_word:
         return [parse_prompt(prompt, trigger, identity_word) for prompt in prompts]
     return [IdentityPrompt(without_trigger(prompt, trigger), 0, 0) for prompt in prompts]

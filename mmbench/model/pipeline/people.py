@@ -22,7 +22,7 @@ UNLIKE = 0.3
 
 
 @dataclass(frozen=True)
-class People:
+class ReferenceBatch:
     """References of B people, n of each: pixel_values [B, n, 3, S, S], embeddings [B, n, E], both float32.
 
     valid bool [B, n] is False for padding, where some have fewer pictures than others; None where none is.
@@ -77,7 +77,7 @@ def default_analyser(width: int, device: str) -> Analyser:
 
 def analyse_people(
     people: Sequence[Sequence[Picture]], analyser: Analyser, image_size: int, embedding_dim: int, margin: float
-) -> People:
+) -> ReferenceBatch:
     """The largest face of every picture; `margin` is the side of its cut over the larger side of its box.
 
     Warns where the pictures of one person do not look alike to the recogniser. Raises what `analyse_references`
@@ -98,7 +98,7 @@ def analyse_people(
     pixels = torch.cat([_padded(one.pixel_values, most) for one in found])
     vectors = torch.cat([_padded(one.embeddings, most) for one in found])
     valid = None if bool((counts == most).all()) else torch.arange(most)[None] < counts[:, None]
-    return People(pixels, vectors, valid)
+    return ReferenceBatch(pixels, vectors, valid)
 
 
 def _padded(rows: Tensor, count: int) -> Tensor:

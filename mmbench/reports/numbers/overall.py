@@ -22,7 +22,7 @@ MIN_COVERAGE = 0.5
 
 
 @dataclass(frozen=True)
-class Guard:
+class GuardedColumn:
     """A guarded column: values beyond `enough` count as `enough`; None where there is no such limit."""
 
     metric: str
@@ -31,11 +31,11 @@ class Guard:
 
 
 GUARDS = (
-    Guard("id_margin", 0.06, "identity against impostors"),
-    Guard("face_rate", None, "a face to be seen"),
-    Guard("fm_inter_local", 0.12, "motion of the face, free of the camera"),
-    Guard("motion_smoothness", 0.5, "steady motion"),
-    Guard("copy_gap", None, "no copy of the reference picture"),
+    GuardedColumn("id_margin", 0.06, "identity against impostors"),
+    GuardedColumn("face_rate", None, "a face to be seen"),
+    GuardedColumn("fm_inter_local", 0.12, "motion of the face, free of the camera"),
+    GuardedColumn("motion_smoothness", 0.5, "steady motion"),
+    GuardedColumn("copy_gap", None, "no copy of the reference picture"),
 )
 """The declared set. `enough` of the ID margin is what clips of the right person reach on rendered people (0.087 on
 average; the published clips of the paper's systems: 0.077) and those of somebody else do not (0.013); of facial
@@ -43,10 +43,10 @@ motion, what a natural performance exceeds (0.32 on average, 0.14 at the least) 
 not (0.05); of smoothness, where lower is better, the limit of the success rates."""
 
 
-def guards_named(names: Sequence[str]) -> tuple[Guard, ...]:
+def guards_named(names: Sequence[str]) -> tuple[GuardedColumn, ...]:
     """Guards of these metrics, without a limit where the declared set has none; the declared set for no name."""
     declared = {guard.metric: guard for guard in GUARDS}
-    return tuple(declared.get(name, Guard(name)) for name in names) or GUARDS
+    return tuple(declared.get(name, GuardedColumn(name)) for name in names) or GUARDS
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ NO_VERDICTS = Verdicts((), ())
 def overall(
     samples: Samples,
     facts: Mapping[str, MetricFacts],
-    guards: Sequence[Guard] = GUARDS,
+    guards: Sequence[GuardedColumn] = GUARDS,
     *,
     random_weights: bool = False,
     seed: int = 0,

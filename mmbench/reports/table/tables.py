@@ -9,7 +9,7 @@ from typing import Literal
 from mmbench.metrics.base import MetricFacts
 from mmbench.metrics.registry import no_such_metric
 from mmbench.reports.numbers.cautions import cautions, column_is_mixed
-from mmbench.reports.numbers.overall import GUARDS, NO_VERDICTS, Guard, Verdicts, overall
+from mmbench.reports.numbers.overall import GUARDS, NO_VERDICTS, GuardedColumn, Verdicts, overall
 from mmbench.reports.numbers.samples import NOT_ASKED, Gap, Sample, Samples
 from mmbench.reports.numbers.stats import cluster_mean
 from mmbench.reports.table.overall import verdict_notes
@@ -101,8 +101,10 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns, measured rows, published rows below them, overall verdicts on all pairs of measured rows, and what a
-    reader must know (`warnings`, `notes`)."""
+    """Columns, measured rows, published rows below them, and what a reader must know (`warnings`, `notes`).
+
+    `verdicts` are the overall ones, on all pairs of measured rows.
+    """
 
     title: str
     columns: tuple[Column, ...]
@@ -135,7 +137,7 @@ class TableOptions:
     metrics: tuple[str, ...] | None = None
     order: str = "overall"
     models: tuple[str, ...] = ()
-    guards: tuple[Guard, ...] = GUARDS
+    guards: tuple[GuardedColumn, ...] = GUARDS
     random_weights: RandomWeights = "hide"
     seed: int = 0
 
@@ -223,8 +225,10 @@ def _order(
 def _choose(
     samples: Samples, facts: Mapping[str, MetricFacts], options: TableOptions
 ) -> tuple[list[MetricFacts], list[str]]:
-    """Columns to show (by default the paper's and those that stand beside them), and the paper's columns that this run
-    never tried."""
+    """Columns to show, and the paper's columns that this run never tried.
+
+    By default the paper's are shown, and those that stand beside them.
+    """
     if options.metrics is not None:
         unknown = [name for name in options.metrics if name not in facts]
         if unknown:

@@ -42,8 +42,9 @@ class Task:
 
 
 def make_metrics(settings: EvaluateSettings, recorded: Collection[str] = ()) -> dict[str, Metric]:
-    """Instances of the metrics a run asks for, by name, in column order; whatever a derived metric is made of comes
-    along. Raises MMBenchError for an unknown or broken one that `settings` name.
+    """Instances of the metrics a run asks for, by name, in column order, with what derived metrics are made of.
+
+    Raises MMBenchError for an unknown or broken one that `settings` name.
 
     Where they name none, all that can be used are taken, and the others told in a warning. `recorded` are metrics that
     an earlier command asked for: one that is no longer installed is left out with a warning.

@@ -19,7 +19,7 @@ from mmbench.metrics.registry import in_order, producer
 from mmbench.runs.evaluate.clip import Task, make_metrics
 from mmbench.runs.evaluate.gather import Gatherer
 from mmbench.runs.evaluate.inputs import Inputs
-from mmbench.runs.evaluate.plan import Kept, Plan, make_plan
+from mmbench.runs.evaluate.plan import EvaluatePlan, Kept, make_plan
 from mmbench.runs.evaluate.record import MANIFEST, RunManifest, attempt_facts, read_record, recorded_items
 from mmbench.runs.evaluate.rows import ItemRow, SetRow
 from mmbench.runs.evaluate.sets import SetScorer
@@ -188,7 +188,7 @@ class _Evaluation:
 
         work(tasks, self._settings, gatherer, workers=workers, attempt=attempt, on_row=on_row)
 
-    def _finish(self, plan: Plan, rows: dict[str, ItemRow], attempt: int, retry: bool) -> EvaluateResult:
+    def _finish(self, plan: EvaluatePlan, rows: dict[str, ItemRow], attempt: int, retry: bool) -> EvaluateResult:
         """The sets, and the record as it is now."""
         now = [rows[item.id] for item in self._items if item.id in rows]
         fresh = {row.item.model for row in now} if retry else {task.item.model for task in plan.tasks}

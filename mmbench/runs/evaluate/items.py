@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmbench.items import Item
-from mmbench.runs.inputs.folder import Source, collect_folder
+from mmbench.runs.inputs.folder import FolderSource, collect_folder
 from mmbench.runs.inputs.listing import find_videos
 from mmbench.runs.inputs.manifest import MANIFEST_COLUMNS, collect_manifest
 from mmbench.runs.inputs.references import read_references
@@ -59,4 +59,4 @@ def read_folder(
         (50, 'drift', 50)
     """
     given = references and Path(references)
-    return collect_folder(Source(Path(folder), given, prompts and Path(prompts), name, pattern)).told()
+    return collect_folder(FolderSource(Path(folder), given, prompts and Path(prompts), name, pattern)).told()

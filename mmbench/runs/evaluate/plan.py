@@ -50,7 +50,7 @@ class Kept:
 
 
 @dataclass
-class Plan:
+class EvaluatePlan:
     """Tasks, rows that need no measuring but say something else than before, and what of it is worth telling."""
 
     tasks: list[Task] = field(default_factory=list)
@@ -78,10 +78,10 @@ def make_plan(
     inputs: Inputs,
     kept: Kept,
     retry: bool,
-) -> Plan:
+) -> EvaluatePlan:
     """What is to be done so that the rows of `items` are those of a fresh run. `given` are the ids that this command
     names: clips of earlier ones that are gone keep their rows. With `retry` failures are tried again."""
-    plan = Plan()
+    plan = EvaluatePlan()
     for item in items:
         row = kept.rows.get(item.id)
         parts = plan.parts[item.id] = inputs.parts(item)
@@ -140,7 +140,7 @@ def failed(score: Score) -> bool:
     return score.status == "error" or score.unmet
 
 
-def _take(plan: Plan, before: ItemRow | None, now: ItemRow) -> None:
+def _take(plan: EvaluatePlan, before: ItemRow | None, now: ItemRow) -> None:
     """Note a row that differs from the one before."""
 
     def said(row: ItemRow) -> object:

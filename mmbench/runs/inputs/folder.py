@@ -19,7 +19,7 @@ from mmbench.runs.inputs.references import People, identities_of, read_people, u
 
 
 @dataclass(frozen=True)
-class Source:
+class FolderSource:
     """Where to look: a folder of videos, references, prompts; who made the videos; what paths mean.
 
     Without `references` a map of prompts may bring them. `unfinished` keeps videos that nothing is known of, without
@@ -34,7 +34,7 @@ class Source:
     unfinished: bool = False
 
 
-def collect_folder(source: Source) -> Collection:
+def collect_folder(source: FolderSource) -> Collection:
     """Items of a folder as `read_folder` describes it, with notes on what was passed over, merged or overruled."""
     folder = source.folder
     people = read_people(source.references) if source.references else People({})
@@ -72,7 +72,7 @@ def collect_folder(source: Source) -> Collection:
 class _Reader:
     """Reads what the path of each clip says."""
 
-    def __init__(self, source: Source, people: People, prompts: Prompts | None) -> None:
+    def __init__(self, source: FolderSource, people: People, prompts: Prompts | None) -> None:
         self.source, self.people = source, people
         self.pattern = Pattern(source.pattern) if source.pattern else None
         self.prompts = prompts if prompts and prompts.brings_references and not source.references else None
@@ -166,7 +166,7 @@ def _apart(items: list[Item], folder: Path) -> list[Item]:
     return done
 
 
-def _merged(items: Iterable[Item], source: Source) -> list[str]:
+def _merged(items: Iterable[Item], source: FolderSource) -> list[str]:
     """Notes where clips of one model look as if several models had made them."""
     if source.pattern:
         return []

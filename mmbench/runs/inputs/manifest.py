@@ -17,7 +17,7 @@ from mmbench.items import Item
 from mmbench.names import PathFinder, few, readable
 from mmbench.runs.inputs.collection import Collection, collected
 from mmbench.runs.inputs.references import identities_of
-from mmbench.tables import Line, Table, printable, rate, read_table, whole_number, write_table
+from mmbench.tables import Line, TableFile, printable, rate, read_table, whole_number, write_table
 
 MANIFEST_COLUMNS = (
     *("id", "model", "identity", "group", "video", "references", "prompt", "prompt_long"),
@@ -70,7 +70,7 @@ def write_manifest(path: Path, items: Sequence[Item]) -> None:
 class _Cells:
     """The cells of one line as the fields of an item; errors name the line."""
 
-    def __init__(self, table: Table, line: Line, finder: PathFinder) -> None:
+    def __init__(self, table: TableFile, line: Line, finder: PathFinder) -> None:
         self.line, self.finder, self.commas = line, finder, table.decimal_comma
         self.where = f"{table.path}, line {line.number}"
 
@@ -161,7 +161,7 @@ def _identity(item: Item, names: dict[tuple[Path, ...], str]) -> str:
     return names[item.references] if item.references else readable(item.video.stem)
 
 
-def _notes(path: Path, table: Table, finder: PathFinder) -> list[str]:
+def _notes(path: Path, table: TableFile, finder: PathFinder) -> list[str]:
     notes = []
     both = [line for line in table.lines if line.name("model") and line.name("system")]
     if overruled := [line for line in both if line.name("model") != line.name("system")]:
@@ -184,7 +184,7 @@ def _notes(path: Path, table: Table, finder: PathFinder) -> list[str]:
     return notes
 
 
-def _records(path: Path) -> Table:
+def _records(path: Path) -> TableFile:
     """A JSON file that holds a list of objects, as pandas and others write tables."""
     try:
         document = read_json(path, "Mend the file.")
@@ -200,7 +200,7 @@ def _records(path: Path) -> Table:
         for number, row in enumerate(document, start=1)
     )
     columns = tuple(dict.fromkeys(name for line in lines for name in line.cells))
-    return Table(path, columns, lines)
+    return TableFile(path, columns, lines)
 
 
 def _bytes(name: str) -> bytes:

@@ -89,8 +89,10 @@ class Lab:
         return flow_pass.finish()
 
     def scores(self, person: str, frames: Frames, fps: float = FPS, flow: bool = False) -> dict[str, float]:
-        """Every face metric of the suite, and with `flow` every flow metric, companions included, that has a value
-        for these frames."""
+        """Every face metric of the suite, and with `flow` every flow metric, that has a value for these frames.
+
+        Companions are included.
+        """
         from mmbench.config import EvaluateSettings
         from mmbench.face.needs import BANK, CONDITION, FACES, REFERENCES
         from mmbench.flow.needs import FLOW, SMOOTH_FLOW

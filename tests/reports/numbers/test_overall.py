@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mmbench.metrics.base import MetricFacts
 from mmbench.metrics.registry import facts_by_name
-from mmbench.reports.numbers.overall import Guard, Overall, Verdicts, guards_named, overall
+from mmbench.reports.numbers.overall import GuardedColumn, Overall, Verdicts, guards_named, overall
 from mmbench.reports.numbers.samples import take_samples
 from mmbench.reports.table.tables import build_table
 from mmbench.score import Score
@@ -151,5 +151,5 @@ def test_guards_are_a_setting_and_the_unmeasured_are_named(make_row: Any, real: 
     assert found.guards == ("ID margin",)
     assert set(found.unmeasured) >= {"Face rate", "FM inter, camera-free", "Motion smoothness"}
     assert guards_named(()) == guards_named([guard.metric for guard in guards_named(())])
-    assert guards_named(["fm_ref"]) == (Guard("fm_ref"),)
+    assert guards_named(["fm_ref"]) == (GuardedColumn("fm_ref"),)
     assert overall(take_samples(rows), real, guards_named(["fm_ref"])).pairs == ()

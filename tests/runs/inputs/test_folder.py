@@ -11,7 +11,7 @@ import pytest
 
 from mmbench.errors import ManifestError
 from mmbench.runs.inputs.collection import Collection, summary
-from mmbench.runs.inputs.folder import Source, collect_folder
+from mmbench.runs.inputs.folder import FolderSource, collect_folder
 from mmbench.runs.inputs.manifest import collect_manifest, write_manifest
 
 
@@ -23,7 +23,7 @@ def touch(root: Path, *names: str) -> None:
 
 
 def collect(root: Path, **more: object) -> Collection:
-    return collect_folder(Source(root / "v", root / "refs", **more))
+    return collect_folder(FolderSource(root / "v", root / "refs", **more))
 
 
 def table(found: Collection) -> list[tuple[str, str]]:
@@ -149,7 +149,7 @@ def test_patterns_that_say_nothing_are_refused(tmp_path: Path, pattern: str) -> 
 def test_a_pattern_that_fits_in_two_ways_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, "me.png", "v/a_b_c.mp4")
     with pytest.raises(ManifestError, match="in two ways"):
-        collect_folder(Source(tmp_path / "v", tmp_path / "me.png", pattern="{model}_{prompt}"))
+        collect_folder(FolderSource(tmp_path / "v", tmp_path / "me.png", pattern="{model}_{prompt}"))
 
 
 def test_the_map_of_opens2v_and_consisid(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_the_map_of_opens2v_and_consisid(tmp_path: Path) -> None:
         for k, who in ((1, "anna"), (2, "bob"), (3, "bob"))
     }
     prompts.write_text(json.dumps(entries))
-    found = collect_folder(Source(tmp_path / "v", prompts=prompts))
+    found = collect_folder(FolderSource(tmp_path / "v", prompts=prompts))
     assert summary(found.items) == "2 models x 2 identities x 1 clip = 4 clips"
     assert {(item.identity, item.prompt) for item in found.items} == {("anna/1", "text 1"), ("bob/1", "text 2")}
     assert found.items[0].references == (tmp_path / "Images/anna/1.png",)
@@ -177,10 +177,10 @@ def test_the_list_and_the_names_of_vbench(tmp_path: Path) -> None:
     prompts = tmp_path / "VBench_full_info.json"
     texts = ("A man waves, smiling.", "a dog runs")
     prompts.write_text(json.dumps([{"prompt_en": text, "dimension": ["x"]} for text in texts]))
-    found = collect_folder(Source(tmp_path / "v", tmp_path / "me.png", prompts, name="m"))
+    found = collect_folder(FolderSource(tmp_path / "v", tmp_path / "me.png", prompts, name="m"))
     assert [item.prompt for item in found.items] == [texts[0], texts[0], texts[1]]
     prompts.write_text(json.dumps({"a_dog_runs.mp4": "Hund"}))
-    plain = collect_folder(Source(tmp_path / "v", tmp_path / "me.png", prompts, name="m"))
+    plain = collect_folder(FolderSource(tmp_path / "v", tmp_path / "me.png", prompts, name="m"))
     assert [item.prompt for item in plain.items] == [None, None, "Hund"]
 
 
