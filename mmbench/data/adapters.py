@@ -148,10 +148,10 @@ def make_generator(settings: ToolSettings) -> Generator:
         return DrawnGenerator()
     if ":" in name:
         return cast("Generator", own(name, "generator"))
-    return Maker(name, settings)
+    return ModelPhotos(name, settings)
 
 
-class Maker:
+class ModelPhotos:
     """A first-frame maker of `baselines` as a `Generator`; its weights are read once."""
 
     def __init__(self, name: str, settings: ToolSettings) -> None:

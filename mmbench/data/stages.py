@@ -122,7 +122,7 @@ def frames_of(work: Work, row: Candidate, numbers: tuple[int, ...]) -> list[Fram
     return found
 
 
-class Faces(Stage):
+class FindFaces(Stage):
     """The picture's one face, with its vector. `strict`: size, score and company count too, as for source A."""
 
     name = "faces"

@@ -18,7 +18,7 @@ from mmbench.score import Score
 
 
 @dataclass(frozen=True)
-class Motion:
+class ClipMotion:
     """Of one clip: the verdict, `hits` pairs above the threshold among `seen` scored ones of `pairs`,
     whether the verdict follows from too few frames to mean anything, and the mean score in short sides
     (None unless every pair was scored)."""
@@ -31,7 +31,7 @@ class Motion:
     strength: float | None
 
 
-def motion(scores: Sequence[float] | Floats, height: int, width: int, n_sampled: int) -> Motion:
+def motion(scores: Sequence[float] | Floats, height: int, width: int, n_sampled: int) -> ClipMotion:
     """VBench's verdict from the pair scores of one clip.
 
     `scores`, shape (n_sampled - 1,), pixels, NaN where a pair was not scored. A clip is dynamic when at
@@ -49,7 +49,7 @@ def motion(scores: Sequence[float] | Floats, height: int, width: int, n_sampled:
     if dynamic is None:
         raise ValueError(f"{len(scored)} of {pairs} pairs were scored: too few for a certain verdict")
     complete = pairs > 0 and len(scored) == pairs
-    return Motion(
+    return ClipMotion(
         dynamic=dynamic,
         hits=hits,
         seen=len(scored),
@@ -98,7 +98,7 @@ class DynamicDegree(ClipMetric):
     needs: ClassVar[Collection[Need[Any]]] = (FLOW,)
     reads = ()
 
-    def update(self, scores: Sequence[float] | Floats, height: int, width: int, n_sampled: int) -> Motion:
+    def update(self, scores: Sequence[float] | Floats, height: int, width: int, n_sampled: int) -> ClipMotion:
         """Add one clip, given as to `motion`."""
         result = motion(as_array(scores), int(height), int(width), int(n_sampled))
         self._add(float(result.dynamic))

@@ -29,8 +29,8 @@ LogProbs = NDArray[np.float32]
 class InceptionScores:
     """`value` and `std` (over splits, ddof 1) take the clips in the order given.
 
-    `shuffled` is the mean over seeded orders of the clips, `one_split` treats all frames as one split. `per_split` are the
-    scores that `value` is the mean of.
+    `shuffled` is the mean over seeded orders of the clips, `one_split` treats all frames as one split. `per_split` are
+    the scores that `value` is the mean of.
     """
 
     value: float

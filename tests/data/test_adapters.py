@@ -12,7 +12,7 @@ import torch
 from mmbench.data.adapters import (
     NEW_TOKENS,
     Classifier,
-    Maker,
+    ModelPhotos,
     VisionLanguage,
     make_analyser,
     make_encoder,
@@ -114,7 +114,7 @@ def test_a_first_frame_maker_is_a_generator(tmp_path: Path) -> None:
 
     make_tiny(tmp_path, "photomaker_v2")
     maker = make_generator(ToolSettings(generator="photomaker_v2/tiny", weights=tmp_path))
-    assert isinstance(maker, Maker)
+    assert isinstance(maker, ModelPhotos)
     made = maker.make("a woman img smiles", [person(1, (64, 64), 40)], (32, 48), 3)
     assert made.shape == (32, 48, 3)
     np.testing.assert_array_equal(made, maker.make("a woman img smiles", [person(1, (64, 64), 40)], (32, 48), 3))

@@ -75,7 +75,7 @@ class Shots(Stage):
         return drop(row, ("cut" if long_enough else "length", round(seconds, 3)))
 
 
-class FaceTrack(Stage):
+class TrackFaces(Stage):
     """One face through the clip: boxes and points of every frame, and the vector of its best frame."""
 
     name = "track"
@@ -166,7 +166,7 @@ class Motion(Stage):
         return Outcome((replace(row, facts={**row.facts, "flow": moved}),))
 
 
-class References(Stage):
+class ChooseReferences(Stage):
     """Pictures made of the clip's best frames, kept where the recogniser agrees; each is a picture to train on too."""
 
     name = "references"
@@ -231,5 +231,5 @@ def stages(work: Work) -> list[Stage]:
     """Fetch, cut, track, motion, caption, references, encode: clips, and the made pictures beside them."""
     fetch = work.settings.fetch
     got: list[Stage] = [] if work.settings.input.is_dir() else [Fetch(work.folder, fetch, fetch.video_bytes)]
-    seen: list[Stage] = [Shots(work), FaceTrack(work), Motion(work), Captions(work, no_text=False, looked_at=3)]
-    return [List(work, videos=True), *got, *seen, References(work), Encode(work, "clip"), Encode(work, "image")]
+    seen: list[Stage] = [Shots(work), TrackFaces(work), Motion(work), Captions(work, no_text=False, looked_at=3)]
+    return [List(work, videos=True), *got, *seen, ChooseReferences(work), Encode(work, "clip"), Encode(work, "image")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mmbench.data.encode import Encode
 from mmbench.data.fetch import Fetch
 from mmbench.data.ledger import Stage
-from mmbench.data.stages import Captions, Faces, List, Work
+from mmbench.data.stages import Captions, FindFaces, List, Work
 
 PAPER = "5 M addresses, 107 K with a good face, 50 K after the captions"
 
@@ -17,7 +17,7 @@ def stages(work: Work) -> list[Stage]:
     return [
         List(work, videos=False),
         *got,
-        Faces(work, strict=True),
+        FindFaces(work, strict=True),
         Captions(work, no_text=True),
         Encode(work, "image"),
     ]

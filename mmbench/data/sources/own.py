@@ -12,7 +12,7 @@ from typing import ClassVar
 from mmbench.data import filters
 from mmbench.data.encode import Encode
 from mmbench.data.ledger import Atom, Outcome, Stage
-from mmbench.data.sources.clips import FaceTrack, Motion, Shots
+from mmbench.data.sources.clips import Motion, Shots, TrackFaces
 from mmbench.data.stages import Captions, Work, detected, drop
 from mmbench.data.types import Candidate, Dropped, FaceNote, ReferenceNote, unpacked
 from mmbench.errors import ManifestError, MediaError
@@ -111,5 +111,5 @@ class OwnFaces(Stage):
 
 def stages(work: Work) -> list[Stage]:
     """Cut, track, motion, caption, references, encode."""
-    seen: list[Stage] = [Shots(work), FaceTrack(work), Motion(work), Captions(work, no_text=False, looked_at=3)]
+    seen: list[Stage] = [Shots(work), TrackFaces(work), Motion(work), Captions(work, no_text=False, looked_at=3)]
     return [OwnList(work), *seen, OwnFaces(work), Encode(work, "clip")]

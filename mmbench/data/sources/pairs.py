@@ -12,7 +12,7 @@ import numpy as np
 from mmbench.data import filters
 from mmbench.data.encode import Encode
 from mmbench.data.ledger import Atom, Outcome, Stage
-from mmbench.data.stages import Faces, List, Work, class_words, detected, drop
+from mmbench.data.stages import FindFaces, List, Work, class_words, detected, drop
 from mmbench.data.types import Candidate, FaceNote, ReferenceNote, packed, unpacked
 from mmbench.errors import ManifestError
 from mmbench.files import sha256, sha256_file, whole
@@ -182,5 +182,5 @@ class Pairs(Stage):
 
 def stages(work: Work) -> list[Stage]:
     """Face (any that is found), people, pairs, encode."""
-    faces = Faces(work, strict=False)
+    faces = FindFaces(work, strict=False)
     return [List(work, videos=False), faces, Identities(work), Pairs(work), Encode(work, "image")]

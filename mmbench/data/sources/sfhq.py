@@ -8,14 +8,14 @@ from typing import ClassVar
 from mmbench.data import filters
 from mmbench.data.encode import Encode
 from mmbench.data.ledger import Atom, Outcome, Stage
-from mmbench.data.stages import Faces, List, Work, class_words, drop
+from mmbench.data.stages import FindFaces, List, Work, class_words, drop
 from mmbench.trigger import marked_word
 from mmbench.video.image import read_image
 
 PAPER = "120 K pictures, no filter named"
 
 
-class Template(Stage):
+class FillTemplate(Stage):
     """The template's caption: the class word by age and gender where there are attributes, else the captioner's."""
 
     name = "template"
@@ -49,4 +49,4 @@ class Template(Stage):
 
 def stages(work: Work) -> list[Stage]:
     """Face (any that is found), caption, encode."""
-    return [List(work, videos=False), Faces(work, strict=False), Template(work), Encode(work, "image")]
+    return [List(work, videos=False), FindFaces(work, strict=False), FillTemplate(work), Encode(work, "image")]

@@ -21,7 +21,7 @@ from mmbench.runs.generate.plan import (
     testset_digest,
     what_is_asked,
 )
-from mmbench.runs.generate.work import Work
+from mmbench.runs.generate.work import GenerateWork
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def generate(
         jobs = choose_jobs(everything, settings.prompts, settings.limit, shard)
         check_settings(model, variant, jobs, settings)
         run = RunFolder(out, label_of(settings, model, variant), everything)
-        work = Work(run, model, variant, settings, jobs, progress)
+        work = GenerateWork(run, model, variant, settings, jobs, progress)
         work.plan_openings(settings.first_frames or out / "first_frames")
         weights = work.weights()
         # what is compared when the run is continued: the set by its content, the variant by its name
@@ -79,7 +79,7 @@ def generate(
     return Generated(run.label, out, manifest, work.before, work.made, failed, work.elsewhere, random)
 
 
-def carry_out(work: Work, weights: Path) -> None:
+def carry_out(work: GenerateWork, weights: Path) -> None:
     """Make what `work` lacks, one network in memory at a time."""
     from mmbench.baselines.session import Session
 

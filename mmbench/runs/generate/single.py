@@ -15,7 +15,7 @@ from mmbench.files import sha256_file
 from mmbench.runs.generate.folder import RunFolder, read_object
 from mmbench.runs.generate.make import carry_out, opened_model
 from mmbench.runs.generate.plan import Job, check_settings, label_of, open_picture, what_is_asked
-from mmbench.runs.generate.work import Work
+from mmbench.runs.generate.work import GenerateWork
 from mmbench.testsets.types import Identity, Prompt
 from mmbench.trigger import TRIGGER, marked_word
 from mmbench.video.write import check_container
@@ -104,7 +104,7 @@ def generate_one(
             "first_frame_image": sha256_file(first_frame) if first_frame else None,
         }
         run = SingleRun(out, label_of(settings, model, variant), job, asked)
-        work = Work(run, model, variant, settings, [job])
+        work = GenerateWork(run, model, variant, settings, [job])
         work.plan_openings(out.parent, first_frame)
         carry_out(work, work.weights())
     if work.elsewhere:

@@ -28,7 +28,7 @@ MANIFEST_EVERY = 10
 """Videos between two writings of the manifest, so that a killed run can be measured as far as it came."""
 
 
-class Work:
+class GenerateWork:
     """Makes the videos of `jobs` that are not in `run` yet, and counts: before, made, failed, elsewhere."""
 
     def __init__(
