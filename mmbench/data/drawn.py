@@ -46,7 +46,8 @@ def like(person: NDArray[np.float32], cosine: float, seed: int = 0) -> NDArray[n
     other = vector_of(10_000 + seed)
     other = other - person * float(other @ person)
     other /= np.linalg.norm(other)
-    return (cosine * person + np.sqrt(1 - cosine**2) * other).astype(np.float32)
+    made: NDArray[np.float32] = (cosine * person + np.sqrt(1 - cosine**2) * other).astype(np.float32)
+    return made
 
 
 def paint(
