@@ -100,8 +100,10 @@ class SuccessSettings(Settings):
 
 
 class LimitSettings(Settings):
-    """What one clip, picture or network may cost before it is refused: see `mmbench.video.limits.MediaLimits`, whose
-    fields and defaults these are. A clip beyond a limit is a row that names it."""
+    """What one clip, picture or network may cost before it is refused.
+
+    Fields and defaults are those of `mmbench.video.limits.MediaLimits`. A clip beyond a limit is a row that names it.
+    """
 
     max_bytes: int = Field(default=4 * 2**30, gt=0)
     max_side: int = Field(default=16_384, gt=0)

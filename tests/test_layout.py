@@ -340,7 +340,7 @@ def long_first_sentences(tree: Sources) -> Iterator[str]:
         for line, text in source.docstrings:
             first, _, rest = text.strip().partition("\n")
             goes_on = bool(rest) and bool(rest.split("\n")[0].strip())
-            if goes_on and not re.search(r"[.!?:][\"'`)*]*(\s|$)", first):
+            if goes_on and not first.endswith(":") and not re.search(r"[.!?][\"'`)*]*(\s|$)", first):
                 yield f"{source.path}:{line}: the first sentence does not end on its line: {first}"
 
 

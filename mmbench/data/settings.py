@@ -16,9 +16,12 @@ TEMPLATE = "A squared ID photo of a {word} img, with pure black on two sides"
 
 
 class FaceBounds(Settings):
-    """A picture's face: detector's `score`, shorter `side` of its box in pixels, its `share` of the picture's area; a
-    `second` face of that share of its area spoils it. `short_side`: of the picture. `nsfw`: the judge's score from
-    which a picture is dropped."""
+    """What a picture and its face have to be.
+
+    `score` is the detector's, `side` the shorter one of the face's box in pixels, `share` its part of the picture's
+    area; a `second` face of that share of its area spoils it. `short_side`: of the picture. `nsfw`: the judge's score
+    from which a picture is dropped.
+    """
 
     short_side: int = Field(default=720, ge=0)
     score: float = Field(default=0.9, ge=0, le=1)
@@ -29,9 +32,11 @@ class FaceBounds(Settings):
 
 
 class PairBounds(Settings):
-    """Pairs of a picture and a made one: `cosine` above which they are one person, `duplicate` above which two
-    identities are one, `per_identity` prompts each; at least the share `turned` of the pairs differs by `degrees` in
-    yaw or pitch."""
+    """Pairs of a picture and a made one.
+
+    `cosine` above which they are one person, `duplicate` above which two identities are one, `per_identity` prompts
+    each; at least the share `turned` of the pairs differs by `degrees` in yaw or pitch.
+    """
 
     cosine: float = Field(default=0.65, ge=-1, le=1)
     duplicate: float = Field(default=0.6, ge=-1, le=1)
@@ -41,10 +46,13 @@ class PairBounds(Settings):
 
 
 class ClipBounds(Settings):
-    """Clips: `short_side` of the video; `cut`, the mean change of hue, saturation and value (0-255) between frames that
-    ends a shot; `per_shot` clips of each shot; the face in the share `face_rate` of the frames, its shorter side at
-    least `face_side`; mean flow at 240 lines from `least_flow` to `most_flow` pixels a frame. `references` pictures are
-    made of each clip, from its best frames."""
+    """What a video's clips have to be.
+
+    `short_side` of the video; `cut`, the mean change of hue, saturation and value (0-255) between frames that ends a
+    shot; `per_shot` clips of each shot; the face in the share `face_rate` of the frames, its shorter side at least
+    `face_side`; mean flow at 240 lines from `least_flow` to `most_flow` pixels a frame. `references` pictures are made
+    of each clip, from its best frames.
+    """
 
     short_side: int = Field(default=720, ge=0)
     cut: float = Field(default=27.0, gt=0)

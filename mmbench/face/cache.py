@@ -1,5 +1,4 @@
-"""Face passes kept on disk: scoring a clip again, with other metrics or definitions, detects nothing
-twice."""
+"""Face passes kept on disk: scoring a clip again, with other metrics or definitions, detects nothing twice."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The face pass: every face metric's evidence from one look at the frames, in memory that does not grow with
-them."""
+"""The face pass: every face metric's evidence from one look at the frames, in memory that does not grow with them."""
 
 from __future__ import annotations
 
@@ -94,8 +93,10 @@ class FacePass:
         return self.finish_all()[0]
 
     def finish_all(self) -> tuple[FaceTrack, ...]:
-        """Choose the main track, embed its slots: one track a backend, which differ in
-        nothing but `embeddings` and their provenance."""
+        """Choose the main track and embed its slots.
+
+        One track a backend; they differ in nothing but `embeddings` and their provenance.
+        """
         self._detect()
         main = self._linker.main()
         rows = len(self._seen)

@@ -16,8 +16,7 @@ EYE_LEFT, EYE_RIGHT, NOSE, MOUTH_LEFT, MOUTH_RIGHT = range(5)
 
 
 def five_from_68(points: Array) -> NDArray[np.float32]:
-    """iBUG points (..., 68, 2) -> (..., 5, 2): eye centres (mean of 36-41, 42-47), nose tip 30, mouth corners
-    48, 54.
+    """iBUG points (..., 68, 2) -> (..., 5, 2): eye centres (mean of 36-41, 42-47), nose tip 30, mouth corners 48, 54.
 
     dlib's own five-point model cannot serve: it has two corners an eye and the nose's base, but no mouth.
     """

@@ -125,8 +125,10 @@ class Faces(FrameNeed["FaceTrack"]):
 
 
 class ArcFaces(FrameNeed["FaceTrack"]):
-    """The main face of a clip, embedded by ArcFace: in the sampled frames alone, unless the run's face backend is
-    ArcFace's own."""
+    """The main face of a clip, embedded by ArcFace.
+
+    In the sampled frames alone, unless the run's face backend is ArcFace's own.
+    """
 
     name = "arcface"
     revision = VERSION

@@ -45,8 +45,7 @@ class Track:
 
 
 class Linker:
-    """Joins detections to tracks frame by frame: IoU of at least 0.3 with a track's newest box, best pairs
-    first.
+    """Joins detections to tracks frame by frame: IoU of at least 0.3 with a track's newest box, best pairs first.
 
     A track that was not seen for more than `max_gap` frames takes nothing any more. Feed frames in rising
     order.
@@ -98,8 +97,9 @@ def has_any_face(main: Face, faces: Sequence[Face], frame_width: int, frame_heig
 
 
 def open_questions(tracks: Sequence[Track], main: Track, sampled: bool) -> tuple[str, ...]:
-    """What the choice of `main` among the tracks leaves open, each "kind: sentence."; small and short tracks are
-    not asked about.
+    """What the choice of `main` among the tracks leaves open, each "kind: sentence.".
+
+    Small and short tracks are not asked about.
 
     The rules do not look at identity, so a face that comes back after a gap is not joined to the one that left, and of
     two people the larger one counts.

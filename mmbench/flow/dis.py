@@ -1,5 +1,4 @@
-"""Dense inverse search flow (Kroeger et al., ECCV 2016) of OpenCV: no weights, a stand-in that is never
-RAFT."""
+"""Dense inverse search flow (Kroeger et al., ECCV 2016) of OpenCV: no weights, a stand-in that is never RAFT."""
 
 from __future__ import annotations
 

@@ -170,8 +170,7 @@ class FlowPass:
         )
 
     def _run_pending(self) -> None:
-        """Full mode: all pairs of the frames at hand; the last frame and its features start the next
-        batch."""
+        """Full mode: all pairs of the frames at hand; the last frame and its features start the next batch."""
         import torch
 
         frames = self._pending

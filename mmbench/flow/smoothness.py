@@ -1,5 +1,4 @@
-"""How much the motion of a point changes from one sampled frame to the next: the terms of motion
-smoothness."""
+"""How much the motion of a point changes from one sampled frame to the next: the terms of motion smoothness."""
 
 from __future__ import annotations
 
@@ -16,9 +15,11 @@ NOISE_PX = 0.05
 
 @dataclass(frozen=True)
 class SmoothnessTerm:
-    """Of two consecutive flows: `ratio` in [0, 1] (0 constant velocity, 1 stop-and-go), `acceleration` in
-    short sides per sampled step squared, `valid` the share of pixels compared. Both are NaN when `valid` is
-    0."""
+    """How much the motion changes between two consecutive flows.
+
+    `ratio` in [0, 1] (0 constant velocity, 1 stop-and-go), `acceleration` in short sides per sampled step squared,
+    `valid` the share of pixels compared. The first two are NaN when `valid` is 0.
+    """
 
     ratio: float
     acceleration: float

@@ -19,9 +19,12 @@ from mmbench.score import Score
 
 @dataclass(frozen=True)
 class ClipMotion:
-    """Of one clip: the verdict, `hits` pairs above the threshold among `seen` scored ones of `pairs`,
-    whether the verdict follows from too few frames to mean anything, and the mean score in short sides
-    (None unless every pair was scored)."""
+    """Whether one clip moves, and how much.
+
+    `hits` pairs lie above the threshold among `seen` scored ones of `pairs`; `degenerate` where the verdict follows
+    from too few frames to mean anything; `strength` is the mean score in short sides, None unless every pair was
+    scored.
+    """
 
     dynamic: bool
     hits: int

@@ -266,8 +266,10 @@ def measure_identity(
     size: int,
     whose: str,
 ) -> list[Score]:
-    """The identity scores named in `facts` for one clip: the main one first; "missing" unless the embeddings are of
-    `whose` recogniser, which has `size` numbers."""
+    """The identity scores named in `facts` for one clip, the main one first.
+
+    They are "missing" unless the embeddings are of `whose` recogniser, which has `size` numbers.
+    """
     name = facts[0].name
     if missing := too_few_faces(name, track) or foreign_embeddings(name, track, references, size, whose):
         return [missing, *(Score.missing(f.name, missing.reason, missing.remedy) for f in facts[1:])]

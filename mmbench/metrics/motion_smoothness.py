@@ -22,8 +22,11 @@ SUSPECT = f"above {BROKEN_CADENCE}: stop-and-go from frame to frame, as of repea
 
 @dataclass(frozen=True)
 class Smoothness:
-    """Of one clip: the mean ratio in [0, 1], the mean acceleration in short sides a step squared, the mean
-    share of pixels that could be compared, and how many of the terms could."""
+    """The smoothness of one clip.
+
+    The mean ratio in [0, 1], the mean acceleration in short sides a step squared, the mean share of pixels that could
+    be compared, and how many of the terms could.
+    """
 
     value: float
     acceleration: float

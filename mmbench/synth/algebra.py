@@ -53,8 +53,10 @@ def turn_partly(points: F32, share: F32, pivot: F32, matrix: F32) -> F32:
 
 @lru_cache(maxsize=8)
 def _spectra(height: int, width: int) -> tuple[list[C64], F32, F32]:
-    """White-noise spectra shared by every call: fresh normals for each texture would take most of an
-    identity's time."""
+    """White-noise spectra shared by every call.
+
+    Fresh normals for each texture would take most of an identity's time.
+    """
     rng = np.random.default_rng(12345)
     bank = [np.fft.rfft2(rng.standard_normal((height, width))).astype(np.complex64) for _ in range(6)]
     return (

@@ -93,9 +93,11 @@ def render_job(job: ClipJob) -> list[Rendered]:
 
 
 def truth_arrays(frames: Sequence[Truth]) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]:
-    """A clip's truth as arrays, frames first: `landmarks`, `five`, `visible`, `box`, `inside`, `pose`
-    (yaw, pitch, roll), `expression` (controls in the order of `Expression`), `gaze`, `labels`, `depth`,
-    `flow` and `occluded` (one fewer)."""
+    """A clip's truth as arrays, frames first.
+
+    `landmarks`, `five`, `visible`, `box`, `inside`, `pose` (yaw, pitch, roll), `expression` (controls in the order of
+    `Expression`), `gaze`, `labels`, `depth`, `flow` and `occluded` (one fewer).
+    """
     arrays: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]] = {}
     for key in ("landmarks", "five", "visible", "box", "labels", "depth"):
         arrays[key] = np.stack([getattr(frame, key) for frame in frames])

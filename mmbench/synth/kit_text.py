@@ -50,8 +50,11 @@ def read_target(data: bytes) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class Binding:
-    """How a hair style hangs on the body: `index`, `weight`, `offset` (n, 3); `ends` (3, 2) vertices and
-    `length` (3,) of the distances that scale the offsets along x, y, z."""
+    """How a hair style hangs on the body.
+
+    `index`, `weight`, `offset` (n, 3); `ends` (3, 2) vertices and `length` (3,) of the distances that scale the offsets
+    along x, y, z.
+    """
 
     index: Array
     weight: Array

@@ -188,8 +188,7 @@ def perform(parts: Sequence[tuple[Motion, float]], frames: int, seed: int = 0) -
 
 
 def tremble(states: list[State], seed: int, degrees: float = 5.0, shift: float = 0.012) -> list[State]:
-    """Frame-to-frame tremor on top: independent normal head angles (degrees) and shifts (head heights) in
-    every frame."""
+    """Frame-to-frame tremor on top: independent normal head angles (degrees) and shifts (head heights)."""
     rng = np.random.default_rng([seed, 41])
     shaken = []
     for state in states:

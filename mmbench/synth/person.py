@@ -1,5 +1,4 @@
-"""A person: geometry, textures and occlusion of one identity, built once (about a second) and then posed
-for each frame."""
+"""A person: geometry, textures and occlusion of one identity, built once (about a second), posed for each frame."""
 
 from __future__ import annotations
 

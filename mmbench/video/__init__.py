@@ -1,2 +1,1 @@
-"""Videos in and out: one streamed decode for all passes, frame sampling, cadence check, deterministic
-writing."""
+"""Videos in and out: one streamed decode for all passes, frame sampling, cadence check, deterministic writing."""

@@ -1,5 +1,4 @@
-"""Open, probe and decode a clip: one streamed decode feeds every pass, in memory that does not grow with the
-clip."""
+"""Open, probe and decode a clip: one streamed decode feeds every pass, in memory that does not grow with the clip."""
 
 from __future__ import annotations
 
@@ -19,8 +18,7 @@ from mmbench.video.limits import DEFAULT_LIMITS, MediaLimits
 from mmbench.video.source import open_source
 
 ASSUMED_FPS = 8.0
-"""Frames per second of a clip that does not say: the rate of the models under test, and VBench's nominal
-one."""
+"""Frames per second of a clip that does not say: the rate of the models under test, and VBench's nominal one."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +49,7 @@ class Clip:
 
 
 def open_clip(path: Path | str, fps: float | None = None, limits: MediaLimits = DEFAULT_LIMITS) -> Clip:
-    """Recognise, measure and hash a clip: a file (mp4, mov, webm, mkv, avi, gif, webp) or a folder of
-    pictures.
+    """Recognise, measure and hash a clip: a file (mp4, mov, webm, mkv, avi, gif, webp) or a folder of pictures.
 
     `fps` is what the manifest says; it overrides the container, which overrides the assumed 8. Raises
     MediaError naming the file, the cause and the remedy, ManifestError for an `fps` that is not a positive

@@ -40,8 +40,7 @@ def nearest_within(available: Indices, wanted: Indices, tolerance: float) -> Ind
 
 
 def rate_stride(fps: float, target: float = 8.0) -> int:
-    """VBench's step that brings a clip to about 8 fps: max(1, round(fps / 8)), half to even (12 fps gives
-    2)."""
+    """VBench's step that brings a clip to about 8 fps: max(1, round(fps / 8)), half to even (12 fps gives 2)."""
     if not math.isfinite(fps):
         raise ValueError(f"fps must be finite, got {fps}")
     return max(1, round(fps / target))

@@ -144,8 +144,10 @@ def _original(entry: Entry, folder: Path, limits: Limits, dead_hosts: set[str]) 
 
 
 def read_own(path: Path) -> dict[str, list[ReferenceLine]]:
-    """A user's manifest of own pictures by identity: CSV with `identity` and `file` (relative to the
-    manifest), optionally `box` (left,top,right,bottom of the face), `source` and `licence`.
+    """A user's manifest of own pictures by identity.
+
+    CSV with `identity` and `file` (relative to the manifest), optionally `box` (left,top,right,bottom of the face),
+    `source` and `licence`.
 
     Raises ManifestError for a missing column, an empty cell or a missing file.
     """

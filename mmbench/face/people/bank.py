@@ -1,5 +1,4 @@
-"""All identities of a test set side by side: what margins, rank-1 and centred similarities are measured
-against."""
+"""All identities of a test set side by side: what margins, rank-1 and centred similarities are measured against."""
 
 from __future__ import annotations
 

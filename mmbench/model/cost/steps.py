@@ -1,5 +1,4 @@
-"""Seconds and memory of one denoising step, with random weights of the real size: the measured half of
-Table 3.
+"""Seconds and memory of one denoising step, with random weights of the real size: the measured half of Table 3.
 
 One step is one guided prediction (batch 2) at the size's default clip. Rows are timed in turn, round after
 round in one process, so a ratio of two rows is a median of paired runs. Each row reports the peak of the

@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _LayerFactors:
-    """One layer at one step: shift_scale [2, B, 3, 2, D], gate [2, B, 3, D]; first axis attention, then
-    FFN."""
+    """One layer at one step: shift_scale [2, B, 3, 2, D], gate [2, B, 3, D]; first axis attention, then FFN."""
 
     shift_scale: Tensor
     gate: Tensor

@@ -62,8 +62,11 @@ class TableCache:
 
 @dataclass(frozen=True)
 class Texts:
-    """Text embeddings [B, N_t, text_dim] each: of the negative prompt (None without guidance), of the
-    prompt, and of the prompt with the identity fused in (None without identity)."""
+    """Text embeddings [B, N_t, text_dim] of every kind that a call may need.
+
+    Of the negative prompt (None without guidance), of the prompt, and of the prompt with the identity fused in (None
+    without identity).
+    """
 
     negative: Tensor | None
     plain: Tensor

@@ -1,5 +1,4 @@
-"""Classifier-free guidance with an identity: which calls a mode makes, and the weight's course over the
-steps."""
+"""Classifier-free guidance with an identity: which calls a mode makes, and the weight's course over the steps."""
 
 from __future__ import annotations
 

@@ -61,8 +61,7 @@ def check_embeds(
     needs_mask: bool,
     text_dim: int,
 ) -> None:
-    """Precomputed text embeddings: [B, N, text_dim], both halves alike, with a mask [B, N] where one is
-    needed."""
+    """Precomputed text embeddings: [B, N, text_dim], both halves alike, with a mask [B, N] where one is needed."""
     if (prompt is None) == (prompt_embeds is None):
         raise RequestError("Give either prompt or prompt_embeds.", "Leave the other out.")
     if prompt_embeds is None:

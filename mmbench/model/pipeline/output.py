@@ -32,8 +32,11 @@ class RunInfo:
 
 @dataclass
 class MagicMirrorPipelineOutput(BaseOutput):  # type: ignore[misc]  # diffusers is untyped
-    """frames: per video a list of PIL images, or float32 [B, T, H, W, 3] ("np"), [B, T, 3, H, W] ("pt"), in
-    [0, 1]; latents [B, T', C, h, w] for "latent"."""
+    """What a call of the pipeline returns.
+
+    frames: per video a list of PIL images, or float32 [B, T, H, W, 3] ("np"), [B, T, 3, H, W] ("pt"), in [0, 1];
+    latents [B, T', C, h, w] for "latent".
+    """
 
     frames: Any
     info: RunInfo

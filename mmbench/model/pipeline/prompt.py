@@ -49,8 +49,7 @@ class IdentityPrompt:
 
 
 def parse_prompt(prompt: str, trigger: str = TRIGGER, identity_word: str | None = None) -> IdentityPrompt:
-    """Find the identity word: the word before the trigger, else `identity_word`, else the first of the
-    lexicon.
+    """Find the identity word: the word before the trigger, else `identity_word`, else the first of the lexicon.
 
     Raises RequestError for no identity word, for two triggers (the model has one identity), for a trigger
     without a word before it, and for an `identity_word` that contradicts the trigger or is not in the

@@ -1,5 +1,4 @@
-"""The small models, whole: codec, tokenizer, text encoder and random weights, so that everything runs on a
-CPU.
+"""The small models, whole: codec, tokenizer, text encoder and random weights, so that everything runs on a CPU.
 
 `build_pipeline("nano")` is the same classes as the full-size model with small numbers (README, "Nano"). Its
 weights are random and say so; nothing is downloaded.

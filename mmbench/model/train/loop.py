@@ -65,8 +65,10 @@ class TrainResult:
 
 Report = Callable[[StepReport], None]
 Validate = Callable[[Parts, int, bool], None]
-"""Called with the parts (averaged weights in place), the total number of steps done, and whether to write: with
-sharded weights all processes take part and the first one writes, else the first one alone is called."""
+"""Called with the parts (averaged weights in place), the total number of steps done, and whether to write.
+
+With sharded weights all processes take part and the first one writes, else the first one alone is called.
+"""
 
 
 class Trainer:

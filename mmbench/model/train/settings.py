@@ -115,8 +115,11 @@ class OptimiserSettings(Settings):
 
 
 class SampleSettings(Settings):
-    """How records become samples: `augment` varies crop, side and colour of references that are the target itself;
-    a sample takes one to `references` of its record's references."""
+    """How records become samples.
+
+    `augment` varies crop, side and colour of references that are the target itself; a sample takes one to `references`
+    of its record's references.
+    """
 
     texts: Path = Path("texts")
     augment: bool = True

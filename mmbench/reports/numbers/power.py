@@ -26,8 +26,9 @@ def enough_identities(tests: int) -> int:
 
 
 def why_undecidable(differences: Sequence[Difference], tests: int) -> str:
-    """One sentence where every tested difference has too few identities (`tests`: all that Holm's correction
-    spans); "" where one can be decided or nothing was tested.
+    """One sentence where every tested difference has too few identities; else "".
+
+    It is "" where nothing was tested, too. `tests`: all that Holm's correction spans.
     """
     counts = [d.difference.n_clusters for d in differences if d.difference is not None]
     if not counts or not all(too_few(d, tests) for d in differences if d.difference is not None):

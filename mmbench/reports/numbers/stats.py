@@ -153,8 +153,10 @@ def smallest_p(n_clusters: int, resamples: int = RESAMPLES) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment (1979), in the order given: multiply the i-th smallest of m by m - i,
-    keep the sequence rising, cut at 1. Comparing the result with 0.05 bounds the chance of any false claim.
+    """Holm's step-down adjustment (1979), in the order given.
+
+    Multiplies the i-th smallest of m by m - i, keeps the sequence rising, and cuts at 1. Comparing the result with 0.05
+    bounds the chance of any false claim.
     """
     order = sorted(range(len(p_values)), key=lambda index: p_values[index])
     adjusted = [0.0] * len(p_values)

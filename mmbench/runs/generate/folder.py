@@ -1,5 +1,6 @@
-"""The folder of a generation run: a video and its sidecar appear complete or not at all; the manifest lists what is
-there.
+"""The folder of a generation run.
+
+A video and its sidecar appear complete or not at all; the manifest lists what is there.
 
     run.json            settings and test set of the run, and one entry an invocation
     manifest.csv        one line a finished video or failed request, for `mmbench evaluate --manifest`

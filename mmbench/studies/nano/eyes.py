@@ -98,8 +98,11 @@ def varied(pictures: Tensor, generator: torch.Generator) -> Tensor:
 def recognition(
     embed: Callable[[Tensor], Tensor], pictures: WorldPictures, codec: Callable[[Tensor], Tensor] | None = None
 ) -> Recognition:
-    """`embed` [B, 3, 64, 64] -> [B, D] on everybody of a split: a still against frames of both clips and another still,
-    every one before another wall. `codec` is applied to the queries."""
+    """How often `embed` [B, 3, 64, 64] -> [B, D] finds everybody of a split again.
+
+    A still against frames of both clips and another still, every one before another wall. `codec` is applied to the
+    queries.
+    """
     people = torch.arange(pictures.people)
     first_still = CLIPS * FRAMES
     gallery = embed(pictures.pictures(people, torch.full((len(people), 1), first_still))[:, 0])

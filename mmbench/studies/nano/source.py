@@ -134,8 +134,10 @@ def tower_of(recogniser: Path, pictures: WorldPictures) -> MapTower:
 
 
 def text_table() -> tuple[Tensor, Tensor]:
-    """States of every caption and, last, of the empty text: float32 [CAPTIONS + 1, N_t, D]; and the rows of each one's
-    identity word, int64 [CAPTIONS + 1, 4], padded with -1."""
+    """States of every caption and, last, of the empty text: float32 [CAPTIONS + 1, N_t, D].
+
+    With them the rows of each one's identity word, int64 [CAPTIONS + 1, 4], padded with -1.
+    """
     chosen = size_named("nano")
     encoder = nano_text_encoder()
     tokenizer: Any = offline_tokenizer(chosen)
@@ -153,8 +155,10 @@ def text_table() -> tuple[Tensor, Tensor]:
 
 
 def face_cells(five: Tensor) -> Tensor:
-    """Latent cells of the face, bool [B, T', 8, 8], from points [B, T, 5, 2]: a disc about their middle whose radius is
-    1.7 times the distance from the eyes' middle to the mouth's."""
+    """Latent cells of the face, bool [B, T', 8, 8], from points [B, T, 5, 2].
+
+    A disc about their middle whose radius is 1.7 times the distance from the eyes' middle to the mouth's.
+    """
     middle = five.mean(dim=2)
     radius = 1.7 * (five[:, :, :2].mean(dim=2) - five[:, :, 3:].mean(dim=2)).norm(dim=-1)
     centre = torch.arange(SIZE // CELL) * CELL + CELL / 2

@@ -33,8 +33,10 @@ def held(count: int, period: int) -> list[int]:
 
 
 def expected(indices: Sequence[int]) -> float:
-    """Motion smoothness of frames `indices` of a motion of constant velocity, by its definition: mean of
-    |b - a| / (b + a) over consecutive steps a, b (0 where both are 0)."""
+    """Motion smoothness of frames `indices` of a motion of constant velocity, by its definition.
+
+    The mean of |b - a| / (b + a) over consecutive steps a, b (0 where both are 0).
+    """
     steps = np.diff(indices)
     change, length = np.abs(np.diff(steps)), steps[1:] + steps[:-1]
     return float(np.mean(np.divide(change, length, out=np.zeros(len(change)), where=length > 0)))
