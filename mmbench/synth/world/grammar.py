@@ -73,12 +73,15 @@ class Caption:
 
 def parse_caption(text: str) -> Caption:
     """The caption of a text. Raises RequestError on a text outside the grammar, which says what the grammar holds."""
-    found = _PATTERN.fullmatch(" ".join(text.lower().split()).rstrip("."))
-    if found is None:
-        raise RequestError(
-            f"{text!r} is no caption of the nano world.",
-            f"Write 'a GROUP img is ACTION in a COLOUR shirt before a COLOUR wall' with groups {', '.join(GROUPS)}; "
-            f"actions {', '.join((POSING, *ACTIONS))}; colours {', '.join(COLOURS)}.",
-        )
-    group = next(known for known in GROUPS if known == found["group"])
-    return Caption(group, found["action"], found["shirt"], found["wall"])
+    words = " ".join(text.lower().split()).rstrip(".")
+    found = _PATTERN.fullmatch(words)
+    if found is not None:
+        group = next(known for known in GROUPS if known == found["group"])
+        caption = Caption(group, found["action"], found["shirt"], found["wall"])
+        if caption.text == words:  # "an man" is no caption
+            return caption
+    raise RequestError(
+        f"{text!r} is no caption of the nano world.",
+        f"Write 'a GROUP img is ACTION in a COLOUR shirt before a COLOUR wall' with groups {', '.join(GROUPS)}; "
+        f"actions {', '.join((POSING, *ACTIONS))}; colours {', '.join(COLOURS)}.",
+    )
