@@ -128,10 +128,12 @@ def test_when_every_worker_dies_the_call_ends(tmp_path: Path) -> None:
 
 
 SCRIPT = """
-import sys, time
+import signal, sys, time
 from contextlib import contextmanager
 from pathlib import Path
 from mmbench.engine.pool import run_tasks
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background deaf to it
 
 @contextmanager
 def work(number):
