@@ -89,6 +89,7 @@ def test_every_registered_model_states_its_facts() -> None:
 def test_published_recipes() -> None:
     """Sizes, frames, steps and guidance of the specification, section by section."""
     expected = {
+        ("magic_mirror", "nano-trained"): ((256, 256), 9, 20, 2.0),
         ("id_animator", "paper"): ((480, 720), 16, 30, 8.0),
         ("id_animator", "v1"): ((512, 512), 16, 30, 8.0),
         ("dynamicrafter", "1024"): ((576, 1024), 16, 50, 7.5),
