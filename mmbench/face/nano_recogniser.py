@@ -122,6 +122,6 @@ def load_recogniser(path: Path, device: str | torch.device = "cpu") -> NanoRecog
         network.load_state_dict(state)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError, AttributeError) as cause:
         raise WeightsError(
-            f"{path} is no recogniser of the nano world: {cause}.", "Train one: mmbench train nano-eyes."
+            f"{path} is no recogniser of the nano world: {cause}.", "Train one: mmbench nano eyes."
         ) from cause
     return network.eval().requires_grad_(False).to(device)

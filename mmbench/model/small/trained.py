@@ -45,9 +45,8 @@ def assemble(base: Path, tower: MapTower, adapter: Path | None) -> MagicMirrorPi
     size = size_named("nano")
     stock = CogVideoXTransformer3DModel.from_pretrained(str(base), subfolder="transformer")
     held = None if adapter is None else read_adapter(str(adapter))
-    config = {**size.transformer, **(held.config if held is not None else {})}
-    fields = {name: config[name] for name in ("face_dim", "num_face_tokens", "id_proj_dim", "can_hidden_dim")}
-    fields |= {} if held is None else held.config
+    widths = {name: size.transformer[name] for name in ("face_dim", "num_face_tokens", "id_proj_dim", "can_hidden_dim")}
+    fields = widths if held is None else held.config
     transformer = MagicMirrorTransformer3DModel.from_transformer(stock, **fields)
     encoder_config = held.encoder_config if held is not None else size.face_encoder
     face_encoder = MagicMirrorFaceEncoder(**encoder_config)

@@ -7,11 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import torch
-from torch import Tensor
-
 from mmbench.device import torch_device
-from mmbench.face.nano_recogniser import NanoRecogniser
 from mmbench.files import sha256_file, versions, write_json
 from mmbench.model.small.codec import PatchPCACodec
 from mmbench.studies.nano.eyes import Progress, Recognition, recognition, train_recogniser
@@ -79,17 +75,6 @@ def every_other(people: World, half: int) -> World:
     chosen = [k for k in range(len(people.names)) if (k // 7) % 2 == half]
     arrays = {name: getattr(people, name)[chosen] for name in ("frames", "five", "actions", "shirts")}
     return replace(people, names=tuple(people.names[k] for k in chosen), **arrays)
-
-
-def embedder(network: NanoRecogniser) -> Any:
-    """Frames float [B, 3, 64, 64] in [-1, 1] to vectors, without gradients."""
-
-    def embed(pictures: Tensor) -> Tensor:
-        with torch.no_grad():
-            vectors: Tensor = network(pictures)
-        return vectors
-
-    return embed
 
 
 def _shares(found: Recognition) -> dict[str, float | int]:

@@ -34,7 +34,7 @@ class WorldSource:
     """Batches of pictures or clips of a split. One call, one batch; equal generators give equal batches
     on one kind of device.
 
-    `world`: folder of `mmbench synth world`; `codec`: folder of the codec; `recogniser`: the file of the conditioning
+    `world`: folder of `mmbench nano world`; `codec`: folder of the codec; `recogniser`: the file of the conditioning
     recogniser, None where nothing is conditioned (a base alone).
     """
 
@@ -55,7 +55,6 @@ class WorldSource:
         if recogniser is not None:
             self.tower = tower_of(recogniser, self.pictures).to(device)
         self.texts, self.rows = text_table()
-        self.empty = self.texts[-1].to(device)
         self.texts = self.texts.to(device)
 
     def batch(self, draw: Generator, count: int, options: SampleOptions) -> Batch:

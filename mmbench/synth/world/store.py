@@ -104,7 +104,7 @@ def load_world(folder: Path, split: Split, limit: int | None = None) -> World:
             break
     if not names:
         raise RequestError(
-            f"{folder} holds no people of the split {split!r}.", f"Render them: mmbench synth world --out {folder}."
+            f"{folder} holds no people of the split {split!r}.", f"Render them: mmbench nano world --out {folder}."
         )
     whole = {field: np.concatenate(arrays)[:limit] for field, arrays in parts.items()}
     return World(tuple(names[:limit]), **whole)  # type: ignore[arg-type]

@@ -40,5 +40,5 @@ def test_a_stopped_rendering_goes_on(kit, tmp_path: Path) -> None:
     world = load_world(tmp_path, "validation")
     assert world.names == tuple(people_of("validation", 2))
     assert world.frames.shape == (2, PER_PERSON, SIZE, SIZE, 4)
-    with pytest.raises(RequestError, match="mmbench synth world"):
+    with pytest.raises(RequestError, match="mmbench nano world"):
         load_world(tmp_path, "train")
