@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from mmbench.errors import ManifestError
@@ -30,6 +30,8 @@ def cells(path: Path) -> list[tuple[str, ...]]:
 @QUICK
 @given(rows=ROWS)
 def test_what_pandas_writes_comes_back(tmp_path: Path, rows: list[tuple[str, ...]]) -> None:
+    # csv before Python 3.13 does not quote a lone "\r": behind the last cell, before "\n", nobody can tell whose it is
+    assume(not any(row[-1].endswith("\r") for row in rows))
     path = tmp_path / "t.csv"
     pd.DataFrame(rows, columns=COLUMNS).to_csv(path, index=False)
     assert cells(path) == rows
