@@ -31,7 +31,10 @@ CAPTIONS = (
     "a man with a watermark over him",
     "a red car on a street",
     "a boy is walking",
+    "before " + "very " * 300 + "many walls there is a woman",
 )
+NOT_SHOWN = 25
+"""The caption's number at which `DrawnJudge` is sure that a picture is not to be shown."""
 
 
 def vector_of(seed: int) -> NDArray[np.float32]:
@@ -118,6 +121,14 @@ class DrawnCaptions:
     def caption(self, frames: Sequence[Frame]) -> str:
         """One of `CAPTIONS`."""
         return CAPTIONS[round(float(frames[0][1, 1].mean()) / 10) % len(CAPTIONS)]
+
+
+class DrawnJudge:
+    """Is against pictures whose corner says so."""
+
+    def score(self, picture: Frame) -> float:
+        """1.0 for a corner of `NOT_SHOWN`, 0.0 for any other."""
+        return float(round(float(picture[1, 1].mean()) / 10) == NOT_SHOWN)
 
 
 class DrawnGenerator:

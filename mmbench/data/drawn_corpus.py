@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.data.drawn import backdrop, paint, vector_of
+from mmbench.data.drawn import NOT_SHOWN, backdrop, paint, vector_of
 from mmbench.data.settings import DataSettings
+from mmbench.video.write import write_video
 
 HEIGHT, WIDTH = 32, 48
 DRAWN = {"faces": "drawn", "captioner": "drawn", "generator": "drawn", "base": "small:smoke"}
+DRAWN["judge"] = "mmbench.data.drawn:DrawnJudge"
 Look = tuple[float, int]
 
 
@@ -39,9 +41,16 @@ def save_clip(folder: Path, frames: list[NDArray[np.uint8]]) -> None:
         save(folder / f"{number:04d}.png", frame)
 
 
-def moving(seed: int, count: int = 10, speed: int = 2, side: int = 64, size: tuple[int, int] = (144, 216)) -> list[Any]:
+def moving(
+    seed: int,
+    count: int = 10,
+    speed: int = 2,
+    side: int = 64,
+    size: tuple[int, int] = (144, 216),
+    caption: int = 0,
+) -> list[Any]:
     """A person who is carried past with the wall behind: `speed` pixels a frame."""
-    still = person(seed, size, side)
+    still = person(seed, size, side, caption)
     corner = still[:8, :8].copy()
     frames = [np.roll(still, speed * number, axis=1) for number in range(count)]
     for frame in frames:
@@ -64,6 +73,9 @@ def pictures(folder: Path) -> dict[str, str]:
         "7-text": (person(9, caption=1), "text_word"),
         "8-car": (person(10, caption=2), "identity_word"),
         "9-good": (person(11, caption=3), ""),
+        "a-hidden": (person(12, caption=NOT_SHOWN), "nsfw"),
+        "b-wide": (person(13, (1500, 720), side=600), "crop"),
+        "c-late": (person(14, caption=4), "word_rows"),
     }
     for name, (picture, _) in planted.items():
         save(folder / f"{name}.png", picture)
@@ -88,16 +100,19 @@ def videos(folder: Path) -> dict[str, str]:
         "5-short": (moving(6, 5), "length"),
         "6-tiny": (moving(7, side=24), "face_side"),
         "7-small": (moving(8, size=(120, 216)), "short_side"),
+        "9-wild": (moving(10, speed=8), "wild"),
+        "a-hidden": (moving(11, caption=NOT_SHOWN), "nsfw"),
         "8-nobody": ([np.roll(backdrop(144, 216, 9), 2 * n, axis=1) for n in range(10)], "no_face"),
     }
     for name, (frames, _) in planted.items():
         save_clip(folder / name, frames)
-    return {name: fault for name, (_, fault) in planted.items()}
+    write_video(folder / "b-slow.mp4", moving(12, 20), fps=4)
+    return {**{name: fault for name, (_, fault) in planted.items()}, "b-slow.mp4": "rate"}
 
 
 def drawn_settings(source: str, source_folder: Path, **changes: Any) -> DataSettings:
     """Settings of a drawn build; source D's bounds fit clips of 144 lines."""
     held: dict[str, Any] = {"source": source, "input": source_folder, "height": HEIGHT, "width": WIDTH, "tools": DRAWN}
     if source in ("D", "own", "rendered"):
-        held |= {"frames": 9, "clips": {"short_side": 144, "face_side": 32, "references": 2}}
+        held |= {"frames": 9, "clips": {"short_side": 144, "face_side": 32, "references": 2, "most_flow": 10}}
     return DataSettings.model_validate({**held, **changes})

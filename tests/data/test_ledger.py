@@ -109,7 +109,7 @@ def test_a_killed_build_equals_an_uninterrupted_one(
 ) -> None:
     chosen = drawn_settings("A", picture_corpus[0], shard_records=1)
     (tmp_path / "data.yaml").write_text(chosen.to_yaml())
-    for calls in (8, 15):  # among the faces; between the two shards
+    for calls in (8, 20):  # among the faces; between the two shards
         command = [sys.executable, "-c", KILL, str(tmp_path / "data.yaml"), str(tmp_path / "killed"), str(calls)]
         assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     assert [path.name for path in (tmp_path / "killed" / "A" / "images").glob("*.tar")] == ["000000.tar"]
