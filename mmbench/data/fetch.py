@@ -22,15 +22,20 @@ from mmbench.weights.http import DownloadError, Limits, UnknownHost, download
 
 AGENT = "mmbench"
 ROBOTS_BYTES = 512 * 1024
+TOLD = ("sha256", "licence", "nsfw")
+"""What a list may say of a file beside its address."""
 OFFLINE = 20
 """So many unknown hosts in a row mean that this machine is not on the network."""
 
 
 def read_list(path: Path) -> Iterator[Candidate]:
-    """Addresses of a list: one a line, or a CSV (TSV) with a column url and, where known, sha256, licence, nsfw.
+    """Addresses of a list: one a line, or a CSV, TSV or Parquet with a column url and, where known, those of `TOLD`.
 
     Raises ManifestError for a file that is no such list.
     """
+    if path.suffix.lower() == ".parquet":
+        yield from _read_parquet(path)
+        return
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             first = stream.readline()
@@ -44,11 +49,37 @@ def read_list(path: Path) -> Iterator[Candidate]:
                 return
             for row in csv.DictReader(stream, delimiter=separator):
                 told = {(name or "").strip().lower(): (value or "") for name, value in row.items() if name}
-                facts = {name: told[name] for name in ("sha256", "licence", "nsfw") if told.get(name)}
-                yield Candidate("", told["url"].strip(), facts=facts)
+                yield _told(told)
     except (OSError, UnicodeDecodeError, csv.Error, KeyError) as cause:
         raise ManifestError(
             f"{path}: cannot be read as a list of addresses: {cause}.", "Give one address a line, or a CSV with url."
+        ) from cause
+
+
+def _told(cells: dict[str, str]) -> Candidate:
+    """A row of a list, its columns in small letters."""
+    return Candidate("", cells["url"].strip(), facts={name: cells[name] for name in TOLD if cells.get(name)})
+
+
+def _read_parquet(path: Path) -> Iterator[Candidate]:
+    """Rows of a Parquet list, as LAION's are; only the columns that are used, a piece at a time."""
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as table:
+            names = {str(name).lower(): str(name) for name in table.schema_arrow.names}
+            if "url" not in names:
+                raise KeyError("it has no column url")
+            used = [names[name] for name in ("url", *TOLD) if name in names]
+            for piece in table.iter_batches(columns=used):
+                for row in piece.to_pylist():
+                    cells = {name.lower(): "" if value is None else str(value) for name, value in row.items()}
+                    if cells["url"].strip():
+                        yield _told(cells)
+    except (OSError, pyarrow.ArrowException, KeyError) as cause:
+        raise ManifestError(
+            f"{path}: cannot be read as a list of addresses: {cause}.", "Give a Parquet file with a column url."
         ) from cause
 
 

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
+import pandas as pd
 import pytest
 
 from mmbench.data.drawn_corpus import drawn_settings
@@ -94,5 +95,14 @@ def test_lists_are_plain_or_tables(tmp_path: Path) -> None:
     table = tmp_path / "table.tsv"
     table.write_text("URL\tTEXT\tNSFW\nhttps://a/1\tx, y\tUNLIKELY\n")
     assert [(row.origin, row.facts) for row in read_list(table)] == [("https://a/1", {"nsfw": "UNLIKELY"})]
+    columns = {"URL": ["https://a/1", None, "https://a/2"], "TEXT": ["x", "y", "z"], "NSFW": ["UNLIKELY", "", None]}
+    pd.DataFrame(columns).to_parquet(tmp_path / "part.parquet")
+    rows = [(row.origin, row.facts) for row in read_list(tmp_path / "part.parquet")]
+    assert rows == [("https://a/1", {"nsfw": "UNLIKELY"}), ("https://a/2", {})]
+    pd.DataFrame({"TEXT": ["x"]}).to_parquet(tmp_path / "none.parquet")
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 not at all PAR1")
+    for name in ("none.parquet", "broken.parquet"):
+        with pytest.raises(ManifestError, match=name):
+            list(read_list(tmp_path / name))
     with pytest.raises(ManifestError, match="no such folder or list"):
         List(Work(drawn_settings("A", tmp_path / "none"), tmp_path, tools=None), videos=False).decides()  # type: ignore[arg-type]

@@ -62,23 +62,24 @@ def same_state(one: Path, other: Path) -> None:
         assert states.read_text() == (other / states.name).read_text()
 
 
-def test_going_on_equals_never_stopping(world: Path, tmp_path: Path) -> None:
-    """Broken off after step 4, the run goes on from the save after step 3 and ends in the same bits."""
-    settings = base_settings()
+@pytest.mark.parametrize("half", [3, pytest.param(10, marks=pytest.mark.slow)])
+def test_going_on_equals_never_stopping(world: Path, tmp_path: Path, half: int) -> None:
+    """Broken off a step after its save, the run goes on from there and ends in the same bits."""
+    settings = base_settings(2 * half, keep={"every": half})
     torch.manual_seed(5)
     straight = train(settings, world, tmp_path / "straight")
     torch.manual_seed(5)
     with pytest.raises(Stop):
-        train(settings, world, tmp_path / "broken", report=breaking(4))
+        train(settings, world, tmp_path / "broken", report=breaking(half + 1))
     held = checkpoints(tmp_path / "broken" / "checkpoints")
-    assert [load_position(c).total_steps for c in held] == [3]
-    assert sum(load_position(held[0]).drawn) in range(6, 13)
+    assert [load_position(c).total_steps for c in held] == [half]
+    assert sum(load_position(held[0]).drawn) in range(2 * half, 4 * half + 1)
     torch.manual_seed(99)
     resumed = train(settings, world, tmp_path / "broken", resume=True)
     same_state(straight.checkpoint, resumed.checkpoint)
     logs = [(tmp_path / name / "steps.jsonl").read_text().splitlines() for name in ("straight", "broken")]
     losses = [[json.loads(line)["loss"] for line in log] for log in logs]
-    assert losses[0] == losses[1] and len(losses[0]) == 6
+    assert losses[0] == losses[1] and len(losses[0]) == 2 * half
 
 
 def test_only_what_is_trained_is_saved(world: Path, tmp_path: Path) -> None:
@@ -177,11 +178,14 @@ def test_sigterm_saves_and_a_kill_loses_the_steps_since_the_last_save_only(world
     assert after[-1] - 3 <= kept <= after[-1]
 
 
-def test_two_processes_learn_what_one_does_and_resume_to_the_bit(world: Path, tmp_path: Path) -> None:
-    """DDP over gloo: two steps and a resumed one, against three in one go, and against one process."""
+@pytest.mark.parametrize(("first_steps", "then"), [(2, 1), pytest.param(10, 10, marks=pytest.mark.slow)])
+def test_two_processes_learn_what_one_does_and_resume_to_the_bit(
+    world: Path, tmp_path: Path, first_steps: int, then: int
+) -> None:
+    """DDP over gloo: some steps and resumed ones, against all in one go, and against one process."""
 
     def run(out: str, *more: str, processes: int = 2) -> Path:
-        settings = base_settings(3, machine={"micro_batch": 1}, keep={"every": 2})
+        settings = base_settings(first_steps + then, machine={"micro_batch": 1}, keep={"every": first_steps})
         (tmp_path / "settings.yaml").write_text(settings.to_yaml())
         done = subprocess.run(
             command(tmp_path, world, tmp_path / out, *more, processes=processes),
@@ -195,7 +199,7 @@ def test_two_processes_learn_what_one_does_and_resume_to_the_bit(world: Path, tm
     straight = run("straight")
     (tmp_path / "again").mkdir()
     first = checkpoints(tmp_path / "straight" / "checkpoints")[0]
-    assert load_position(first).total_steps == 2
+    assert load_position(first).total_steps == first_steps
     shutil.copytree(first, tmp_path / "again" / "checkpoints" / first.name)
     resumed = run("again", "resume")
     same_state(straight, resumed)
