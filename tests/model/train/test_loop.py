@@ -82,6 +82,19 @@ def test_going_on_equals_never_stopping(world: Path, tmp_path: Path, half: int) 
     assert losses[0] == losses[1] and len(losses[0]) == 2 * half
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("library", ["bitsandbytes", "torchao"])
+def test_8_bit_optimisers_go_on_too(world: Path, tmp_path: Path, library: str) -> None:
+    pytest.importorskip(library)
+    settings = base_settings(4, optimiser={"kind": f"adamw8bit-{library}"}, keep={"every": 2})
+    straight = train(settings, world, tmp_path / "straight")
+    with pytest.raises(Stop):
+        train(settings, world, tmp_path / "broken", report=breaking(3))
+    resumed = train(settings, world, tmp_path / "broken", resume=True)
+    one, other = load_file(straight.checkpoint / WEIGHTS), load_file(resumed.checkpoint / WEIGHTS)
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
 def test_only_what_is_trained_is_saved(world: Path, tmp_path: Path) -> None:
     """Norm-only tuning of a bf16 base: its checkpoint and release hold the norms' projections and nothing else."""
     model = {**BASE, "train": "norm-only", "dtype": "bf16"}
