@@ -154,12 +154,9 @@ def from_graph(graph: Any, where: str = "") -> IResNet:
             _put(block.shortcut, rest[1], "Conv")
         if (add := next(queue)).kind != "Add":
             raise ValueError(f"a residual block ends in {add.kind}")
-    for module, kind in (
-        (network.norm, "BatchNormalization"),
-        (network.linear, "Gemm"),
-        (network.norm_out, "BatchNormalization"),
-    ):
-        _put(module, next(queue), kind)
+    _put(network.norm, next(queue), "BatchNormalization")
+    _put(network.linear, next(queue), "Gemm")
+    _put(network.norm_out, next(queue), "BatchNormalization")
     if (left := next(queue, None)) is not None:
         raise ValueError(f"a layer {left.kind} is left over")
     return network
@@ -218,7 +215,8 @@ def _shape_of(layers: list[_Layer], graph: Any) -> IResNetShape:
     ends = [index for index, layer in enumerate(layers) if layer.kind == "Add"]
     if not ends or layers[0].kind != "Conv":
         raise ValueError("it has no residual blocks")
-    blocks, start = [], 2
+    blocks: list[BlockShape] = []
+    start = 2
     for end in ends:
         convs = [layer for layer in layers[start:end] if layer.kind == "Conv"]
         wide = [layer for layer in convs if layer.weights[0].shape[-1] == 3]

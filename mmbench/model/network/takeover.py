@@ -80,10 +80,11 @@ def dense_weight(linear: nn.Module, width: int, like: Tensor) -> Tensor:
     """
     while isinstance(inner := getattr(linear, "base_layer", None), nn.Module):
         linear = inner
-    weight = linear.weight
+    weight: Any = linear.weight  # the stubs say Tensor or Module
     plain = type(weight) in (nn.Parameter, Tensor) and weight.is_floating_point() and weight.element_size() > 1
     if type(linear) is nn.Linear and plain and (like.is_meta or not weight.is_meta):
-        return weight  # type: ignore[return-value]  # the stubs say Tensor or Module
+        held: Tensor = weight
+        return held
     unit = cast_for(torch.eye(width, device=like.device), like)
     layer: Any = linear
     made: Tensor = (layer(unit) - layer(torch.zeros_like(unit[:1]))).T

@@ -156,7 +156,7 @@ class Trainer:
         )
         loader = DataLoader(
             data,
-            batch_sampler=MicroBatches(plan, range(self.position.step, stage.steps), size, self.processes.rank, world),  # type: ignore[arg-type]
+            batch_sampler=MicroBatches(plan, range(self.position.step, stage.steps), size, self.processes.rank, world),
             num_workers=self.settings.machine.workers,
             collate_fn=collate,
             generator=torch.Generator(),  # its own, so that the workers' seeds leave the global one alone

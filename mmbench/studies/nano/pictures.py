@@ -110,7 +110,8 @@ class WorldPictures:
         rows, columns = people.repeat_interleave(count), picture.reshape(-1, 1)
         flip = torch.zeros(len(rows), dtype=torch.bool) if mirrored is None else mirrored.repeat_interleave(count)
         walls = self._draw(len(_COLOURS), batch * count)
-        return self._composite(rows, columns, walls, flip)[:, :, 0].unflatten(0, (batch, count))
+        made: Tensor = self._composite(rows, columns, walls, flip)[:, :, 0].unflatten(0, (batch, count))
+        return made
 
     def _draw(self, below: int, count: int) -> Tensor:
         return torch.randint(below, (count,), generator=self.generator)

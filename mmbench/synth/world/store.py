@@ -107,4 +107,4 @@ def load_world(folder: Path, split: Split, limit: int | None = None) -> World:
             f"{folder} holds no people of the split {split!r}.", f"Render them: mmbench nano world --out {folder}."
         )
     whole = {field: np.concatenate(arrays)[:limit] for field, arrays in parts.items()}
-    return World(tuple(names[:limit]), **whole)  # type: ignore[arg-type]
+    return World(tuple(names[:limit]), **whole)
