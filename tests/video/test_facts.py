@@ -116,7 +116,8 @@ def test_varying_delays_give_the_average_and_a_warning(name, frames, tmp_path):
     assert info.fps == pytest.approx(9.5, abs=0.6 if name == "a.gif" else 0.2)
     theirs = cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS)
     if theirs < 50:  # OpenCV believes a header or a guess that no frame bears out
-        assert info.fps == pytest.approx(theirs)
+        # each library brings an FFmpeg of its own, and versions guess a GIF's rate from other numbers of frames
+        assert info.fps == pytest.approx(theirs, rel=0.06 if name == "a.gif" else 1e-6)
     assert "variable_rate" in kinds(info)
 
 

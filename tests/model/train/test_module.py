@@ -198,6 +198,7 @@ def test_checkpointing_changes_no_gradient():
     assert all(torch.allclose(p.grad, want[n], atol=1e-6) for n, p in trained.items())
 
 
+SHARDS_HERE = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 7)  # before, FSDP2 needs a GPU
 CASES = {
     "plain": {},
     "checkpointing": {"checkpointing": True},
@@ -251,7 +252,7 @@ def _work(rank, world, port, out):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world)
     try:
-        made = {name: _sharded(rank, world, **case) for name, case in CASES.items()}
+        made = {name: _sharded(rank, world, **case) for name, case in CASES.items() if SHARDS_HERE}
         made["replicated"] = _replicated(rank, world)
         if rank == 0:
             torch.save(made, out)
@@ -270,6 +271,7 @@ def spread(tmp_path_factory):
     return torch.load(out, weights_only=True)
 
 
+@pytest.mark.skipif(not SHARDS_HERE, reason="torch 2.6 shards on GPUs only")
 @pytest.mark.parametrize("case", list(CASES))
 def test_sharded_training_has_the_gradients_of_the_plain_model(spread, case):
     """FSDP2 rebuilds what it hands to a block: the decoupled face attention must survive that."""
