@@ -253,10 +253,14 @@ class ReportSettings(Settings):
 
 
 class RunSettings(Settings):
-    """One run: generate (or take existing videos), evaluate, report. Paths are relative to the settings file."""
+    """One run: generate (or take existing videos), evaluate, report. Paths are relative to the settings file.
+
+    `strict` refuses videos of which anything is passed over, cut, merged or overruled, before any is measured.
+    """
 
     testset: str | None = None
     manifest: Path | None = None
+    strict: bool = False
     generate: GenerateSettings = GenerateSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     report: ReportSettings = ReportSettings()

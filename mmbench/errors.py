@@ -63,6 +63,10 @@ class MachineFault(MMBenchError):
     """The machine failed, not a file: no space, no memory, too many open files, no permission to write."""
 
 
+class BusyFolder(MMBenchError):
+    """Another process works in a folder that only one may write to; the message names it."""
+
+
 class PlugInError(MMBenchError):
     """A metric or model of another package that cannot be used."""
 

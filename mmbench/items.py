@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 FIELDS = (
     "model",
@@ -48,13 +49,16 @@ class Item:
     extra: dict[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        """Paths may be given as strings, and a single reference as itself."""
+        """Paths may be given as strings, a single reference as itself.
+
+        Pictures in memory (PIL's) are taken for `references` and `condition` too; `evaluate` writes them into its run.
+        """
         given: object = self.references
-        references = (given,) if isinstance(given, str | Path) else tuple(self.references)
+        references = (given,) if isinstance(given, str | Path) or is_picture(given) else tuple(self.references)
         object.__setattr__(self, "video", Path(self.video))
-        object.__setattr__(self, "references", tuple(Path(str(path)) for path in references))
+        object.__setattr__(self, "references", tuple(map(_path, references)))
         if self.condition is not None:
-            object.__setattr__(self, "condition", Path(self.condition))
+            object.__setattr__(self, "condition", _path(self.condition))
 
     @property
     def order(self) -> tuple[str, str, int, str, int, str]:
@@ -68,3 +72,12 @@ class Item:
             -1 if seed is None else seed,
             self.id,
         )
+
+
+def is_picture(value: object) -> bool:
+    """Whether a value is a picture of PIL, told without importing it."""
+    return any(f"{cls.__module__}.{cls.__qualname__}" == "PIL.Image.Image" for cls in type(value).__mro__)
+
+
+def _path(value: Any) -> Any:
+    return value if is_picture(value) else Path(str(value))

@@ -72,8 +72,11 @@ class StandInReader:
         return {}
 
 
-def open_reader(folder: Path, weights_dir: Path, device: str) -> TowerReader:
-    """The real networks from `face_encoder/`. Raises MissingWeights, MissingDependency."""
+def open_reader(folder: Path, weights_dir: Path, device: str, dtype: torch.dtype) -> TowerReader:
+    """The real networks from `face_encoder/`, the EVA-CLIP tower in `dtype` as upstream has it.
+
+    Raises MissingWeights, MissingDependency.
+    """
     from mmbench.face.packs import ANTELOPE_V2, open_analyser
 
     for name in (EVA_FILE, "detection_Resnet50_Final.pth", "parsing_bisenet.pth"):
@@ -98,14 +101,15 @@ def open_reader(folder: Path, weights_dir: Path, device: str) -> TowerReader:
     )
     parsing = init_parsing_model(model_name="bisenet", device=device, model_rootpath=str(folder))
     clip, _, _ = create_model_and_transforms("EVA02-CLIP-L-14-336", str(folder / EVA_FILE), force_custom_clip=True)
-    tower = clip.visual.eval().float().to(device)
+    tower = clip.visual.eval().to(device, dtype)
     return TowerReader(
         open_analyser(ANTELOPE_V2, weights_dir, beside_torch(device)), helper, parsing.eval(), tower, device
     )
 
 
 class TowerReader:
-    """RetinaFace, BiSeNet, ArcFace and EVA-CLIP in a row."""
+    """RetinaFace, BiSeNet, ArcFace and EVA-CLIP in a row. EVA-CLIP runs in the precision of its weights, the others
+    in float32."""
 
     def __init__(self, faces: PackFaces, helper: Any, parsing: Any, tower: Any, device: str) -> None:
         self.faces, self.helper, self.parsing, self.tower, self.device = faces, helper, parsing, tower, device
@@ -138,9 +142,8 @@ class TowerReader:
             side = self.tower.image_size
             side = side if isinstance(side, int) else side[0]
             small = torch.nn.functional.interpolate(grey, (side, side), mode="bicubic", antialias=True)
-            pooled, layers = self.tower(
-                standardise(small, CLIP_MEAN, CLIP_STD), return_all_features=False, return_hidden=True, shuffle=False
-            )
+            seen = standardise(small, CLIP_MEAN, CLIP_STD).to(next(self.tower.parameters()).dtype)
+            pooled, layers = self.tower(seen, return_all_features=False, return_hidden=True, shuffle=False)
         pooled = pooled / pooled.norm(dim=1, keepdim=True)
         identity = torch.cat([torch.from_numpy(vector)[None].to(pooled), pooled], dim=1)
         shown = (colour[0].permute(1, 2, 0).cpu().numpy() * 255).astype(np.uint8)

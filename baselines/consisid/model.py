@@ -61,7 +61,7 @@ class ConsisID(CogVideoX):
             self.reader = StandInReader(config.LFE_id_dim, config.LFE_vit_dim, config.LFE_num_scale)
         else:
             folder = repo_folder(weights_dir, self.repo, self.weights(variant))
-            self.reader = open_reader(folder / "face_encoder", weights_dir, self.device)
+            self.reader = open_reader(folder / "face_encoder", weights_dir, self.device, self.dtype)
 
     def pipeline_class(self) -> Any:
         from diffusers import ConsisIDPipeline

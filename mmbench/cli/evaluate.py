@@ -113,6 +113,9 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default: runs/<name of the file>.")] = None,
     report: Annotated[Path | None, typer.Option(help="Folder of the report; default: <out>/report.")] = None,
     workers: Annotated[int, typer.Option(help="Processes; 0: one a core, on a GPU what its memory holds.")] = 0,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse inputs of which anything is passed over, cut, merged or overruled.")
+    ] = False,
 ) -> None:
     """The whole way: generate, evaluate, report. Rerun the same command to continue."""
     from mmbench.cli.board import print_leaderboard
@@ -135,6 +138,7 @@ def run(
             workers=workers or default_workers(chosen.evaluate.device),
             progress=progress,
             tell=tell,
+            strict=strict,
         )
     for generated in done.generated:
         print_generated(generated)

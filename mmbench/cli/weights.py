@@ -159,6 +159,8 @@ def check(
         record = read_record(where)
         first = not entry.is_checked
         how = "as recorded on first download" if first and record else entry.trust
+        if first and record and record.trust == "announced":
+            how = "as its server announced it"
         typer.echo(f"good   {entry.name}: {digest} ({how})")
     typer.echo(f"{wrong} wrong, {absent} not here.")
     if wrong:

@@ -11,6 +11,7 @@ from mmbench.data.settings import DataSettings
 from mmbench.data.sources import clips, laion, own, pairs, rendered, sfhq
 from mmbench.data.stages import Tools, Work
 from mmbench.data.types import Candidate
+from mmbench.engine.alone import alone
 from mmbench.errors import ManifestError
 from mmbench.files import Progress, silent, write_text
 
@@ -29,14 +30,15 @@ def build(settings: DataSettings, out: Path, tools: Tools | None = None, progres
     """Build the records of one source below `out`, or go on with them, and return every stage's counts.
 
     `out/SOURCE/` holds a ledger (`STAGE.jsonl`) of each stage, pictures that were fetched or made, and the shards;
-    `out/texts` is shared by all sources. Nothing is deleted. A second process in the same folder is not guarded
-    against. Raises ManifestError for other settings than an earlier build's, and what a network lacks.
+    `out/texts` is shared by all sources. Nothing is deleted. Raises ManifestError for other settings than an earlier
+    build's, BusyFolder while another build of the source is at work there, and what a network lacks.
     """
     work = Work(settings, out, tools or make_tools(settings.tools))
     steps = SOURCES[settings.source][0](work)
-    write_text(work.folder / "settings.yaml", settings.to_yaml())
-    write_text(work.folder / "stages.txt", "".join(f"{step.name}\n" for step in steps))
-    run_stages(steps, Candidate("start", ""), work.folder, progress)
+    with alone(work.folder, "a build of training data"):
+        write_text(work.folder / "settings.yaml", settings.to_yaml())
+        write_text(work.folder / "stages.txt", "".join(f"{step.name}\n" for step in steps))
+        run_stages(steps, Candidate("start", ""), work.folder, progress)
     return counts(out)[settings.source]
 
 

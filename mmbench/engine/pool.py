@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -44,12 +45,15 @@ def run_tasks(
     on_result: Callable[[T, R], None] | None = None,
     name: Callable[[T], str] = str,
     lost: Callable[[T, WorkerDied], R] | None = None,
+    seconds: float | None = None,
 ) -> list[R]:
     """Do every task and return the results in the order of the tasks; `on_result` sees each as soon as it is there.
 
     workers=1 stays in this process; more are spawned, so `setup`, tasks and results must be picklable. A worker that
     dies, however it dies, is replaced and its task given out once more; a task at which a second worker dies becomes
-    what `lost` makes of it. `name` says in errors which task it was.
+    what `lost` makes of it. A worker that has had its task for more than `seconds`, the making of what it needs not
+    counted in, is killed, and the task is lost at once: nothing in the worker's own process can end a library that
+    hangs. With workers=1 nothing watches. `name` says in errors which task it was.
 
     Raises the first exception of a task or of `setup`; WorkerDied where a task is lost and there is no `lost`, where
     workers cannot start, or die one after the other. Whatever ends the call, Ctrl-C included, ends the workers.
@@ -60,7 +64,7 @@ def run_tasks(
         return []
     tell = on_result or _ignore
     if workers > 1 and len(tasks) > 1:
-        return _Pool(tasks, setup, tell, name, lost).run(min(workers, len(tasks)))
+        return _Pool(tasks, setup, tell, name, lost, seconds).run(min(workers, len(tasks)))
     results = []
     with setup(0) as do:
         for task in tasks:
@@ -81,6 +85,10 @@ class _Started:
     """What a worker says first: it could import all it was given."""
 
 
+class _Begun:
+    """What a worker says when it has all it needs for its task and begins with it."""
+
+
 class _Worker(Generic[T, R]):
     """The parent's side of one process: a pipe of its own, and the task it has."""
 
@@ -94,13 +102,15 @@ class _Worker(Generic[T, R]):
         self.started = False
         self.task: int | None = None
         self.reached = False  # whether that task can have been begun
+        self.begun: float | None = None  # when it was, by this process's clock
+        self.late = False
         with _one_thread_each():
             self.process.start()
         other.close()  # only the worker holds its end: when it dies, this one reads the end of the stream
 
     def give(self, index: int, task: T) -> None:
         """Send a task; a worker that is already dead is found out when its answer is awaited."""
-        self.task = index
+        self.task, self.begun = index, None
         try:
             self.pipe.send(task)
             self.reached = True
@@ -130,8 +140,10 @@ class _Pool(Generic[T, R]):
         on_result: Callable[[T, R], None],
         name: Callable[[T], str],
         lost: Callable[[T, WorkerDied], R] | None,
+        seconds: float | None,
     ) -> None:
         self._tasks, self._setup, self._on_result, self._name, self._lost = tasks, setup, on_result, name, lost
+        self._seconds = seconds
         self._waiting = deque(range(len(tasks)))
         self._tries = [0] * len(tasks)
         self._results: dict[int, R] = {}
@@ -171,7 +183,8 @@ class _Pool(Generic[T, R]):
                 worker.give(index, self._tasks[index])
         by_handle: dict[Any, _Worker[T, R]] = {worker.process.sentinel: worker for worker in self._workers}
         by_handle |= {worker.pipe: worker for worker in self._workers}
-        for worker in {id(found): found for found in (by_handle[handle] for handle in wait(list(by_handle)))}.values():
+        heard = wait(list(by_handle), self._patience())
+        for worker in {id(found): found for found in (by_handle[handle] for handle in heard)}.values():
             try:
                 message = worker.answer()
             except EOFError:
@@ -181,12 +194,31 @@ class _Pool(Generic[T, R]):
                 raise message.cause
             if isinstance(message, _Started):
                 worker.started = True
+            elif isinstance(message, _Begun):
+                worker.begun = time.monotonic()
             else:
                 self._finish(worker, message)
+        self._end_late()
+
+    def _patience(self) -> float | None:
+        """Seconds until the first worker is late with its task, None where nobody can be."""
+        begun = [worker.begun for worker in self._workers if worker.begun is not None]
+        if self._seconds is None or not begun:
+            return None
+        return max(0.0, min(begun) + self._seconds - time.monotonic())
+
+    def _end_late(self) -> None:
+        """Kill workers that have had their task too long; their deaths are heard of like any other."""
+        for worker in self._workers:
+            if self._seconds is not None and worker.begun is not None and not worker.late:
+                worker.late = time.monotonic() - worker.begun >= self._seconds and not worker.pipe.poll()
+                if worker.late:
+                    worker.begun = None
+                    worker.process.kill()
 
     def _finish(self, worker: _Worker[T, R], result: R) -> None:
         assert worker.task is not None
-        index, worker.task = worker.task, None
+        index, worker.task, worker.begun = worker.task, None, None
         self._deaths = 0
         self._done(index, result)
 
@@ -202,6 +234,10 @@ class _Pool(Generic[T, R]):
         code = _signed(worker.process.exitcode)
         self._deaths += 1
         died = WorkerDied(*_obituary(code, self._name(self._tasks[worker.task]) if worker.task is not None else None))
+        if worker.late and worker.task is not None:
+            said = f"No end after {self._seconds:g} s at {self._name(self._tasks[worker.task])}: its process was ended."
+            died = WorkerDied(said, "Leave it out, or give it more time.")
+            self._tries[worker.task] = TRIES
         if not worker.started and code >= 0:
             raise WorkerDied(f"A worker process ended with exit code {code} before it could begin.", GUARD)
         if worker.task is not None and worker.started and worker.reached:
@@ -260,6 +296,7 @@ def _serve(pipe: Connection, setup: Setup[Any, Any], number: int) -> None:
                 try:
                     if do is None:
                         do = stack.enter_context(setup(number))
+                    pipe.send(_Begun())
                     answer = do(task)
                 except Exception as cause:
                     answer = _Fault(cause)

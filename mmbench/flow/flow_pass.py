@@ -122,7 +122,7 @@ class FlowPass:
                 f"{self.backend.name} flow takes about {needed / 2**30:.0f} GiB of memory for frames of "
                 f"{clip.width}x{clip.height}, more than the limit of {self.memory / 2**30:.3g} GiB (limits.memory)"
             )
-            self._remedy = "Scale the clip down, or raise limits.memory in the settings and measure again with --retry."
+            self._remedy = "Scale the clip down, or raise limits.memory in the settings and measure again."
 
     def feed(self, index: int, frame: Frame) -> None:
         """Take frame `index` if it is one of the sampled ones."""

@@ -46,7 +46,12 @@ class FlowMaker(Maker["FlowResult"]):
         return Look(made, lambda: (made.finish(),) * (1 + len(beside)))
 
     def known(self, clip: ClipInfo) -> FlowResult | None:
-        """The result of an earlier run over these bytes, at this rate, with this method."""
+        """The result of an earlier run over these bytes, at this rate, with this method.
+
+        None beyond the memory limit, though a run with another one has kept a result: a number never depends on that.
+        """
+        if self.memory is not None and self.backend.memory(clip.height, clip.width) > self.memory:
+            return None
         return self._cache.get(clip, self.smoothness and self.mode == "full") if self._cache else None
 
     def keep(self, clip: ClipInfo, found: FlowResult) -> None:

@@ -51,7 +51,7 @@ class ReportPaths:
     comparisons: tuple[Comparison, ...]
 
 
-def build_report(run: Path, out: Path | None = None, options: ReportOptions | None = None) -> ReportPaths:
+def build_report(run: Path | str, out: Path | str | None = None, options: ReportOptions | None = None) -> ReportPaths:
     """Read a run and write its report to `out` (default: RUN/report).
 
     Raises ManifestError when `run` is not a run or has no rows.
@@ -68,11 +68,12 @@ def build_report(run: Path, out: Path | None = None, options: ReportOptions | No
     from mmbench.runs.evaluate.record import read_record
     from mmbench.runs.evaluate.store import read_rows
 
+    run = Path(run)
     rows, set_rows = read_rows(run)
     if not rows:
         raise ManifestError(f"{run}: the run has no rows yet.", "Let `mmbench evaluate` finish at least one clip.")
     record = read_record(run)
-    return write_report(rows, set_rows, facts_by_name(), out or run / "report", options, record=record, run=run)
+    return write_report(rows, set_rows, facts_by_name(), Path(out or run / "report"), options, record=record, run=run)
 
 
 def check_folder(out: Path) -> None:

@@ -49,12 +49,15 @@ def run_all(
     workers: int = 1,
     progress: Progress | None = None,
     tell: Callable[[Collection], None] | None = None,
+    strict: bool = False,
 ) -> WholeRun:
     """Generate, evaluate and report into `out`; paths in `settings` are relative to `base`.
 
-    `tell` is given the videos, with what was passed over, before any is measured.
+    `tell` is given the videos, with what was passed over, before any is measured. With `strict`, or where the settings
+    say so, nothing is measured when anything was passed over, cut, merged or overruled.
 
-    Raises ManifestError when the settings name neither models nor videos; errors of the steps pass through.
+    Raises ManifestError when the settings name neither models nor videos, and for what `strict` refuses; errors of the
+    steps pass through.
     """
     from mmbench.reports.build import ReportOptions, build_report, check_folder
     from mmbench.reports.numbers.overall import guards_named
@@ -75,6 +78,8 @@ def run_all(
         inputs = given_items(settings, base)
     if tell:
         tell(inputs)
+    if strict or settings.strict:
+        inputs.strict()
     done = evaluate(
         inputs.items, out / "evaluation", settings.evaluate, workers=workers, notes=inputs.notes, progress=progress
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmbench.errors import MediaError
 
-RAISE = "or, if you trust the file, raise {} in the settings and measure again with --retry."
+RAISE = "or, if you trust the file, raise {} in the settings and measure again."
 
 SMALL_CLIP = 64_000_000
 """Pixels of all frames of a clip up to which `max_pixels_per_byte` does not matter: still and black clips are small."""

@@ -11,6 +11,7 @@ from mmbench.files import beside, settle, sha256_file
 from mmbench.weights.archive import extract_member
 from mmbench.weights.cache import cached_file, check_digest, is_published, write_record
 from mmbench.weights.content import strange
+from mmbench.weights.http import Announced
 from mmbench.weights.registry import WeightFile
 
 
@@ -32,22 +33,27 @@ def arriving(entry: WeightFile) -> Iterator[Path]:
             fresh.unlink(missing_ok=True)
 
 
-def keep(fresh: Path, entry: WeightFile, source: str) -> Path:
+def keep(fresh: Path, entry: WeightFile, source: str, said: Announced | None = None) -> Path:
     """Put `fresh` in the entry's place once it is known to be right; what was there stays until then.
 
-    Raises WeightsError.
+    `said` is what the server announced: it holds where the registry has no digest. Raises WeightsError.
     """
+    said = said or Announced()
     own = f"`mmbench weights path {entry.name} --use FILE`"
     remedy = f"It was not kept. Try a mirror (MMBENCH_MIRROR), or use a file of your own: {own}."
     if entry.size is not None and (size := fresh.stat().st_size) != entry.size:
         raise WeightsError(f"{source}: {size} bytes, expected {entry.size}.", remedy)
+    if said.size is not None and (size := fresh.stat().st_size) != said.size:
+        raise WeightsError(f"{source}: {size} bytes arrived, its server announced {said.size}.", remedy)
     digest = sha256_file(fresh)
+    if said.sha256 and digest != said.sha256:
+        raise WeightsError(f"{source}: sha256 {digest} arrived, its server announced {said.sha256}.", remedy)
     check_digest(digest, entry, source, remedy)
     if not is_published(digest, entry) and (why := strange(fresh, entry.kind, entry.location)):
         raise WeightsError(f"{source} is not {entry.name}: {why}.", remedy)
     target = cached_file(entry)
     settle(fresh, target)
-    write_record(target, digest, source, _trust(entry))
+    write_record(target, digest, source, _trust(entry, said), said.revision)
     return target
 
 
@@ -61,7 +67,9 @@ def unpack(entry: WeightFile, archive: Path, *, force: bool = False) -> Path:
         return keep(fresh, entry, f"{archive}:{entry.member}")
 
 
-def _trust(entry: WeightFile) -> str:
+def _trust(entry: WeightFile, said: Announced) -> str:
     if entry.sha256:
         return "published"
+    if said.sha256:
+        return "announced"
     return "prefix" if entry.sha256_prefix else "first use"

@@ -15,8 +15,9 @@ from mmbench.weights.registry import WeightFile
 class Record:
     """What was written down when a file arrived: its digest, where from, and whether that digest was published.
 
-    `trust` is "published" (full digest), "prefix" (leading digits) or "first use" (recorded from these
-    bytes). `mtime_ns` with `size` tells an untouched file from an edited one without reading it.
+    `trust` is "published" (full digest in the registry), "announced" (by the server, before it sent these bytes),
+    "prefix" (leading digits) or "first use" (recorded from these bytes). `mtime_ns` with `size` tells an untouched file
+    from an edited one without reading it. `revision` is the commit that the server named, "" where it named none.
     """
 
     sha256: str
@@ -24,6 +25,7 @@ class Record:
     mtime_ns: int
     source: str
     trust: str
+    revision: str = ""
 
 
 def cache_dir() -> Path:
@@ -48,10 +50,10 @@ def read_record(path: Path) -> Record | None:
         return None
 
 
-def write_record(path: Path, digest: str, source: str, trust: str) -> Record:
+def write_record(path: Path, digest: str, source: str, trust: str, revision: str = "") -> Record:
     """Write down the origin of `path` atomically."""
     stat = path.stat()
-    record = Record(digest, stat.st_size, stat.st_mtime_ns, source, trust)
+    record = Record(digest, stat.st_size, stat.st_mtime_ns, source, trust, revision)
     write_json(_record_path(path), asdict(record), sort_keys=True)
     return record
 

@@ -91,8 +91,8 @@ def _fetch(entry: WeightFile, url: str, progress: Progress | None, limits: Limit
         if not force and target.is_file():
             return target  # another process was faster
         _need_room(entry, target.parent)
-        http_download(url, fresh, limits, progress, entry.name)
-        return keep(fresh, entry, url)
+        said = http_download(url, fresh, limits, progress, entry.name)
+        return keep(fresh, entry, url, said)
 
 
 def _need_room(entry: WeightFile, folder: Path) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
@@ -15,7 +15,7 @@ from mmbench.errors import ManifestError
 from mmbench.files import Progress, beside, read_json, settle, write_json
 from mmbench.weights.guard import DownloadError, Guard, guarded_session, is_internal, is_loopback
 
-__all__ = ["DownloadError", "Limits", "UnknownHost", "check_address", "download", "is_loopback"]
+__all__ = ["Announced", "DownloadError", "Limits", "UnknownHost", "check_address", "download", "is_loopback"]
 
 if TYPE_CHECKING:
     from requests import Response
@@ -27,6 +27,29 @@ class UnknownHost(DownloadError):
     """The host's name leads nowhere: it is gone, or this machine is not on the network. `host` is that name."""
 
     host: str = ""
+
+
+@dataclass
+class Announced:
+    """What a server said of the file before it sent it: sha256, bytes and revision of its repository, where it did.
+
+    Model hubs do, in the answer that leads to a large file (`X-Linked-Etag`, `X-Linked-Size`, `X-Repo-Commit`).
+    """
+
+    sha256: str = ""
+    size: int | None = None
+    revision: str = ""
+
+    def hear(self, headers: Mapping[str, str]) -> None:
+        """Take what an answer says; the first that says anything counts, and what is no digest is passed over."""
+        digest = headers.get("X-Linked-Etag", "").removeprefix("W/").strip('"').lower()
+        if not self.sha256 and re.fullmatch("[0-9a-f]{64}", digest):
+            self.sha256 = digest
+            size = headers.get("X-Linked-Size", "")
+            self.size = int(size) if re.fullmatch("[0-9]{1,18}", size) else None
+        revision = headers.get("X-Repo-Commit", "").lower()
+        if not self.revision and re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", revision):
+            self.revision = revision
 
 
 @dataclass(frozen=True)
@@ -87,6 +110,7 @@ def _open(job: _Job, headers: dict[str, str]) -> Iterator[Response]:
                         timeout=(limits.connect_seconds, limits.read_seconds),
                         auth=HTTPBasicAuth(own.username, own.password or "") if own and own.username else None,
                     )
+                job.said.hear(response.headers)
                 target = response.headers.get("Location", "")
                 if response.is_redirect and target:
                     response.close()
@@ -130,6 +154,7 @@ class _Job:
     deadline: float
     progress: Progress | None
     label: str
+    said: Announced = field(default_factory=Announced)
 
     @property
     def tag_path(self) -> Path:
@@ -165,10 +190,11 @@ class _Job:
             )
 
 
-def download(url: str, target: Path, limits: Limits, progress: Progress | None = None, label: str = "") -> None:
+def download(url: str, target: Path, limits: Limits, progress: Progress | None = None, label: str = "") -> Announced:
     """Fetch `url` into `target`, going on from `target`'s `.part` file when an earlier attempt left one.
 
-    `progress(bytes done, bytes in all or 0, label)`. `target` appears only when complete.
+    `progress(bytes done, bytes in all or 0, label)`. `target` appears only when complete. Returns what the server
+    announced; it is for the caller to compare.
     Raises DownloadError; the `.part` file then stays for the next attempt, unless the server's file is too
     large.
     """
@@ -200,7 +226,7 @@ def download(url: str, target: Path, limits: Limits, progress: Progress | None =
         else:
             job.tag_path.unlink(missing_ok=True)
             settle(part, target)
-            return
+            return job.said
     raise DownloadError(f"{url}: failed {limits.attempts} times ({failure}).", "Run the command again to go on.")
 
 

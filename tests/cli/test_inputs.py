@@ -42,7 +42,7 @@ def test_inputs_are_told_and_kept_and_refused_where_strict(videos: Path, tmp_pat
     (videos / "notes.txt").touch()
     (videos / "back").symlink_to("..")
     given = ("evaluate", videos, "--references", tmp_path / "people", *MEASURE)
-    with pytest.raises(ManifestError, match=r"Refused by --strict: passed over in v: back .*\(and 2 more\)"):
+    with pytest.raises(ManifestError, match=r"Refused, as strict asks: passed over in v: back .*\(and 2 more\)"):
         run(*given, "--out", tmp_path / "never", "--strict")
     assert not (tmp_path / "never").exists()
     said = run(*given, "--out", tmp_path / "run [v2]")

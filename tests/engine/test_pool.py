@@ -37,6 +37,8 @@ def noting(folder: Path, number: int) -> Iterator[Callable[[str], str]]:
             raise MissingWeights(f"{rest} is not there.", "Get it.")
         elif what == "unpicklable":
             return lambda: None  # type: ignore[return-value]
+        elif what == "hang":
+            time.sleep(3600)
         elif what == "threads":
             return os.environ.get("OMP_NUM_THREADS", "")
         return task.upper()
@@ -186,3 +188,18 @@ def test_whatever_ends_the_parent_ends_the_workers_and_leaves_finished_work(tmp_
         os.killpg(process.pid, signal.SIGKILL)  # workers in the middle of an endless task
         process.communicate()
     assert sorted(path.name for path in tmp_path.glob("done-*")) == [f"done-{k}" for k in range(4)]
+
+
+def test_a_task_that_hangs_is_lost_and_the_others_are_done(tmp_path: Path) -> None:
+    tasks = ["a", "hang:", "b", "c"]
+    found = run_tasks(
+        tasks, partial(noting, tmp_path), workers=2, lost=lambda task, died: f"{task} {died.message}", seconds=1.5
+    )
+    assert [found[0], *found[2:]] == ["A", "B", "C"]
+    assert found[1].startswith("hang: No end after 1.5 s at hang:")
+    assert len(list(tmp_path.glob("set-up-*"))) <= 3, "it is tried once: whatever hangs once hangs again"
+
+
+def test_a_task_that_hangs_is_an_error_where_nobody_takes_the_loss(tmp_path: Path) -> None:
+    with pytest.raises(WorkerDied, match="No end after 1 s at hang:"):
+        run_tasks(["hang:", "a"], partial(noting, tmp_path), workers=2, seconds=1.0)

@@ -66,11 +66,24 @@ def to_fortran(value: Any) -> Any:
     return np.asfortranarray(value) if isinstance(value, np.ndarray) else value
 
 
+def to_other_byte_order(value: Any) -> Any:
+    return value.astype(value.dtype.newbyteorder(">")) if isinstance(value, np.ndarray) else value
+
+
+def to_strided(value: Any) -> Any:
+    """Every second row of a tensor, part of a graph: no memory of its own, no leaf."""
+    if not isinstance(value, np.ndarray):
+        return value
+    tensor = torch.from_numpy(np.repeat(value, 2, axis=0))[::2]
+    return tensor.requires_grad_() * 1 if value.dtype.kind == "f" else tensor
+
+
+CHANGES = (to_torch, to_lists, to_lists_of_tensors, to_fortran, to_other_byte_order, to_strided)
 UPDATED = [name for name in BUILT_IN if not issubclass(metric_class(name), DerivedMetric)]
 
 
 @pytest.mark.filterwarnings("ignore:.*clips are few")
-@pytest.mark.parametrize("change", [to_torch, to_lists, to_lists_of_tensors, to_fortran])
+@pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("name", UPDATED)
 def test_every_update_takes_what_holds_the_numbers(name: str, change: Callable[[Any], Any]) -> None:
     found = []
@@ -81,6 +94,25 @@ def test_every_update_takes_what_holds_the_numbers(name: str, change: Callable[[
             metric.update(*clip)
         found.append(metric.compute())
     assert found[0] == found[1], "the same numbers in the same precision take the same way"
+
+
+@pytest.mark.filterwarnings("ignore:.*clips are few")
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("name", UPDATED)
+def test_every_update_takes_every_precision_alike(name: str, dtype: type) -> None:
+    """Numbers of one precision, from numpy and from torch; nothing of it is compared with another precision's."""
+
+    def rounded(value: Any) -> Any:
+        return value.astype(dtype) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+
+    found = []
+    given = [tuple(map(rounded, clip)) for clip in arguments(name, np.random.default_rng(11))]
+    for turned in (given, [tuple(map(to_torch, clip)) for clip in given]):
+        metric: Any = metric_class(name).from_settings(EvaluateSettings())
+        for clip in turned:
+            metric.update(*clip)
+        found.append(metric.compute())
+    assert found[0] == found[1]
 
 
 def test_a_similarity_that_torch_got_wrong() -> None:

@@ -129,3 +129,13 @@ def test_settings_without_videos_are_refused(tmp_path: Path) -> None:
         run_all(RunSettings(), tmp_path, tmp_path / "out")
     with pytest.raises(ManifestError, match="no test set"):
         run_all(RunSettings.model_validate({"generate": {"models": ["x"]}}), tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("where", ["settings", "call"])
+def test_strict_measures_nothing_where_something_was_passed_over(tmp_path: Path, where: str) -> None:
+    (tmp_path / "a.mp4").touch()
+    (tmp_path / "m.csv").write_text("model,video,prompt\nm,a.mp4,waves\nM,a.mp4,waves\n")
+    settings = RunSettings.model_validate({"manifest": "m.csv", "strict": where == "settings"})
+    with pytest.raises(ManifestError, match="Refused, as strict asks"):
+        run_all(settings, tmp_path, tmp_path / "out", strict=where == "call")
+    assert not (tmp_path / "out").exists()

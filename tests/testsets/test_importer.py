@@ -220,6 +220,31 @@ def test_nothing_to_build_from_is_an_error(tmp_path, vbench_prompts):
         build_pubfig50(tmp_path / "set", [], None, vbench_prompts, limits=QUICK)
 
 
+def test_an_own_picture_that_cannot_be_used_is_told_and_the_next_takes_its_place(
+    tmp_path, make_picture, vbench_prompts
+):
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
+    (own / "empty.jpg").write_bytes(b"")
+    (own / "good.jpg").write_bytes(make_picture(1))
+    lines = [
+        "identity,file,box",
+        "boy_01,broken.jpg,",
+        'boy_01,good.jpg,"1,2,3"',
+        "boy_01,good.jpg,",
+        "girl_01,empty.jpg,",
+    ]
+    (own / "m.csv").write_text("\n".join(lines) + "\n")
+    coverage = build_pubfig50(tmp_path / "set", [], own / "m.csv", vbench_prompts, limits=QUICK)
+    assert (coverage.found["boy_01"], coverage.found["girl_01"]) == (1, 0)
+    told = {
+        Path(failure["url"]).name for failure in json.loads((tmp_path / "set/coverage.json").read_text())["failures"]
+    }
+    assert told == {"broken.jpg", "good.jpg", "empty.jpg"}
+    assert "is no box" in "\n".join(describe(coverage))
+
+
 def test_unknown_own_identity_is_an_error(tmp_path, make_picture):
     (tmp_path / "a.jpg").write_bytes(make_picture(1))
     (tmp_path / "own.csv").write_text("identity,file\nbob,a.jpg\n")

@@ -17,7 +17,7 @@ class Served:
 
     `cut` closes the connection after that many bytes of an answer, `cuts_left` times; `redirect` sends
     elsewhere; `ranges` says whether resuming is supported; `tag` is the ETag; `no_length` leaves
-    Content-Length out.
+    Content-Length out; `says` are further headers of a redirect.
     """
 
     body: bytes = b""
@@ -28,6 +28,7 @@ class Served:
     ranges: bool = True
     tag: str = '"v1"'
     no_length: bool = False
+    says: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -55,6 +56,8 @@ class _Handler(BaseHTTPRequestHandler):
         if served.redirect:
             self.send_response(302)
             self.send_header("Location", served.redirect)
+            for name, value in served.says.items():
+                self.send_header(name, value)
             self.end_headers()
             return
         start = 0

@@ -281,3 +281,36 @@ def test_full_disk_is_noticed_before_the_download(server, served, monkeypatch):
     with pytest.raises(DownloadError, match=r"needs 1\.02 MB, .* has 1 kB free"):
         get(entry(f"{server.url}/net.pth"))
     assert server.requests == []
+
+
+def hub(server, served, **said: str) -> WeightFile:
+    """A file behind a model hub's redirect, unknown to the registry."""
+    server.files["/blob"] = served(BODY)
+    server.files["/net.pth"] = served(redirect="/blob", says={name.replace("_", "-"): said[name] for name in said})
+    return entry(f"{server.url}/net.pth", sha256="", size=None)
+
+
+def test_what_a_hub_announces_is_checked_and_kept_with_its_revision(server, served, cache):
+    digest = hashlib.sha256(BODY).hexdigest()
+    said = {"X_Linked_Etag": f'"{digest}"', "X_Linked_Size": str(len(BODY)), "X_Repo_Commit": "a" * 40}
+    record = read_record(get(hub(server, served, **said)))
+    assert record is not None
+    assert (record.trust, record.sha256, record.revision) == ("announced", digest, "a" * 40)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"X_Linked_Etag": f'"{"0" * 64}"'},
+        {"X_Linked_Etag": f'"{hashlib.sha256(BODY).hexdigest()}"', "X_Linked_Size": "7"},
+    ],
+)
+def test_other_bytes_than_announced_are_not_kept(server, served, cache, said):
+    with pytest.raises(WeightsError, match="its server announced"):
+        get(hub(server, served, **said))
+    assert leftovers(cache) == []
+
+
+def test_a_validator_that_is_no_digest_announces_nothing(server, served, cache):
+    record = read_record(get(hub(server, served, X_Linked_Etag='"5d41402abc4b2a76b9719d911017c592"')))
+    assert record is not None and (record.trust, record.revision) == ("first use", "")

@@ -127,7 +127,7 @@ def build_pubfig50(
 
     def fill(slot: Slot) -> tuple[list[ReferenceLine], list[Attempt]]:
         if slot.id in pictures:
-            return take_own(slot.id, pictures[slot.id], slot.references, plan.rule, folder, has_face), []
+            return take_own(slot.id, pictures[slot.id], slot.references, plan.rule, folder, has_face)
         chosen = candidates(entries, slot.person, plan.rule.min_face, plan.rule.max_tries) if slot.person else []
         return fetch_references(slot.id, chosen, slot.references, plan.rule, folder, limits, has_face, dead_hosts)
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.errors import ManifestError, MediaError, MMBenchError, ReferenceFaceError
+from mmbench.errors import ManifestError, MediaError, MMBenchError, ReferenceFaceError, machine_fault
 from mmbench.files import sha256_file
 from mmbench.names import PathFinder
 from mmbench.tables import read_table
@@ -63,7 +63,7 @@ class ReferenceLine:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One picture tried: its PubFig number, and "" or the reason it was not used."""
+    """One picture tried: its PubFig number (0 and the file for one of the user's), and "" or why it was not used."""
 
     identity: str
     image: int
@@ -182,22 +182,28 @@ def take_own(
     rule: CropRule,
     folder: Path,
     has_face: HasFace | None = None,
-) -> list[ReferenceLine]:
+) -> tuple[list[ReferenceLine], list[Attempt]]:
     """Copy up to `wanted` of the user's pictures into the set, cropped where a box is given.
 
-    Raises MediaError for a file that is no usable picture, ReferenceFaceError for one without a face,
-    ManifestError for a box that is no box.
+    A file that is no usable picture or cannot be read, one without a face, and a box that is no box are noted, and the
+    next picture takes the place.
     """
-    taken = []
-    for number, reference in enumerate(own[:wanted], start=1):
+    taken: list[ReferenceLine] = []
+    attempts: list[Attempt] = []
+    for reference in own:
+        if len(taken) == wanted:
+            break
         source = Path(reference.file)
-        image = decode(source.read_bytes(), reference.file)
-        if reference.box:
-            crop = crop_face(image, _box(reference), rule.margin, rule.min_crop, reference.file)
-        else:
-            crop = fit(image, rule.min_crop, reference.file)
-        need_face(crop, reference.file, has_face)
-        name = f"references/{identity}_{number}.png"
+        try:
+            crop = _own_crop(source, reference, rule, has_face)
+        except (MMBenchError, OSError, ValueError) as error:  # one picture's fault is not the build's
+            if (machine := machine_fault(error, reference.file)) is not None:
+                raise machine from error
+            failure = error.message if isinstance(error, MMBenchError) else f"{reference.file}: {error}."
+            attempts.append(Attempt(identity, 0, reference.file, failure))
+            continue
+        attempts.append(Attempt(identity, 0, reference.file, ""))
+        name = f"references/{identity}_{len(taken) + 1}.png"
         save_png(crop, folder / name)
         taken.append(
             ReferenceLine(
@@ -209,7 +215,17 @@ def take_own(
                 licence=reference.licence,
             )
         )
-    return taken
+    return taken, attempts
+
+
+def _own_crop(source: Path, reference: ReferenceLine, rule: CropRule, has_face: HasFace | None) -> Image:
+    image = decode(source.read_bytes(), reference.file)
+    if reference.box:
+        crop = crop_face(image, _box(reference), rule.margin, rule.min_crop, reference.file)
+    else:
+        crop = fit(image, rule.min_crop, reference.file)
+    need_face(crop, reference.file, has_face)
+    return crop
 
 
 def _box(reference: ReferenceLine) -> Box:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.config import EvaluateSettings
+from mmbench.engine.alone import alone
 from mmbench.errors import ManifestError, MMBenchError, WeightsError, machine_fault
 from mmbench.files import Progress, is_file, silent
 from mmbench.items import Item
@@ -25,6 +26,7 @@ from mmbench.runs.evaluate.rows import ItemRow, SetRow
 from mmbench.runs.evaluate.sets import SetScorer
 from mmbench.runs.evaluate.store import ROWS, RowWriter, next_attempt
 from mmbench.runs.evaluate.work import work
+from mmbench.runs.inputs.pictures import placed
 from mmbench.score import Score
 
 
@@ -80,7 +82,7 @@ def evaluate(
 
     Raises ManifestError for an item that cannot be one, WeightsError or MMBenchError when there is no such file or
     device, ReferenceFaceError, before any clip, for a reference without a face, MachineFault when the disk or the
-    memory is full.
+    memory is full, BusyFolder while another evaluation is at work in `run`.
 
         >>> import mmbench
         >>> items = mmbench.read_manifest(mmbench.load_testset("synthetic50").folder / "manifest.csv")
@@ -91,15 +93,18 @@ def evaluate(
         [0.0, 0.0]
     """
     settings = settings or EvaluateSettings()
-    given = [_checked(item) for item in items]
-    if not given:
+    for item in items:
+        _check_rate(item)
+    if not items:
         raise ManifestError("There is nothing to evaluate.", "Give at least one video.")
     _check_device(settings.device)
     if settings.flow.weights and not settings.flow.weights.is_file():
         raise WeightsError(f"flow.weights: there is no file {settings.flow.weights}.", "Correct the path.")
     make_metrics(settings)  # raises before anything is written
     try:
-        return _Evaluation(Path(run), given, settings, notes, progress or silent).go(workers, retry)
+        with alone(Path(run), "an evaluation"):
+            given = [_absolute(placed(item, Path(run))) for item in items]
+            return _Evaluation(Path(run), given, settings, notes, progress or silent).go(workers, retry)
     except Exception as cause:
         machine = machine_fault(cause)
         if machine is None or machine is cause:
@@ -219,10 +224,14 @@ class _Evaluation:
         return [*stay, given]
 
 
-def _checked(item: Item) -> Item:
-    """The item with absolute paths. Raises ManifestError for a rate that is none."""
+def _check_rate(item: Item) -> None:
+    """Raise ManifestError for a rate that is none."""
     if item.fps is not None and not (math.isfinite(item.fps) and item.fps > 0):
         raise ManifestError(f"{item.id}: fps must be a positive number, got {item.fps}.", "Correct it in the manifest.")
+
+
+def _absolute(item: Item) -> Item:
+    """The item with absolute paths."""
     return replace(
         item,
         video=item.video.absolute(),

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from mmbench.items import Item
-from mmbench.runs.inputs.folder import FolderSource, collect_folder
+from mmbench.items import Item, is_picture
+from mmbench.runs.inputs.collection import Collection
+from mmbench.runs.inputs.folder import NO_REFERENCES, FolderSource, collect_folder
 from mmbench.runs.inputs.listing import find_videos
 from mmbench.runs.inputs.manifest import MANIFEST_COLUMNS, collect_manifest
 from mmbench.runs.inputs.references import read_references
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 __all__ = ["MANIFEST_COLUMNS", "find_videos", "read_folder", "read_manifest", "read_references"]
 
 
-def read_manifest(path: Path) -> list[Item]:
+def read_manifest(path: Path | str) -> list[Item]:
     """Items of a manifest (CSV, or a JSON list of objects); paths in it are relative to its folder.
 
     Columns: `video` and `model` (or `system`) are required. `references` (several separated by ';', or a JSON list) may
@@ -34,18 +40,18 @@ def read_manifest(path: Path) -> list[Item]:
 
 
 def read_folder(
-    folder: Path,
-    references: Path | None,
-    prompts: Path | None = None,
+    folder: Path | str,
+    references: Path | str | Image | None,
+    prompts: Path | str | None = None,
     name: str | None = None,
     pattern: str | None = None,
 ) -> list[Item]:
     """Items of a folder of videos, matched to identities by name.
 
-    references: one image (everything shows that person), or a folder holding `<identity>.png` or
-    `<identity>/*.png`. A video belongs to the identity that is one of its parent folders' names, or the longest
-    that its file name begins with (followed by a separator or the end). A folder directly under `folder` that is
-    not an identity is the name of a model; otherwise the model is `name` or the folder's own name. `pattern` says
+    references: one image (everything shows that person; PIL's too, whose person is "reference"), or a folder holding
+    `<identity>.png` or `<identity>/*.png`. A video belongs to the identity that is one of its parent folders' names, or
+    the longest that its file name begins with (followed by a separator or the end). A folder directly under `folder`
+    that is not an identity is the name of a model; otherwise the model is `name` or the folder's own name. `pattern` says
     instead what paths mean: `{model}/{identity}_{prompt}_{seed}`. prompts: CSV with `video` (file name or stem) or
     `identity` [and `prompt_index`] and `prompt` [and `prompt_long`], or a map in JSON (`prompts.read_prompts`), which
     may bring the references. Python warns of whatever was passed over, merged or overruled.
@@ -58,5 +64,12 @@ def read_folder(
         >>> len(items), items[0].model, len({item.identity for item in items})
         (50, 'drift', 50)
     """
-    given = references and Path(references)
-    return collect_folder(FolderSource(Path(folder), given, prompts and Path(prompts), name, pattern)).told()
+    shown = references if is_picture(references) else None
+    given = None if shown or not references else Path(str(references))
+    source = FolderSource(Path(folder), given, Path(prompts) if prompts else None, name, pattern)
+    found = collect_folder(source)
+    if shown is not None:
+        everybody: dict[str, Any] = {"identity": "reference", "references": (shown,)}
+        items = tuple(replace(item, **everybody) for item in found.items)
+        found = Collection(items, tuple(note for note in found.notes if note != NO_REFERENCES))
+    return found.told()

@@ -17,6 +17,9 @@ from mmbench.runs.evaluate.store import RowWriter
 
 OnRow = Callable[[ItemRow], None]
 
+START_SECONDS = 600.0
+"""What loading the networks, at a worker's first clip, may take beside the clip's own time."""
+
 
 def work(
     tasks: Sequence[Task], settings: EvaluateSettings, gatherer: Gatherer, *, workers: int, attempt: int, on_row: OnRow
@@ -24,8 +27,9 @@ def work(
     """Do `tasks` and store a row for each; `on_row` sees every row when it is safely on disk.
 
     Rows do not depend on the number of workers. A clip at which two workers die, one after the other, is a row with
-    that error. KeyboardInterrupt passes through with everything finished on disk. Raises WorkerDied where workers
-    cannot start or all of them die, MachineFault where the disk or the memory is full.
+    that error; so is one, with several workers, that takes more than twice `limits.clip_seconds` (a decoder or network
+    that hangs where it cannot look at the clock). KeyboardInterrupt passes through with everything finished on disk.
+    Raises WorkerDied where workers cannot start or all of them die, MachineFault where the disk or the memory is full.
     """
     numbers = count()
 
@@ -42,6 +46,7 @@ def work(
         on_result=lambda task, row: on_row(row),
         name=lambda task: str(task.item.video),
         lost=given_up,
+        seconds=2 * settings.limits.clip_seconds + START_SECONDS,
     )
 
 

@@ -32,7 +32,8 @@ class Collection:
         if self.notes:
             more = f" (and {len(self.notes) - 1} more)" if len(self.notes) > 1 else ""
             raise ManifestError(
-                f"Refused by --strict: {self.notes[0]}{more}.", "Mend it, or leave --strict out: it is then only said."
+                f"Refused, as strict asks: {self.notes[0]}{more}.",
+                "Mend it; without strict it is only said.",
             )
 
 

@@ -17,6 +17,8 @@ from mmbench.runs.inputs.pattern import FIELDS, NUMBERS, Pattern
 from mmbench.runs.inputs.prompts import Prompts, add_prompts
 from mmbench.runs.inputs.references import People, identities_of, read_people, unused
 
+NO_REFERENCES = "no references were given: nothing about faces can be measured"
+
 
 @dataclass(frozen=True)
 class FolderSource:
@@ -63,7 +65,7 @@ def collect_folder(source: FolderSource) -> Collection:
         if prompts.brings_references and source.references:
             notes.append(f"{prompts.path.name}: its pictures are overruled by {source.references}")
     elif not source.references and not source.unfinished:
-        notes.append("no references were given: nothing about faces can be measured")
+        notes.append(NO_REFERENCES)
     if source.references and not people.everybody:
         notes += unused(people, (item.identity for item in items))
     return collected(_apart(items, folder), [*notes, *_merged(items, source)], folder)

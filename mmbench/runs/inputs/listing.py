@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,15 +29,20 @@ def list_clips(folder: Path, without: Path | None = None) -> Listing:
     listing = find_clips(folder)
     if without is None or not without.is_dir():
         return listing
-    inside = without.resolve()
+    inside = _real(without)
 
     def outside(path: Path) -> bool:
-        return not path.resolve().is_relative_to(inside) or folder.resolve().is_relative_to(inside)
+        return not _real(path).is_relative_to(inside) or _real(folder).is_relative_to(inside)
 
     return Listing(
         tuple(path for path in listing.found if outside(path)),
         tuple(each for each in listing.passed_over if outside(each.path)),
     )
+
+
+def _real(path: Path) -> Path:
+    """Where a path leads, links followed; unlike `Path.resolve` a link to itself, which leads nowhere, is no error."""
+    return Path(os.path.realpath(path))
 
 
 def passed_over(folder: Path, several: Iterable[PassedOver]) -> list[str]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mmbench.config import EvaluateSettings
 from mmbench.items import Item
@@ -13,7 +16,7 @@ from mmbench.runs.evaluate.evaluate import evaluate
 from mmbench.video.write import write_video
 
 
-def settings(**limits: int) -> EvaluateSettings:
+def chosen(**limits: int) -> EvaluateSettings:
     return EvaluateSettings(metrics=("motion_smoothness",), flow={"backend": "dis"}, limits=limits)
 
 
@@ -32,7 +35,7 @@ def items(folder: Path) -> list[Item]:
 def test_what_never_ends_is_a_row_and_the_others_are_measured(tmp_path):
     clips = items(tmp_path)
     for _ in range(2):  # the second time every file is asked whether it has changed
-        rows = {row.item.id: row for row in evaluate(clips, tmp_path / "run", settings()).rows}
+        rows = {row.item.id: row for row in evaluate(clips, tmp_path / "run", chosen()).rows}
         assert rows["good"].error is None and rows["good"].score("motion_smoothness").value is not None
         said = {name: row.error.message for name, row in rows.items() if row.error}
         assert set(said) == {"pipe", "device", "endless"}
@@ -40,13 +43,38 @@ def test_what_never_ends_is_a_row_and_the_others_are_measured(tmp_path):
         assert "limits.max_bytes" in said["endless"]
 
 
-def test_limits_are_settings_and_a_raised_one_is_tried_again(tmp_path, monkeypatch):
+def test_limits_are_settings_and_a_raised_one_is_tried_again(tmp_path):
     (good, *_) = items(tmp_path)
-    (row,) = evaluate([good], tmp_path / "run", settings(max_frames=5)).rows
-    assert "limits.max_frames" in row.error.message and "--retry" in row.error.remedy
-    (row,) = evaluate([good], tmp_path / "run", settings(max_frames=8), retry=True).rows
+    (row,) = evaluate([good], tmp_path / "run", chosen(max_frames=5)).rows
+    assert "limits.max_frames" in row.error.message and "--retry" not in row.error.remedy
+    (row,) = evaluate([good], tmp_path / "run", chosen(max_frames=8)).rows
     assert row.error is None
-    monkeypatch.setenv("MMBENCH_CACHE", str(tmp_path / "cache"))  # flows that are kept cost no memory
-    (row,) = evaluate([good], tmp_path / "other", settings(memory=1000)).rows
-    score = row.score("motion_smoothness")
-    assert score.status == "missing" and "limits.memory" in score.reason
+
+
+LIMITS = st.fixed_dictionaries(
+    {},
+    optional={
+        "max_frames": st.sampled_from([5, 8]),
+        "max_frame_pixels": st.sampled_from([64 * 95, 64 * 96]),
+        "max_bytes": st.sampled_from([100, 10**8]),
+        "memory": st.sampled_from([1000, 10**9]),
+    },
+)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(LIMITS, min_size=2, max_size=4))
+def test_under_whatever_limits_a_run_went_on_its_rows_are_those_of_a_fresh_one(tmp_path_factory, monkeypatch, history):
+    """A refusal ends with the limit that made it, a number with the one that allowed it; kept flows change nothing."""
+    folder = tmp_path_factory.mktemp("limits")
+    (good, *_) = items(folder)
+
+    def said(run: Path, limits: dict[str, int]) -> list[object]:
+        (row,) = evaluate([good], run, chosen(**limits)).rows
+        return [row.error and row.error.message, *((s.metric, s.status, s.value, s.reason) for s in row.scores)]
+
+    for limits in history:
+        monkeypatch.setenv("MMBENCH_CACHE", str(folder / "kept"))
+        grown = said(folder / "run", limits)
+        monkeypatch.setenv("MMBENCH_CACHE", str(folder / f"empty-{uuid4()}"))
+        assert grown == said(folder / f"fresh-{uuid4()}", limits)

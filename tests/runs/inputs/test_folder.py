@@ -202,6 +202,19 @@ def test_maps_that_are_none_are_refused(tmp_path: Path, text: str, said: str) ->
 
 
 @pytest.mark.parametrize(
+    "links", [{"anna_1.mp4": "anna_1.mp4"}, {"anna_a.mp4": "anna_b.mp4", "anna_b.mp4": "anna_a.mp4"}, {"x": "gone"}]
+)
+def test_links_that_lead_nowhere_are_named_and_the_rest_is_found(tmp_path: Path, links: dict[str, str]) -> None:
+    touch(tmp_path, "refs/anna/1.png", "v/anna_0.mp4")
+    for name, target in links.items():
+        (tmp_path / "v" / name).symlink_to(target)
+    found = collect(tmp_path)
+    assert [item.video.name for item in found.items if item.video.exists()] == ["anna_0.mp4"]
+    told = " ".join((*found.notes, *(item.video.name for item in found.items)))
+    assert all(name in told for name in links)
+
+
+@pytest.mark.parametrize(
     ("text", "prompt"),
     [
         ('video,prompt\nanna_0,"A man waves.\nThen he smiles."\n', "A man waves.\nThen he smiles."),

@@ -188,7 +188,7 @@ def test_what_is_merged_overruled_or_renamed_is_said(tmp_path: Path) -> None:
         "line 4 of m.csv names the video of line 2 of m.csv once more",
     ):
         assert part in said
-    with pytest.raises(ManifestError, match="Refused by --strict"):
+    with pytest.raises(ManifestError, match="Refused, as strict asks"):
         found.strict()
     with pytest.warns(UserWarning) as warned:
         found.told()
