@@ -51,8 +51,8 @@ def read_folder(
     references: one image (everything shows that person; PIL's too, whose person is "reference"), or a folder holding
     `<identity>.png` or `<identity>/*.png`. A video belongs to the identity that is one of its parent folders' names, or
     the longest that its file name begins with (followed by a separator or the end). A folder directly under `folder`
-    that is not an identity is the name of a model; otherwise the model is `name` or the folder's own name. `pattern` says
-    instead what paths mean: `{model}/{identity}_{prompt}_{seed}`. prompts: CSV with `video` (file name or stem) or
+    that is not an identity is the name of a model; otherwise the model is `name` or the folder's own name. `pattern`
+    says instead what paths mean: `{model}/{identity}_{prompt}_{seed}`. prompts: CSV with `video` (file name or stem) or
     `identity` [and `prompt_index`] and `prompt` [and `prompt_long`], or a map in JSON (`prompts.read_prompts`), which
     may bring the references. Python warns of whatever was passed over, merged or overruled.
     Raises ManifestError when there is no video, no reference, a video fits no identity, or two videos differ only in
