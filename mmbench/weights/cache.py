@@ -46,7 +46,7 @@ def read_record(path: Path) -> Record | None:
     """The record beside a cached file, or None. A damaged record counts as none."""
     try:
         return Record(**read_json(_record_path(path)))
-    except (FileNotFoundError, ManifestError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ManifestError, TypeError):
         return None
 
 
@@ -110,7 +110,7 @@ def user_paths() -> dict[str, str]:
     """Files the user put in place of a registry entry: name -> path."""
     try:
         document = read_json(cache_dir() / "user_paths.json", "Delete it.")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # a cache below a file or a device is one that holds nothing
         return {}
     return {str(name): str(path) for name, path in document.items()}
 

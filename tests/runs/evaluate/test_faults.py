@@ -65,6 +65,19 @@ def test_a_cache_that_cannot_be_written_or_read_is_done_without(
     ]
 
 
+def test_a_cache_that_can_be_no_folder_is_done_without(
+    tmp_path: Path, clips: list[Item], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The place named for it is a file, or lies below one: nothing is kept, and everything is measured."""
+    (tmp_path / "file").touch()
+    settings = EvaluateSettings(metrics=("face_rate", "motion_smoothness"), flow={"backend": "dis"})
+    for number, place in enumerate((tmp_path / "file", tmp_path / "file" / "below")):
+        monkeypatch.setenv("MMBENCH_CACHE", str(place))
+        with pytest.warns(UserWarning, match="are not kept for later runs"):
+            result = evaluate(clips[:1], tmp_path / f"run-{number}", settings)
+        assert result.rows[0].error is None and not result.errors
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EMFILE, errno.ENOMEM, errno.EROFS])
 def test_a_fault_of_the_machine_ends_the_run_and_no_clip_is_blamed(
     number: int, tmp_path: Path, clips: list[Item], toy_metrics: Path, monkeypatch: pytest.MonkeyPatch
