@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmbench.engine.alone import alone
 from mmbench.errors import ManifestError
-from mmbench.files import Progress, sha256_file, write_json
+from mmbench.files import Progress, sha256_file, silent, write_json
 from mmbench.testsets.load import testsets_dir
 from mmbench.testsets.pubfig50 import prompts
 from mmbench.testsets.pubfig50.picture_list import Entry, candidates, read_list
@@ -112,10 +113,24 @@ def build_pubfig50(
     manifest of the user's own pictures (any identity may have some; they replace PubFig's). `prompt_files` is
     a folder with VBench's four files; without it they are downloaded. Identities without a picture are left
     out and reported. Running it again fetches only what is missing. Raises ManifestError when no identity is
-    left.
+    left, BusyFolder while another build is at work there.
     """
+    folder = out or testsets_dir() / read_plan().name
+    with alone(folder, "a build of PubFig-50"):
+        return _build(folder, lists, own, prompt_files, workers, limits, has_face, progress or silent)
+
+
+def _build(
+    folder: Path,
+    lists: Sequence[Path],
+    own: Path | None,
+    prompt_files: Path | None,
+    workers: int,
+    limits: Limits,
+    has_face: HasFace | None,
+    progress: Progress,
+) -> Coverage:
     plan = read_plan()
-    folder = out or testsets_dir() / plan.name
     entries, notes = _read_lists(lists, plan.lists)
     pictures = read_own(own) if own else {}
     if unknown := sorted(pictures.keys() - {slot.id for slot in plan.slots}):
@@ -139,8 +154,7 @@ def build_pubfig50(
             references += filled[0]
             attempts += filled[1]
             found[slot.id] = len(filled[0])
-            if progress:
-                progress(number, len(plan.slots), "identities")
+            progress(number, len(plan.slots), "identities")
     coverage = Coverage(found, {slot.id: slot.references for slot in plan.slots}, tuple(attempts), tuple(notes))
     _write_report(folder, coverage, references, lists)
     slots = [slot for slot in plan.slots if found[slot.id]]
