@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mmbench.engine.alone import alone
 from mmbench.errors import ManifestError, MMBenchError
 from mmbench.model.train.batch import Batch, LiveSource, SampleOptions, StageData, collate
 from mmbench.model.train.build import Parts, build
@@ -306,16 +307,18 @@ def train(
 ) -> TrainResult:
     """Run the settings' stages into `out`; `folder` is what the settings' paths are relative to.
 
-    Raises ManifestError where `out` holds a run and `resume` is not set, or one of other settings; errors of data and
-    weights pass through.
+    Raises ManifestError where `out` holds a run and `resume` is not set, or one of other settings, BusyFolder while
+    another training is at work in it; errors of data and weights pass through.
     """
     if not resume and checkpoints(out / "checkpoints"):
         raise ManifestError(f"{out}: holds a training run.", "Add --resume to continue it, or name another folder.")
     trainer = Trainer(settings, folder, out, report=report, validate=validate)
-    if not (resume and trainer.resume()) and trainer.processes.rank == 0:
-        (out / "settings.yaml").write_text(settings.to_yaml(), encoding="utf-8")
-        (out / LOG).unlink(missing_ok=True)
-    return trainer.run()
+    first = trainer.processes.rank == 0
+    with alone(out, "a training") if first else nullcontext():  # the first process holds the folder for all of its run
+        if not (resume and trainer.resume()) and first:
+            (out / "settings.yaml").write_text(settings.to_yaml(), encoding="utf-8")
+            (out / LOG).unlink(missing_ok=True)
+        return trainer.run()
 
 
 def open_source(source: SourceSettings, folder: Path, device: torch.device) -> ShardSet | LiveSource:
