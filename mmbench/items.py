@@ -10,6 +10,7 @@ FIELDS = (
     "model",
     "identity",
     "references",
+    "shown",
     "group",
     "prompt",
     "prompt_long",
@@ -29,8 +30,9 @@ class Item:
 
     `identity` is also the cluster of every interval and test. `prompt` is the short standardised prompt
     (trigger word removed), `prompt_long` the enhanced one. `fps`, when given, overrides what the container
-    says. `condition` is the conditioning first frame of an image-to-video model. `step` is the number of training
-    steps behind the weights, where a clip was made while they were trained.
+    says. `shown` are those of the references that the model was given, the first one where nothing is said; the others
+    are held out, and tell copying from likeness. `condition` is the conditioning first frame of an image-to-video
+    model. `step` is the number of training steps behind the weights, where a clip was made while they were trained.
     """
 
     id: str
@@ -38,6 +40,7 @@ class Item:
     identity: str
     video: Path
     references: tuple[Path, ...] = ()
+    shown: tuple[Path, ...] = ()
     group: str | None = None
     prompt: str | None = None
     prompt_long: str | None = None
@@ -49,14 +52,16 @@ class Item:
     extra: dict[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        """Paths may be given as strings, a single reference as itself.
+        """Paths may be given as strings, and a single picture as itself.
 
-        Pictures in memory (PIL's) are taken for `references` and `condition` too; `evaluate` writes them into its run.
+        Pictures in memory (PIL's) are taken for `references`, `shown` and `condition` too; `evaluate` writes them into
+        its run.
         """
-        given: object = self.references
-        references = (given,) if isinstance(given, str | Path) or is_picture(given) else tuple(self.references)
         object.__setattr__(self, "video", Path(self.video))
-        object.__setattr__(self, "references", tuple(map(_path, references)))
+        for name in ("references", "shown"):
+            given: object = getattr(self, name)
+            single = isinstance(given, str | Path) or is_picture(given)
+            object.__setattr__(self, name, tuple(map(_path, (given,) if single else getattr(self, name))))
         if self.condition is not None:
             object.__setattr__(self, "condition", _path(self.condition))
 

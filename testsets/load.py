@@ -67,7 +67,13 @@ def load_testset(name_or_path: str | Path) -> TestSet:
     folder = find_testset(name_or_path)
     document = _read_json(folder / "identities.json")
     prompts = _read_prompts(folder / "prompts.csv")
-    identities = tuple(_identity(folder, row, prompts) for row in document["identities"])
+    shown = document.get("shown")
+    if shown is not None and (type(shown) is not int or shown < 1):
+        raise ManifestError(
+            f"{folder / 'identities.json'}: `shown` is {shown!r}.",
+            "Say how many pictures of a person models are given.",
+        )
+    identities = tuple(_identity(folder, row, prompts, shown) for row in document["identities"])
     names = [identity.id for identity in identities]
     if len({key(name) for name in names}) < len(names):  # files are named after them, on every system
         raise ManifestError(f"{folder / 'identities.json'}: two identities share a name.", "Rename one.")
@@ -107,7 +113,7 @@ def _read_prompts(path: Path) -> dict[str, list[Prompt]]:
     return found
 
 
-def _identity(folder: Path, row: dict[str, Any], prompts: dict[str, list[Prompt]]) -> Identity:
+def _identity(folder: Path, row: dict[str, Any], prompts: dict[str, list[Prompt]], shown: int | None) -> Identity:
     where = folder / "identities.json"
     try:
         name, group, class_word = str(row["id"]), str(row["group"]), str(row["class_word"])
@@ -134,4 +140,4 @@ def _identity(folder: Path, row: dict[str, Any], prompts: dict[str, list[Prompt]
                     f"'{class_word} {TRIGGER}' once: {text[:60]!r}.",
                     "Write the trigger word after the class word, once in each text.",
                 )
-    return Identity(name, group, class_word, references, own)
+    return Identity(name, group, class_word, references, own, references[:shown])

@@ -28,13 +28,22 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Identity:
-    """One person: group, the class word before the trigger ("man" in "elderly man img"), 1-4 pictures, prompts."""
+    """One person: group, the class word before the trigger ("man" in "elderly man img"), 1-4 pictures, prompts.
+
+    `shown` are the pictures that models are given, the others are held out: what is copied is told from them.
+    """
 
     id: str
     group: str
     class_word: str
     references: tuple[Path, ...]
     prompts: tuple[Prompt, ...]
+    shown: tuple[Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Where a set says nothing, all pictures are given."""
+        if not self.shown:
+            object.__setattr__(self, "shown", self.references)
 
 
 @dataclass(frozen=True)

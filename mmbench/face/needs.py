@@ -7,7 +7,7 @@ SCRFD serves these and ArcFace's column.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,7 +147,7 @@ class ArcFaces(FrameNeed["FaceTrack"]):
         _check_arcface(settings)
 
 
-class _References(RunNeed[T]):
+class ReferenceNeed(RunNeed[T]):
     """What is read of the reference faces of one backend, found once a run and kept in `<run>/references`."""
 
     store = "references"
@@ -178,14 +178,18 @@ class _References(RunNeed[T]):
 
         Raises ReferenceFaceError naming every reference without a face.
         """
-        from mmbench.face.people.store import Shelf, prepare
+        from mmbench.face.people.store import LAYOUT, Shelf, prepare
 
-        def shelf(need: _References[Any]) -> Shelf:
-            maker = sha256(json.dumps([need.revision, need.depends_on(settings)], sort_keys=True).encode())
+        def shelf(need: ReferenceNeed[Any]) -> Shelf:
+            maker = sha256(json.dumps([LAYOUT, need.revision, need.depends_on(settings)], sort_keys=True).encode())
             return Shelf(_store(run, need), maker, partial(need.make, settings, networks))
 
         shelves = [shelf(self)]
-        if self != ARCFACE_REFERENCES and ARCFACE_REFERENCES in wanted and settings.face.backend == "insightface":
+        if (
+            self.store != ARCFACE_REFERENCES.store
+            and ARCFACE_REFERENCES in wanted
+            and settings.face.backend == "insightface"
+        ):
             try:
                 ARCFACE_REFERENCES.make(settings, networks)
             except (MissingWeights, MissingDependency, WeightsError):
@@ -194,13 +198,14 @@ class _References(RunNeed[T]):
                 shelves.append(shelf(ARCFACE_REFERENCES))
         prepare(items, shelves, progress)
 
-    def _known(self, run: Path) -> dict[str, ReferenceFaces | None]:
+    def known(self, run: Path) -> dict[str, ReferenceFaces | None]:
+        """What `prepare` kept, by the pictures' bytes."""
         from mmbench.face.people.store import load
 
         return load(_store(run, self))
 
 
-class References(_References["ReferenceFaces"]):
+class References(ReferenceNeed["ReferenceFaces"]):
     """The faces of an item's reference pictures."""
 
     name = "references"
@@ -209,14 +214,14 @@ class References(_References["ReferenceFaces"]):
         """The faces of one item's references."""
         from mmbench.face.people.store import keys_once
 
-        known, key = self._known(run), keys_once()
+        known, key = self.known(run), keys_once()
         return lambda item: known.get(key(item.references))
 
     def notes(self, items: Sequence[Item], run: Path) -> Sequence[str]:
         """Pictures with several faces, and references of one person that do not look alike."""
         from mmbench.face.people.store import keys_once
 
-        known, key = self._known(run), keys_once()
+        known, key = self.known(run), keys_once()
         sets = dict.fromkeys(item.references for item in items if item.references)
         found = [faces.notes for paths in sets if (faces := known.get(key(paths))) is not None]
         return tuple(dict.fromkeys(note for notes in found for note in notes))
@@ -248,7 +253,7 @@ class ArcFaceReferences(References):
         _check_arcface(settings)
 
 
-class Condition(_References["ReferenceFaces"]):
+class Condition(ReferenceNeed["ReferenceFaces"]):
     """The face of the conditioning frame of an image-to-video model; None for other models."""
 
     name = "conditioning frame"
@@ -257,7 +262,7 @@ class Condition(_References["ReferenceFaces"]):
         """The face of one item's conditioning frame."""
         from mmbench.face.people.store import keys_once
 
-        known, key = self._known(run), keys_once()
+        known, key = self.known(run), keys_once()
         return lambda item: known.get(key((item.condition,))) if item.condition else None
 
     def inputs(self, items: Sequence[Item]) -> Callable[[Item], str]:
@@ -265,7 +270,7 @@ class Condition(_References["ReferenceFaces"]):
         return lambda item: content_of(item.condition) if item.condition else ""
 
 
-class Bank(_References["ReferenceBank"]):
+class Bank(ReferenceNeed["ReferenceBank"]):
     """All people of the run side by side: whom else a face could be."""
 
     name = "reference bank"
@@ -274,21 +279,30 @@ class Bank(_References["ReferenceBank"]):
         """The same bank for every item, whatever their order; None where no reference is known."""
         from mmbench.face.people.bank import build_bank
 
-        known = self._known(run)
-        people = {}
-        for identity, keys in _people(items).items():
-            if faces := [found for key in keys if (found := known.get(key)) is not None]:
-                people[identity] = faces
-        bank = build_bank(people, self._digest(items)) if people else None
+        people = faces_of_people(items, self.known(run))
+        bank = build_bank(people, digest_of_people(items)) if people else None
         return lambda item: bank
 
     def inputs(self, items: Sequence[Item]) -> Callable[[Item], str]:
         """Everybody's names and the bytes of everybody's references."""
-        digest = self._digest(items)
+        digest = digest_of_people(items)
         return lambda item: digest
 
-    def _digest(self, items: Sequence[Item]) -> str:
-        return sha256(json.dumps(_people(items), sort_keys=True).encode())[:16]
+
+def digest_of_people(items: Sequence[Item]) -> str:
+    """Tells runs of other people, or of other pictures of them, apart."""
+    return sha256(json.dumps(_people(items), sort_keys=True).encode())[:16]
+
+
+def faces_of_people(
+    items: Sequence[Item], known: Mapping[str, ReferenceFaces | None]
+) -> dict[str, list[ReferenceFaces]]:
+    """Everybody's reference faces, by identity, in an order that is not the items'."""
+    people = {}
+    for identity, keys in _people(items).items():
+        if faces := [found for key in keys if (found := known.get(key)) is not None]:
+            people[identity] = faces
+    return people
 
 
 def _people(items: Sequence[Item]) -> dict[str, list[str]]:
@@ -311,7 +325,7 @@ CONDITION = Condition()
 BANK = Bank()
 
 
-def _store(run: Path, need: _References[Any]) -> Path:
+def _store(run: Path, need: ReferenceNeed[Any]) -> Path:
     return run / "references" / f"{need.store}.npz"
 
 

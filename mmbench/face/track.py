@@ -80,7 +80,8 @@ class ReferenceFaces:
 
     `embeddings` (R, D) float32 raw; `points` (R, 5, 2), `box` and `tight_box` (R, 4), `points68` (R, 68, 2)
     or None. `provenance` is what made the embeddings, the detector included. `notes` tell, as "kind: sentence.", of
-    pictures that may not show what was meant; `sizes` what lies in how the landmarks were measured.
+    pictures that may not show what was meant; `sizes` what lies in how the landmarks were measured. `mirrored` (R, D)
+    are the embeddings of the same faces seen in a mirror, None where a backend's cuts are no pictures.
     """
 
     paths: tuple[Path, ...]
@@ -92,3 +93,4 @@ class ReferenceFaces:
     provenance: Provenance
     notes: tuple[str, ...] = ()
     sizes: tuple[str, ...] = ()
+    mirrored: NDArray[np.float32] | None = None

@@ -26,7 +26,9 @@ BUILT_IN = {
     "fm_ref": "mmbench.metrics.fm_ref:FMRef",
     "fm_inter": "mmbench.metrics.fm_inter:FMInter",
     "face_rate": "mmbench.metrics.face_rate:FaceRate",
+    "copy_gap": "mmbench.metrics.copy_gap:CopyGap",
     "id_similarity_arcface": "mmbench.metrics.id_similarity:IdSimilarityArcFace",
+    "copy_gap_arcface": "mmbench.metrics.copy_gap:CopyGapArcFace",
     "success_rates": "mmbench.metrics.success_rates:SuccessRates",
 }
 

@@ -228,6 +228,7 @@ class Validation:
                         identity=job.identity.id,
                         video=path,
                         references=job.identity.references,
+                        shown=job.identity.shown,
                         group=job.identity.group,
                         prompt=without_trigger(job.prompt.short),
                         prompt_long=without_trigger(job.prompt.long),

@@ -43,6 +43,8 @@ def arguments(metric: str, rng: np.random.Generator) -> list[tuple[Any, ...]]:
         "similarity_decay": lambda: (with_gaps(rng.uniform(0, 1, 16)), np.linspace(0, 1, 16)),
         "fm_ref": lambda: (with_gaps(faces(16)), boxes(16), faces(2), boxes(2)),
         "fm_inter": lambda: (faces(4), 256.0),
+        "copy_gap": lambda: (with_gaps(vectors(16, 128)), vectors(1, 128), vectors(3, 128)),
+        "copy_gap_arcface": lambda: (with_gaps(vectors(16, 512)), vectors(2, 512), vectors(1, 512)),
         "face_rate": lambda: (rng.uniform(size=16) > 0.3,),
     }
     return [makers[metric]() for _ in range(12)]

@@ -222,7 +222,7 @@ def _write_identities(
         }
         for slot in slots
     ]
-    write_json(folder / "identities.json", {"name": plan.name, "licence": plan.licence, "identities": rows})
+    write_json(folder / "identities.json", {"name": plan.name, "licence": plan.licence, "shown": 1, "identities": rows})
 
 
 def _write_prompts(folder: Path, slots: Sequence[Slot], sources: Path) -> None:

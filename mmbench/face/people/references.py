@@ -55,6 +55,7 @@ def reference_faces_of(
     own = ReferenceFaces(
         paths=files,
         embeddings=backend.embed(np.stack([one.chips[0] for one in found])),
+        mirrored=_mirrored([one.chips[0] for one in found], backend),
         points=np.stack([face.points for face in faces]),
         box=np.stack([face.box for face in faces]),
         tight_box=np.stack([face.tight_box for face in faces]),
@@ -68,6 +69,7 @@ def reference_faces_of(
             replace(
                 own,
                 embeddings=other.embed(np.stack([one.chips[number] for one in found])),
+                mirrored=_mirrored([one.chips[number] for one in found], other),
                 provenance=other.embedding_provenance,
             )
             for number, other in enumerate(also, start=1)
@@ -75,6 +77,13 @@ def reference_faces_of(
     ]
     several = tuple(several_faces(one.file, one.faces) for one in found if one.faces > 1)
     return tuple(replace(faces, notes=(*several, *unlike(faces.paths, faces.embeddings))) for faces in each)
+
+
+def _mirrored(chips: Sequence[NDArray[Any]], backend: FaceBackend) -> NDArray[np.float32] | None:
+    """Embeddings of aligned cuts turned left to right; None where a cut is no picture."""
+    if chips[0].ndim < 2:
+        return None
+    return backend.embed(np.stack([np.ascontiguousarray(chip[:, ::-1]) for chip in chips]))
 
 
 def named(file: Path) -> str:

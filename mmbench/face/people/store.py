@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from mmbench.face.types import FaceBackend
 
 CONDITION = "(conditioning frame)"
-ARRAYS = ("embeddings", "points", "box", "tight_box", "points68")
+ARRAYS = ("embeddings", "points", "box", "tight_box", "points68", "mirrored")
+LAYOUT = 2
+"""Of the files: what an older version kept has no mirrored faces, and is found again."""
 
 
 def reference_sets(items: Sequence[Item]) -> dict[tuple[Path, ...], str]:

@@ -79,8 +79,8 @@ class Inputs:
         return found
 
     def _said(self, item: Item, field: str) -> object:
-        if field == "references":
-            return [self._content(path) for path in item.references]
+        if field in ("references", "shown"):
+            return [self._content(path) for path in getattr(item, field)]
         if field == "condition":
             return self._content(item.condition) if item.condition else ""
         return getattr(item, field)

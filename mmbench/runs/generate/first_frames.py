@@ -70,7 +70,7 @@ class FrameStore:
             "maker": self.maker,
             "seed": job.seed,
             "prompt": job.prompt.long,
-            "references": [sha256_file(path) for path in job.identity.references],
+            "references": [sha256_file(path) for path in job.identity.shown],
             "options": dict(self.options),
             "dtype": self.dtype,
         }

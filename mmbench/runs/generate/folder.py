@@ -186,6 +186,8 @@ class RunFolder:
     def _manifest_row(self, job: Job, record: dict[str, Any]) -> dict[str, str | int | float]:
         condition = self.conditions(job) if self.conditions else None
         references = [path.relative_to(self.folder).as_posix() for path in self.reference_paths(job)]
+        identity = job.identity
+        shown = [name for name, path in zip(references, identity.references, strict=True) if path in identity.shown]
         return {
             "id": record["id"],
             "model": self.label,
@@ -193,6 +195,7 @@ class RunFolder:
             "group": job.identity.group,
             "video": self.video(job).relative_to(self.folder).as_posix(),
             "references": ";".join(references),
+            "shown": ";".join(shown),
             "prompt": without_trigger(job.prompt.short),
             "prompt_long": without_trigger(job.prompt.long),
             "prompt_index": job.prompt.index,

@@ -139,8 +139,8 @@ def file_name(text: str) -> str:
 
 
 def open_references(identity: Identity) -> tuple[Image, ...]:
-    """The identity's pictures as RGB. Raises MediaError for an absent or damaged one."""
-    return tuple(open_picture(path) for path in identity.references)
+    """The pictures of the identity that models are given, as RGB. Raises MediaError for an absent or damaged one."""
+    return tuple(open_picture(path) for path in identity.shown)
 
 
 def open_picture(path: Path) -> Image:

@@ -162,7 +162,7 @@ class GenerateWork:
             "prompt_kind": self.model.prompt_kind,
             "base_seed": self.settings.seed,
             "options": self.model.resolve_options(self.settings.options),
-            "references": [sha256_file(path) for path in job.identity.references],
+            "references": [sha256_file(path) for path in job.identity.shown],
             "first_frame": self.openings.account(job) if self.openings else None,
             "licence": self.model.licence,
             "device": self.settings.device,

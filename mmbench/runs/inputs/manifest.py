@@ -20,8 +20,8 @@ from mmbench.runs.inputs.references import identities_of
 from mmbench.tables import Line, TableFile, printable, rate, read_table, whole_number, write_table
 
 MANIFEST_COLUMNS = (
-    *("id", "model", "identity", "group", "video", "references", "prompt", "prompt_long"),
-    *("prompt_index", "seed", "fps", "condition"),
+    *("id", "model", "identity", "group", "video", "references", "shown"),
+    *("prompt", "prompt_long", "prompt_index", "seed", "fps", "condition"),
 )
 KNOWN = frozenset((*MANIFEST_COLUMNS, "step", "system"))
 _LONGEST_NAME, _LONGEST_PATH = 255, 4096
@@ -60,6 +60,7 @@ def write_manifest(path: Path, items: Sequence[Item]) -> None:
             **{name: getattr(item, name) for name in (*MANIFEST_COLUMNS, *steps)},
             "video": _relative(item.video, base),
             "references": _joined([_relative(reference, base) for reference in item.references]),
+            "shown": _joined([_relative(reference, base) for reference in item.shown]),
             "condition": _relative(item.condition, base) if item.condition else None,
             **item.extra,
         }
@@ -83,12 +84,14 @@ class _Cells:
         if not video:
             raise self.error("the cell 'video' is empty.", "Fill it in.")
         stem = readable(Path(video).with_suffix("").as_posix())
+        references = self.pictures("references")
         return Item(
             id=readable(line.name("id")) or f"{model}/{stem}",
             model=model,
             identity=readable(line.name("identity")),
             video=self.path("video", video),
-            references=tuple(self.path("references", name) for name in self.several(self.written("references"))),
+            references=references,
+            shown=self.shown(references),
             group=readable(line.name("group")) or None,
             prompt=self.text("prompt"),
             prompt_long=self.text("prompt_long"),
@@ -112,6 +115,19 @@ class _Cells:
         if "\0" in written:
             raise self.error(f"{column}: {written[:60]!r} holds a NUL, which no name can.")
         return self.finder.find(written)
+
+    def pictures(self, column: str) -> tuple[Path, ...]:
+        return tuple(self.path(column, name) for name in self.several(self.written(column)))
+
+    def shown(self, references: Sequence[Path]) -> tuple[Path, ...]:
+        """Those of the references that the model was given. Raises ManifestError for a picture that is none of them."""
+        found = self.pictures("shown")
+        if strange := [path for path in found if path not in references]:
+            raise self.error(
+                f"shown names {strange[0].name!r}, which is not among the references.",
+                "List it there too: `shown` says which of a person's pictures the model was given.",
+            )
+        return found
 
     def written(self, column: str) -> str:
         """A path as written, or without the blanks around it where there is no file of that very name."""

@@ -19,12 +19,12 @@ def placed(item: Item, run: Path) -> Item:
     The pixels are those that a file of the picture gives (`mmbench.video.image.to_rgb`); nothing else of it is kept.
     Raises MediaError for a picture that is empty or too large.
     """
-    given: tuple[Any, ...] = (*item.references, item.condition)
+    given: tuple[Any, ...] = (*item.references, *item.shown, item.condition)
     if not any(map(is_picture, given)):
         return item
-    references = tuple(_written(picture, run) for picture in item.references)
+    references, shown = (tuple(_written(one, run) for one in given) for given in (item.references, item.shown))
     condition = None if item.condition is None else _written(item.condition, run)
-    return replace(item, references=references, condition=condition)
+    return replace(item, references=references, shown=shown, condition=condition)
 
 
 def _written(picture: Any, run: Path) -> Path:

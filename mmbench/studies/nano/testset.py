@@ -48,6 +48,7 @@ def build_testset(out: Path, people: int = PEOPLE, progress: Progress | None = N
     document = {
         "name": NAME,
         "licence": "CC0-1.0: rendered by mmbench, no real person",
+        "shown": 1,
         "identities": [
             {
                 "id": name,

@@ -72,5 +72,5 @@ def write_identities(out: Path, pairs: list[tuple[Group, int]]) -> None:
                 "references": reference_paths(member),
             }
         )
-    document = {"name": "synthetic50", "licence": LICENCE, "identities": entries}
+    document = {"name": "synthetic50", "licence": LICENCE, "shown": 1, "identities": entries}
     write_json(out / "identities.json", document)

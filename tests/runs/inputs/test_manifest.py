@@ -34,6 +34,7 @@ ITEM = st.fixed_dictionaries(
         "model": NAME,
         "identity": NAME,
         "references": st.lists(NAME.map(lambda name: f"{name}.png"), max_size=3),
+        "shown": st.integers(0, 3),
         "group": maybe(NAME),
         "prompt": maybe(PROMPT),
         "prompt_long": maybe(PROMPT),
@@ -44,10 +45,15 @@ ITEM = st.fixed_dictionaries(
 )
 
 
+def pictures(folder: Path, names: list[str], shown: int) -> dict[str, tuple[Path, ...]]:
+    references = tuple(folder / name for name in names)
+    return {"references": references, "shown": references[:shown]}
+
+
 def made(folder: Path, rows: list[dict]) -> list[Item]:
     return [
         Item(
-            **{**row, "references": tuple(folder / name for name in row["references"])},
+            **{**row, **pictures(folder, row["references"], row["shown"])},
             id=f"item {place}",
             video=folder / f"clip, {place}.mp4",
         )
@@ -74,6 +80,7 @@ def test_tables_of_other_programs_give_the_same_items(tmp_path: Path, rows: list
                 **{name: getattr(item, name) for name in MANIFEST_COLUMNS},
                 "video": item.video.name,
                 "references": json.dumps([path.name for path in item.references]),
+                "shown": json.dumps([path.name for path in item.shown]),
             }
             for item in items
         ]

@@ -1,0 +1,137 @@
+"""Which of a person's pictures a model was given, and how alike two pictures of one person are: what copying shows by.
+
+A clip that copies the picture shown is more like that picture than the person's other pictures are. Where a person has
+no other picture, those of the run's other people say how alike a second one would have been.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmbench.face.needs import ArcFaceReferences, ReferenceNeed, digest_of_people, faces_of_people
+from mmbench.face.people.bank import unit
+from mmbench.files import content_of, sha256
+from mmbench.items import Item
+
+if TYPE_CHECKING:
+    from mmbench.config import EvaluateSettings
+    from mmbench.face.track import ReferenceFaces
+    from mmbench.face.types import FaceBackend
+    from mmbench.video.need import Networks
+
+MIN_PEOPLE = 5
+"""With fewer people who have a second picture, a run does not say how alike two pictures of one person are."""
+
+SAME_PICTURE = 0.5
+"""Degrees: closer together than this, two pictures are taken for one that is there twice."""
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """Two pictures of one person, on average over people: their angle in degrees, and their cosine.
+
+    `people` is the number of people measured and `whose` says in words who they were.
+    """
+
+    degrees: float
+    cosine: float
+    people: int
+    whose: str
+
+
+RENDERED = Likeness(8.2, 0.9896, 37, "people rendered for synthetic50")
+"""dlib's recogniser on the bundled set's pictures (a test measures it again). Photographs of real people are further
+apart, so that in their place this accuses too little, never too much."""
+
+
+@dataclass(frozen=True, eq=False)
+class Photographs:
+    """The references of one item: `faces`, and which rows of them were `shown` to the model, (R,) bool.
+
+    `likeness` stands in for a person without a held-out picture; None where nothing is known.
+    """
+
+    faces: ReferenceFaces
+    shown: NDArray[np.bool_]
+    likeness: Likeness | None
+
+
+def shown_rows(item: Item) -> NDArray[np.bool_]:
+    """Which of an item's references the model was given, (R,) bool: those it names, else the first alone."""
+    if not item.shown:
+        return np.arange(len(item.references)) == 0
+    return np.array([path in item.shown for path in item.references])
+
+
+def likeness(people: Mapping[str, Sequence[ReferenceFaces]]) -> Likeness | None:
+    """How alike two pictures of one person are; None with fewer than `MIN_PEOPLE` people who have two."""
+    degrees, cosines = [], []
+    for sets in people.values():
+        faces = unit(np.concatenate([one.embeddings for one in sets]))
+        alike = (faces @ faces.T)[np.triu_indices(len(faces), 1)].clip(-1, 1)
+        apart = np.degrees(np.arccos(alike))
+        if (two := apart > SAME_PICTURE).any():
+            degrees.append(float(apart[two].mean()))
+            cosines.append(float(alike[two].mean()))
+    if len(degrees) < MIN_PEOPLE:
+        return None
+    return Likeness(float(np.mean(degrees)), float(np.mean(cosines)), len(degrees), "people of this run")
+
+
+class PhotographsNeed(ReferenceNeed[Photographs]):
+    """The references of an item told apart by who has seen them, embedded by dlib's recogniser."""
+
+    name = "photographs"
+    without: Likeness | None = RENDERED
+    """What is taken where the run's own people do not say it."""
+
+    def read(self, items: Sequence[Item], run: Path) -> Callable[[Item], Photographs | None]:
+        """The pictures of one item, with what all people of the run say."""
+        from mmbench.face.people.store import keys_once
+
+        known, key = self.known(run), keys_once()
+        typical = likeness(faces_of_people(items, known)) or self.without
+
+        def read(item: Item) -> Photographs | None:
+            faces = known.get(key(item.references)) if item.references else None
+            return Photographs(faces, shown_rows(item), typical) if faces is not None else None
+
+        return read
+
+    def inputs(self, items: Sequence[Item]) -> Callable[[Item], str]:
+        """Everybody's references, and which of its own an item's model was given."""
+        everybody = digest_of_people(items)
+        return lambda item: sha256(
+            json.dumps([everybody, [content_of(path) for path in item.references], shown_rows(item).tolist()]).encode()
+        )
+
+
+class ArcFacePhotographsNeed(PhotographsNeed):
+    """The same, embedded by ArcFace."""
+
+    name = "arcface photographs"
+    store = ArcFaceReferences.store
+    without = None
+
+    def depends_on(self, settings: EvaluateSettings) -> dict[str, Any]:
+        """As the references embedded by ArcFace."""
+        return ArcFaceReferences().depends_on(settings)
+
+    def make(self, settings: EvaluateSettings, networks: Networks) -> FaceBackend:
+        """As the references embedded by ArcFace."""
+        return ArcFaceReferences().make(settings, networks)
+
+    def check(self, settings: EvaluateSettings) -> None:
+        """As the references embedded by ArcFace."""
+        ArcFaceReferences().check(settings)
+
+
+PHOTOGRAPHS = PhotographsNeed()
+ARCFACE_PHOTOGRAPHS = ArcFacePhotographsNeed()
