@@ -60,6 +60,7 @@ class ConsisID(CogVideoX):
         if variant in self.tiny_variants:
             self.reader = StandInReader(config.LFE_id_dim, config.LFE_vit_dim, config.LFE_num_scale)
         else:
+            assert self.dtype is not None  # chosen before anything is read
             folder = repo_folder(weights_dir, self.repo, self.weights(variant))
             self.reader = open_reader(folder / "face_encoder", weights_dir, self.device, self.dtype)
 

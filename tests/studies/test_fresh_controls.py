@@ -16,6 +16,7 @@ from mmbench.studies.synthetic50.members import FPS, Member, clip_path, referenc
 from mmbench.studies.synthetic50.pictures import build_controls, build_references
 from mmbench.synth.control import SYSTEMS
 from mmbench.synth.identity import GROUPS
+from tests.conftest import development_data
 
 PER_GROUP = 2
 FIRST = 700  # seeds of people that neither the bundled set nor the nano world has
@@ -45,8 +46,9 @@ def silent(done: int, total: int, what: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_right_order_comes_out_of_clips_nobody_looked_at(tmp_path: Path, facekit: Path) -> None:
+def test_the_right_order_comes_out_of_clips_nobody_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody stands above the truth, and each control is worse than it in the column that its construction names."""
+    monkeypatch.setenv("MMBENCH_FACEKIT", str(development_data("MMBENCH_FACEKIT", "facekit", "facekit.npz")))
     people = members()
     build_references(tmp_path, people, silent)
     build_controls(tmp_path, people, silent)

@@ -65,9 +65,8 @@ class Photographs:
 
 def shown_rows(item: Item) -> NDArray[np.bool_]:
     """Which of an item's references the model was given, (R,) bool: those it names, else the first alone."""
-    if not item.shown:
-        return np.arange(len(item.references)) == 0
-    return np.array([path in item.shown for path in item.references])
+    shown = item.shown or item.references[:1]
+    return np.array([path in shown for path in item.references], dtype=np.bool_)
 
 
 def likeness(people: Mapping[str, Sequence[ReferenceFaces]]) -> Likeness | None:
