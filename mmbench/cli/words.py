@@ -6,6 +6,7 @@ import re
 
 from mmbench.names import shown
 
+BACKSLASHES = re.compile(r"(\\+)(?=\[|$)")
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z`])")
 
 
@@ -18,11 +19,11 @@ def safe(text: object) -> str:
     """As `plain`, with nothing left that rich would take for markup."""
     from rich.markup import escape
 
-    line = plain(text)
-    body = line.rstrip("\\")
-    if body == line:
-        return escape(line)
-    return escape(body) + "\\" * 2 * (len(line) - len(body)) + "[none][/none]"  # what follows must not be escaped
+    parts = BACKSLASHES.split(plain(text))
+    for number in range(1, len(parts), 2):  # versions of rich differ in what a backslash before a bracket does
+        parts[number] = parts[number] * 2 + "[none][/none]"
+    parts[::2] = map(escape, parts[::2])
+    return "".join(parts)
 
 
 class Once:

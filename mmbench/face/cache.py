@@ -47,7 +47,7 @@ UNREADABLE = (
     KeyError,
     TypeError,
     AttributeError,
-    NotImplementedError,
+    RuntimeError,  # a flag that says "encrypted", a compression that is none
 )
 
 

@@ -44,4 +44,4 @@ def _rank(stream: VideoStream) -> tuple[bool, bool, bool, int]:
 
 
 def _disposition(stream: VideoStream) -> int:
-    return int(stream.disposition.value)  # no integer itself before PyAV 15
+    return int(stream.disposition)
