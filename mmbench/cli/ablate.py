@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmbench.cli import completion, making
 from mmbench.cli.making import Option
+
+if TYPE_CHECKING:
+    from mmbench.studies.prompt_length import PromptLength
 
 app = typer.Typer(help="Repeat the paper's ablations: one thing changed, all else equal.", no_args_is_help=True)
 
@@ -88,14 +91,12 @@ def prompt_length(
     typer.echo(f"Manifest of all: {done.manifest}")
     complete = not any(run.failed for run in done.runs)
     if measure:
-        complete = _measure(done.manifest, done.pairs, out / "evaluation", settings, workers) and complete
+        complete = _measured(done, out / "evaluation", settings, workers) and complete
     if not complete:
         raise typer.Exit(1)
 
 
-def _measure(
-    manifest: Path, pairs: tuple[tuple[str, str], ...], run: Path, settings: Path | None, workers: int
-) -> bool:
+def _measured(made: PromptLength, run: Path, settings: Path | None, workers: int) -> bool:
     """Evaluate the videos and print short against long for each model; False when something was not measured."""
     from rich.console import Console
 
@@ -103,25 +104,15 @@ def _measure(
     from mmbench.cli.progress import progress_bar
     from mmbench.cli.report import print_comparison
     from mmbench.config import EvaluateSettings
-    from mmbench.metrics.registry import facts_by_name
-    from mmbench.reports.numbers.comparison import compare
-    from mmbench.runs.evaluate.evaluate import default_workers, evaluate
-    from mmbench.runs.evaluate.items import read_manifest
+    from mmbench.runs.evaluate.evaluate import default_workers
+    from mmbench.studies.prompt_length import measure_prompt_length
 
     chosen = EvaluateSettings.from_yaml(settings) if settings else EvaluateSettings()
+    many = workers or default_workers(chosen.device)
     with progress_bar() as progress:
-        result = evaluate(
-            read_manifest(manifest),
-            run,
-            chosen,
-            workers=workers or default_workers(chosen.device),
-            progress=progress,
-        )
-    print_result(result)
-    facts = {name: fact for name, fact in facts_by_name().items() if fact.scope == "clip" and fact.in_default_table}
-    for short, long in pairs:
-        sides = [[row for row in result.rows if row.item.model == name] for name in (short, long)]
-        if all(sides):
-            print_comparison(compare(sides[0], sides[1], facts), Console(highlight=False))
+        done = measure_prompt_length(made, run, chosen, workers=many, progress=progress)
+    print_result(done.evaluation)
+    for comparison in done.comparisons:
+        print_comparison(comparison, Console(highlight=False))
     typer.echo("Text alignment is scored against the short prompt for both.")
-    return result.complete
+    return done.evaluation.complete

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,11 +12,11 @@ from mmbench.cli.progress import progress_bar
 from mmbench.cli.words import Once, safe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from mmbench.config import EvaluateSettings
     from mmbench.runs.evaluate.evaluate import EvaluateResult
-    from mmbench.score import Score
+
+MOST_LACKING = 12
+"""Reasons that are told of clips, and of models; the report has all."""
 
 
 def evaluate(
@@ -171,40 +170,15 @@ def print_result(result: EvaluateResult, once: Once | None = None) -> None:
         console.print(f"... and {len(result.failed) - 20} more: see the report")
     for item, score in result.errors[:20]:
         console.print(f"[red]error[/red] {safe(item)}, {safe(score.metric)}: {safe(score.reason)}")
-    clips = _missing(row.scores for row in result.rows)
-    sets = _missing(row.scores for row in result.sets)
-    for found, what in ((clips, "clip"), (sets, "model")):
-        for lacking in sorted(found, key=lambda lacking: -lacking.owners)[:12]:
+    told = {"clip": 0, "model": 0}
+    for what, lacking in result.lacking:
+        told[what] += 1
+        if told[what] <= MOST_LACKING:
             of = f"{lacking.owners} {what}{'' if lacking.owners == 1 else 's'}"
             why = f"{safe(lacking.reason.removesuffix('.'))}. {safe(once(lacking.remedy))}"
             console.print(f"[yellow]missing[/yellow] {', '.join(lacking.metrics)} ({of}): {why.rstrip()}")
-    unmet = any(score.unmet for row in result.rows for score in row.scores)
-    unmet = unmet or any(score.unmet for row in result.sets for score in row.scores)
-    if result.measured_now < len(result.rows) and (result.failed or result.errors or unmet):
+    if result.worth_a_retry:
         console.print("What failed before was not tried again: --retry does, and measures nothing else.")
-
-
-@dataclass
-class _Lacking:
-    """What one remedy (or, without one, one reason) would mend: how many clips (or models), which of their metrics."""
-
-    reason: str
-    remedy: str
-    owners: int = 0
-    metrics: dict[str, None] = field(default_factory=dict)
-
-
-def _missing(rows: Iterable[Sequence[Score]]) -> list[_Lacking]:
-    """In order of appearance; of reasons with one remedy the first is told: the others follow from it."""
-    found: dict[str, _Lacking] = {}
-    for scores in rows:
-        missing = [score for score in scores if score.status == "missing"]
-        for key in dict.fromkeys(score.remedy or score.reason for score in missing):
-            alike = [score for score in missing if key == (score.remedy or score.reason)]
-            lacking = found.setdefault(key, _Lacking(alike[0].reason, alike[0].remedy))
-            lacking.owners += 1
-            lacking.metrics |= {score.metric: None for score in alike}
-    return list(found.values())
 
 
 def _settings(path: Path | None, chosen: dict[tuple[str, ...], Any]) -> EvaluateSettings:

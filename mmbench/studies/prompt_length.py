@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from mmbench.config import GenerateSettings
+from mmbench.config import EvaluateSettings, GenerateSettings
 from mmbench.errors import RequestError
 from mmbench.files import Progress
 from mmbench.runs.generate.make import Generated, generate, opened_model
 from mmbench.runs.generate.plan import label_of
 from mmbench.runs.inputs.manifest import collect_manifest, write_manifest
+
+if TYPE_CHECKING:
+    from mmbench.reports.numbers.comparison import Comparison
+    from mmbench.runs.evaluate.evaluate import EvaluateResult
 
 KINDS: Final[tuple[Literal["short", "long"], ...]] = ("short", "long")
 FIGURE_PROMPTS: Final = ("human:29", "human:75")
@@ -52,6 +56,37 @@ def ablate_prompt_length(
             version = one.model_copy(update={"prompt_kind": kind, "label": label})
             runs.append(generate(version, testset, out / label, progress=progress))
     return PromptLength(join_manifests([run.manifest for run in runs], out / "manifest.csv"), tuple(runs), tuple(pairs))
+
+
+@dataclass(frozen=True)
+class PromptLengthNumbers:
+    """The evaluation of all videos, and short against long for each model of which both were measured."""
+
+    evaluation: EvaluateResult
+    comparisons: tuple[Comparison, ...]
+
+
+def measure_prompt_length(
+    made: PromptLength,
+    run: Path,
+    settings: EvaluateSettings | None = None,
+    *,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> PromptLengthNumbers:
+    """Evaluate the videos and compare, over the columns of the default table. Raises all that `evaluate` raises.
+
+    Text alignment is scored against the short prompt for both kinds.
+    """
+    from mmbench.metrics.registry import facts_by_name
+    from mmbench.reports.numbers.comparison import compare
+    from mmbench.runs.evaluate.evaluate import evaluate
+
+    items = list(collect_manifest(made.manifest).items)
+    result = evaluate(items, run, settings, workers=workers, progress=progress)
+    facts = {name: fact for name, fact in facts_by_name().items() if fact.scope == "clip" and fact.in_default_table}
+    sides = [[[row for row in result.rows if row.item.model == name] for name in pair] for pair in made.pairs]
+    return PromptLengthNumbers(result, tuple(compare(*both, facts) for both in sides if all(both)))
 
 
 def _name_of(settings: GenerateSettings) -> str:

@@ -22,7 +22,7 @@ from mmbench.runs.evaluate.gather import Gatherer
 from mmbench.runs.evaluate.inputs import Inputs
 from mmbench.runs.evaluate.plan import EvaluatePlan, Kept, make_plan
 from mmbench.runs.evaluate.record import MANIFEST, RunManifest, attempt_facts, read_record, recorded_items
-from mmbench.runs.evaluate.rows import ItemRow, SetRow
+from mmbench.runs.evaluate.rows import ItemRow, Lacking, SetRow, lacking
 from mmbench.runs.evaluate.sets import SetScorer
 from mmbench.runs.evaluate.store import ROWS, RowWriter, next_attempt
 from mmbench.runs.evaluate.work import work
@@ -55,6 +55,18 @@ class EvaluateResult:
         clips = [(row.item.id, s) for row in self.rows for s in row.scores]
         sets = [(row.model, s) for row in self.sets for s in row.scores]
         return tuple((name, s) for name, s in clips + sets if s.status == "error")
+
+    @property
+    def lacking(self) -> tuple[tuple[str, Lacking], ...]:
+        """("clip" or "model", what they lack) of all missing scores, by what would mend them."""
+        clips = [("clip", one) for one in lacking(row.scores for row in self.rows)]
+        return (*clips, *(("model", one) for one in lacking(row.scores for row in self.sets)))
+
+    @property
+    def worth_a_retry(self) -> bool:
+        """True when something failed before, or lacked what may be here by now, and was not tried again."""
+        unmet = any(score.unmet for row in (*self.rows, *self.sets) for score in row.scores)
+        return self.measured_now < len(self.rows) and bool(self.failed or self.errors or unmet)
 
     @property
     def complete(self) -> bool:
@@ -236,6 +248,7 @@ def _absolute(item: Item) -> Item:
         item,
         video=item.video.absolute(),
         references=tuple(path.absolute() for path in item.references),
+        shown=tuple(path.absolute() for path in item.shown),
         condition=item.condition.absolute() if item.condition else None,
     )
 

@@ -132,6 +132,7 @@ def _item_json(item: Item) -> dict[str, Any]:
     data = asdict(item)
     data["video"] = str(item.video.absolute())
     data["references"] = [str(path.absolute()) for path in item.references]
+    data["shown"] = [str(path.absolute()) for path in item.shown]
     data["condition"] = str(item.condition.absolute()) if item.condition else None
     return data
 
@@ -141,6 +142,7 @@ def item_from_json(data: dict[str, Any]) -> Item:
     paths = {
         "video": Path(data["video"]),
         "references": tuple(Path(path) for path in data["references"]),
+        "shown": tuple(Path(path) for path in data.get("shown", ())),
         "condition": Path(data["condition"]) if data["condition"] else None,
     }
     return Item(**{**data, **paths})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,7 @@ class ItemRow:
         row = asdict(self)
         row["item"]["video"] = str(self.item.video)
         row["item"]["references"] = [str(path) for path in self.item.references]
+        row["item"]["shown"] = [str(path) for path in self.item.shown]
         row["item"]["condition"] = str(self.item.condition) if self.item.condition else None
         return {"schema": SCHEMA, "kind": "item", **row}
 
@@ -79,6 +81,7 @@ class ItemRow:
         item = dict(row["item"])
         item["video"] = Path(item["video"])
         item["references"] = tuple(Path(path) for path in item["references"])
+        item["shown"] = tuple(Path(path) for path in item.get("shown", ()))
         item["condition"] = Path(item["condition"]) if item["condition"] else None
         clip = row["clip"]
         return cls(
@@ -106,3 +109,26 @@ class SetRow:
     def from_json(cls, row: dict[str, Any]) -> SetRow:
         """Inverse of `to_json`."""
         return cls(row["model"], row["n"], tuple(Score.from_json(score) for score in row["scores"]))
+
+
+@dataclass
+class Lacking:
+    """What one remedy (or, without one, one reason) would mend: how many clips (or sets), which of their metrics."""
+
+    reason: str
+    remedy: str
+    owners: int = 0
+    metrics: dict[str, None] = field(default_factory=dict)
+
+
+def lacking(rows: Iterable[Sequence[Score]]) -> list[Lacking]:
+    """What scores are missing for, that of most rows first; of reasons with one remedy the first one is told."""
+    found: dict[str, Lacking] = {}
+    for scores in rows:
+        missing = [score for score in scores if score.status == "missing"]
+        for key in dict.fromkeys(score.remedy or score.reason for score in missing):
+            alike = [score for score in missing if key == (score.remedy or score.reason)]
+            one = found.setdefault(key, Lacking(alike[0].reason, alike[0].remedy))
+            one.owners += 1
+            one.metrics |= {score.metric: None for score in alike}
+    return sorted(found.values(), key=lambda one: -one.owners)

@@ -100,3 +100,22 @@ def test_people_join_and_leave(
     fewer = evaluate(people[:2], tmp_path / "run", options)
     assert fewer.measured_now == 0 and any("left out" in note for note in fewer.notes), "as it was at first"
     assert nearly(values(evaluate(people[:2], tmp_path / "fresh-2", options)), values(fewer))
+
+
+def test_who_was_shown_what_is_measured_again_and_decodes_nothing(
+    tmp_path: Path, people: list[Item], nearly: Callable[[object, object], bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Copying depends on which picture was shown; similarity does not. Rows and record carry it."""
+    several = next(item for item in people if len(item.references) > 1)
+    options = OPTIONS.model_copy(update={"metrics": ("id_similarity", "copy_gap")})
+    first = evaluate([several], tmp_path / "run", options)
+    named = replace(several, shown=several.references[:1])
+    assert values(evaluate([named], tmp_path / "run", options)) == values(first), "the first one is shown anyway"
+    decoded = counted(monkeypatch)
+    other = replace(several, shown=several.references[1:2])
+    second = evaluate([other], tmp_path / "run", options)
+    assert second.measured_now == 1 and not decoded
+    assert values(second)[0]["copy_gap"] != values(first)[0]["copy_gap"]
+    assert values(second)[0]["id_similarity"] == values(first)[0]["id_similarity"]
+    assert second.rows[0].item.shown == tuple(path.absolute() for path in other.shown)
+    assert nearly(values(evaluate([other], tmp_path / "fresh", options)), values(second))
