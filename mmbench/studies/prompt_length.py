@@ -17,6 +17,7 @@ from mmbench.runs.inputs.manifest import collect_manifest, write_manifest
 if TYPE_CHECKING:
     from mmbench.reports.numbers.comparison import Comparison
     from mmbench.runs.evaluate.evaluate import EvaluateResult
+    from mmbench.runs.evaluate.rows import ItemRow
 
 KINDS: Final[tuple[Literal["short", "long"], ...]] = ("short", "long")
 FIGURE_PROMPTS: Final = ("human:29", "human:75")
@@ -85,8 +86,12 @@ def measure_prompt_length(
     items = list(collect_manifest(made.manifest).items)
     result = evaluate(items, run, settings, workers=workers, progress=progress)
     facts = {name: fact for name, fact in facts_by_name().items() if fact.scope == "clip" and fact.in_default_table}
-    sides = [[[row for row in result.rows if row.item.model == name] for name in pair] for pair in made.pairs]
-    return PromptLengthNumbers(result, tuple(compare(*both, facts) for both in sides if all(both)))
+
+    def rows_of(name: str) -> list[ItemRow]:
+        return [row for row in result.rows if row.item.model == name]
+
+    sides = [(rows_of(short), rows_of(long)) for short, long in made.pairs]
+    return PromptLengthNumbers(result, tuple(compare(a, b, facts) for a, b in sides if a and b))
 
 
 def _name_of(settings: GenerateSettings) -> str:

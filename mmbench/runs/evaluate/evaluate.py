@@ -65,7 +65,9 @@ class EvaluateResult:
     @property
     def worth_a_retry(self) -> bool:
         """True when something failed before, or lacked what may be here by now, and was not tried again."""
-        unmet = any(score.unmet for row in (*self.rows, *self.sets) for score in row.scores)
+        scores = [score for row in self.rows for score in row.scores]
+        scores += [score for row in self.sets for score in row.scores]
+        unmet = any(score.unmet for score in scores)
         return self.measured_now < len(self.rows) and bool(self.failed or self.errors or unmet)
 
     @property
