@@ -108,7 +108,7 @@ def _measured(made: PromptLength, run: Path, settings: Path | None, workers: int
     from mmbench.studies.prompt_length import measure_prompt_length
 
     chosen = EvaluateSettings.from_yaml(settings) if settings else EvaluateSettings()
-    many = workers or default_workers(chosen.device)
+    many = workers or default_workers(chosen)
     with progress_bar() as progress:
         done = measure_prompt_length(made, run, chosen, workers=many, progress=progress)
     print_result(done.evaluation)

@@ -115,6 +115,14 @@ class Faces(FrameNeed["FaceTrack"]):
         """Detector and recogniser, and which frames are looked at."""
         return {**_own_depends_on(settings), "frames": settings.face.frames}
 
+    def gpu_bytes(self, settings: EvaluateSettings) -> int:
+        """RetinaFace's budget where it finds the faces."""
+        if settings.face.backend != "retinaface":
+            return 0
+        from mmbench.face.retinaface.eyes import GPU_BUDGET
+
+        return GPU_BUDGET
+
     def make(self, settings: EvaluateSettings, networks: Networks) -> FaceMaker:
         """See `own_backend`."""
         return FaceMaker(own_backend(settings, networks), settings.face.frames)

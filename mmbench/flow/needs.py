@@ -108,6 +108,14 @@ class Flow(FrameNeed["FlowResult"]):
         cache = FlowCache(cache_folder("flows"), self._method(settings), backend.provenance)
         return FlowMaker(backend, flow.mode, self.smoothness, settings.limits.memory, cache)
 
+    def gpu_bytes(self, settings: EvaluateSettings) -> int:
+        """RAFT's budgets; OpenCV's flow runs on the processor."""
+        if settings.flow.backend == "dis":
+            return 0
+        from mmbench.flow.raft.flow import GPU_BUDGET, GPU_FEATURES
+
+        return GPU_BUDGET + GPU_FEATURES
+
     def check(self, settings: EvaluateSettings) -> None:
         """Raise MissingWeights where RAFT's file is not here."""
         from mmbench.weights import first_of

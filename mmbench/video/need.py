@@ -108,6 +108,10 @@ class Need(ABC, Generic[T]):
 class FrameNeed(Need[T]):
     """A need that is met by looking at the frames of each clip."""
 
+    def gpu_bytes(self, settings: EvaluateSettings) -> int:
+        """What its network takes of a GPU beside its weights, at most; so many processes are started as fit."""
+        return 0
+
     @abstractmethod
     def make(self, settings: EvaluateSettings, networks: Networks) -> Maker[T]:
         """Load the network, through `networks` where another need may use it too, and give the maker of passes.

@@ -16,6 +16,7 @@ from mmbench.engine.alone import alone
 from mmbench.errors import ManifestError, MMBenchError, WeightsError, machine_fault
 from mmbench.files import Progress, is_file, silent
 from mmbench.items import Item
+from mmbench.metrics.base import FrameNeed
 from mmbench.metrics.registry import in_order, producer
 from mmbench.runs.evaluate.clip import Task, make_metrics
 from mmbench.runs.evaluate.gather import Gatherer
@@ -308,31 +309,37 @@ def _weights(rows: Sequence[ItemRow]) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def default_workers(device: str = "cpu") -> int:
+def default_workers(settings: EvaluateSettings | None = None) -> int:
     """One a core, since the face pass is single-threaded; on a GPU no more than its free memory holds.
 
-    Every process has its own networks there: RAFT's and RetinaFace's budgets, and 2 GiB for the weights of all and
-    CUDA itself; this one, which looks at the references, takes another 2 GiB. Raises MMBenchError when there is
-    no such device.
+    Every process has its own networks there: what the needs of the settings' metrics say they take, and 2 GiB for the
+    weights of all and CUDA itself; this one, which looks at the references, takes another 2 GiB. Raises MMBenchError
+    when there is no such device.
     """
     cores = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    if device == "cpu":
+    chosen = settings or EvaluateSettings()
+    if chosen.device == "cpu":
         return cores
     from mmbench.device import torch_device
 
-    found = torch_device(device)
+    found = torch_device(chosen.device)
     if found.type != "cuda":
         return cores
     import torch
 
-    return workers_in(torch.cuda.mem_get_info(found)[0], cores)
+    return workers_in(torch.cuda.mem_get_info(found)[0], cores, gpu_bytes(chosen))
 
 
-def workers_in(free: int, cores: int) -> int:
-    """Processes for a GPU with `free` bytes: at least one, at most one a core."""
-    from mmbench.face.retinaface import eyes as retinaface_backend
-    from mmbench.flow.raft import flow as raft
+def gpu_bytes(settings: EvaluateSettings) -> int:
+    """What the networks of one process take of a GPU beside their weights, at most."""
+    found: dict[type[object], int] = {}  # needs of one class look through one network
+    for need in (need for metric in make_metrics(settings).values() for need in metric.needs):
+        if isinstance(need, FrameNeed):
+            found[type(need)] = max(found.get(type(need), 0), need.gpu_bytes(settings))
+    return sum(found.values())
 
+
+def workers_in(free: int, cores: int, networks: int) -> int:
+    """Processes for a GPU with `free` bytes, each with `networks` bytes: at least one, at most one a core."""
     own = 2 * 2**30
-    each = raft.GPU_BUDGET + raft.GPU_FEATURES + retinaface_backend.GPU_BUDGET + own
-    return max(1, min(cores, (free - own) // each))
+    return max(1, min(cores, (free - own) // (networks + own)))

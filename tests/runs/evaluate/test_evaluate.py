@@ -16,7 +16,7 @@ from mmbench.face.needs import own_backend
 from mmbench.flow.needs import FLOW
 from mmbench.items import Item
 from mmbench.runs.evaluate.clip import make_metrics
-from mmbench.runs.evaluate.evaluate import default_workers, evaluate, workers_in
+from mmbench.runs.evaluate.evaluate import default_workers, evaluate, gpu_bytes, workers_in
 from mmbench.runs.evaluate.gather import Gatherer
 from mmbench.runs.evaluate.record import RunManifest
 from mmbench.runs.evaluate.rows import ItemRow
@@ -244,16 +244,25 @@ def test_the_devices_of_a_run_are_in_its_rows(tmp_path: Path, clips: list[Item])
 
 def test_a_gpu_gets_as_many_workers_as_its_memory_holds() -> None:
     # a process: RAFT 8 + 2 GiB, RetinaFace 4, weights and CUDA 2; and 2 for the one that looks at the references
+    everything = EvaluateSettings(flow=FlowSettings(backend="raft"), face=FaceSettings(backend="retinaface"))
+    each = gpu_bytes(everything)
+    assert each == 14 * 2**30
     free = {0: 1, 8: 1, 24: 1, 33: 1, 34: 2, 78: 4, 139: 8, 1000: 16}
-    assert {gib: workers_in(gib * 2**30, 16) for gib in free} == free
-    assert workers_in(1000 * 2**30, 3) == 3
+    assert {gib: workers_in(gib * 2**30, 16, each) for gib in free} == free
+    assert workers_in(1000 * 2**30, 3, each) == 3
+    small = EvaluateSettings(metrics=("face_rate", "dynamic_degree"), flow=FlowSettings(backend="dis"))
+    assert gpu_bytes(small) == 0 and workers_in(24 * 2**30, 16, 0) == 11
+
+
+def on(device: str) -> EvaluateSettings:
+    return EvaluateSettings(device=device)
 
 
 def test_default_workers_are_one_a_core_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3, 4}, raising=False)
-    assert default_workers() == default_workers("cpu") == default_workers("cpu:0") == 5
+    assert default_workers() == default_workers(on("cpu")) == default_workers(on("cpu:0")) == 5
     with pytest.raises(MMBenchError, match="cuda:99"):
-        default_workers("cuda:99")
+        default_workers(on("cuda:99"))
 
 
 @pytest.mark.gpu
@@ -261,4 +270,4 @@ def test_default_workers_of_this_gpu_fit_into_it() -> None:
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    assert 1 <= default_workers("cuda") <= max(1, torch.cuda.mem_get_info()[1] // (16 * 2**30))
+    assert 1 <= default_workers(on("cuda")) <= max(1, torch.cuda.mem_get_info()[1] // (16 * 2**30))
