@@ -147,7 +147,8 @@ class GenerateSettings(Settings):
     own (`mmbench generators` lists them).
 
     Which videos: `limit` takes only so many, identities in turn, `prompts` only those of these ids, `shard` "2/4"
-    the second of four equal parts of what is left. `seed` is the base of every video's own seed.
+    the second of four parts of what is left, "auto" the part that the environment names (`mmbench.engine.shard`).
+    `seed` is the base of every video's own seed.
 
     How: `label` is the model's name in tables where its own will not do; `size` is (height, width), or
     "HEIGHTxWIDTH"; `first_frame` is what makes the opening pictures of an image-to-video model, `first_frames` a folder
@@ -164,7 +165,7 @@ class GenerateSettings(Settings):
     options: dict[str, Setting] = {}
     limit: int | None = Field(default=None, ge=1)
     prompts: tuple[str, ...] = ()
-    shard: str | None = Field(default=None, pattern=r"^[1-9]\d*/[1-9]\d*$")
+    shard: str | None = Field(default=None, pattern=r"^(auto|[1-9]\d*/[1-9]\d*)$")
     seed: int = Field(default=0, ge=0)
     label: str | None = None
     size: tuple[int, int] | None = None

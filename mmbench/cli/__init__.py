@@ -2,8 +2,9 @@
 
 A file a command: `generators`, `testset`, `synth`, `nano`, `data` (what there is to work on), `train`, `model` (what is
 made of it), `weights`, `generate`, `evaluate`, `report` (a benchmark's three steps), `ablate`, `validity` (questions
-to it), `inspect` (what is installed). They share `making` (options of videos), `inputs` (what was found), `progress`,
-`board` (a table on a terminal), `words` (texts of others on a terminal) and `completion` (the shell's).
+to it), `inspect` (what is installed). They share `making` (options of videos), `sharing` (options of work that is split),
+`inputs` (what was found), `progress`, `board` (a table on a terminal), `words` (texts of others on a terminal) and
+`completion` (the shell's).
 """
 
 from __future__ import annotations

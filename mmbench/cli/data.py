@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from mmbench.cli import sharing
+
 app = typer.Typer(help="Training data: build records of a source, check them, show what each filter dropped.")
 
 Folder = Annotated[Path, typer.Argument(help="Folder of a data set that `mmbench data build` made.")]
@@ -16,6 +18,7 @@ Folder = Annotated[Path, typer.Argument(help="Folder of a data set that `mmbench
 def build(
     settings: Annotated[Path, typer.Argument(help="YAML file: source, input and what differs from the defaults.")],
     out: Annotated[Path, typer.Option(help="Folder of the data set; sources share it.")] = Path("data"),
+    shard: sharing.Shard = None,
     show: Annotated[bool, typer.Option("--show", help="Print the complete settings and do nothing.")] = False,
 ) -> None:
     """Build the records of one source, or go on with them; then print how many each filter dropped."""
@@ -28,11 +31,14 @@ def build(
         typer.echo(chosen.to_yaml(), nl=False)
         return
     from mmbench.data import build as making
+    from mmbench.engine.shard import shard_of
 
+    part = shard_of(shard)
+    sharing.tell_shard(part)
     tools = chosen.tools
     see_own_code((tools.faces, tools.captioner, tools.generator, tools.judge))
     with progress_bar() as progress:
-        found = making.build(chosen, out, progress=progress)
+        found = making.build(chosen, out, progress=progress, shard=part)
     for line in making.describe({chosen.source: found}):
         typer.echo(line)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmbench.cli import completion, making
+from mmbench.cli import completion, making, sharing
 from mmbench.cli.making import Option
 from mmbench.cli.words import plain
 
@@ -33,7 +33,7 @@ def generate(
     variant: making.Variant = None,
     option: making.Options = None,
     limit: making.Limit = None,
-    shard: Annotated[str | None, Option(help="i/n: the i-th of n equal parts, for n machines on one folder.")] = None,
+    shard: sharing.Shard = None,
     prompt_id: making.PromptIds = None,
     seed: making.Seed = 0,
     name: Annotated[str | None, Option(help="The model's name in tables instead of its own.")] = None,
@@ -92,11 +92,13 @@ def generate(
 
 def _all(settings: GenerateSettings, testset: str, out: Path | None) -> None:
     from mmbench.cli.progress import progress_bar
+    from mmbench.engine.shard import shard_of
     from mmbench.runs.generate.make import default_folder, generate
 
     folder = out or default_folder(settings, testset)
     if settings.first_frames is None and out is None:
         settings = settings.model_copy(update={"first_frames": folder.parent / "first_frames"})
+    sharing.tell_shard(shard_of(settings.shard))
     with progress_bar() as progress:
         result = generate(settings, testset, folder, progress=progress)
     print_generated(result)

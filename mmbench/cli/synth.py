@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from mmbench.cli import sharing
+
 app = typer.Typer(help="Synthetic people with known ground truth: kit, clips, control systems.", no_args_is_help=True)
 kit_app = typer.Typer(help="The morphable head, built from CC0 sources.", no_args_is_help=True)
 app.add_typer(kit_app, name="kit")
@@ -70,6 +72,7 @@ def render(
         bool, typer.Option("--truth", help="Write landmarks, pose, labels, depth and flow as NAME.npz.")
     ] = False,
     workers: Workers = 1,
+    shard: sharing.Shard = None,
     out: Annotated[Path, typer.Option(help="Folder to write to; an interrupted batch continues there.")] = Path(
         "synthetic"
     ),
@@ -78,6 +81,7 @@ def render(
     from typing import cast
 
     from mmbench.cli.progress import progress_bar
+    from mmbench.engine.shard import shard_of
     from mmbench.errors import RequestError
     from mmbench.synth.batch import ClipJob, jobs, render_batch
     from mmbench.synth.batch import people as new_people
@@ -89,8 +93,10 @@ def render(
     height, width = _size(size)
     like = ClipJob("man-00", "mixed", 0, frames, height, width, amplitude, fps=fps, truth=truth)
     todo = jobs(names, [cast(Motion, m) for m in motion or ["mixed"]], clips, like, seed)
+    part = shard_of(shard)
+    sharing.tell_shard(part)
     with progress_bar() as progress:
-        written = render_batch(todo, out, workers, progress)
+        written = render_batch(todo, out, workers, progress, shard=part)
     typer.echo(f"{len(written)} clips in {out}.")
 
 

@@ -12,7 +12,8 @@ from mmbench.data.sources import clips, laion, own, pairs, rendered, sfhq
 from mmbench.data.stages import Tools, Work
 from mmbench.data.types import Candidate
 from mmbench.engine.alone import alone
-from mmbench.errors import ManifestError
+from mmbench.engine.shard import Shard
+from mmbench.errors import ManifestError, RequestError
 from mmbench.files import Progress, silent, write_text
 
 SOURCES: dict[str, tuple[Callable[[Work], list[Stage]], str]] = {
@@ -26,32 +27,44 @@ SOURCES: dict[str, tuple[Callable[[Work], list[Stage]], str]] = {
 """The stages of each source, and the paper's counts for it (figures 5 and 8)."""
 
 
-def build(settings: DataSettings, out: Path, tools: Tools | None = None, progress: Progress = silent) -> list[Counts]:
+def build(
+    settings: DataSettings,
+    out: Path,
+    tools: Tools | None = None,
+    progress: Progress = silent,
+    *,
+    shard: Shard | None = None,
+) -> list[Counts]:
     """Build the records of one source below `out`, or go on with them, and return every stage's counts.
 
     `out/SOURCE/` holds a ledger (`STAGE.jsonl`) of each stage, pictures that were fetched or made, and the shards;
-    `out/texts` is shared by all sources. Nothing is deleted. Raises ManifestError for other settings than an earlier
-    build's, BusyFolder while another build of the source is at work there, and what a network lacks.
+    `out/texts` is shared by all sources. Nothing is deleted. Of a source that is built in parts, `shard` has the folder
+    `out/SOURCE.2-of-4`; all parts together hold the records of the whole. Raises RequestError for a part of source C,
+    whose people are compared with each other, ManifestError for other settings than an earlier build's, BusyFolder
+    while another build of the same is at work there, and what a network lacks.
     """
-    work = Work(settings, out, tools or make_tools(settings.tools))
+    work = Work(settings, out, tools or make_tools(settings.tools), shard or Shard())
     steps = SOURCES[settings.source][0](work)
+    if work.shard.count > 1 and (whole := [step.name for step in steps if not step.splits]):
+        said = f"Source {settings.source} cannot be built in parts: its stage {whole[0]} compares all with each other"
+        raise RequestError(f"{said}.", "Build it without --shard.")
     with alone(work.folder, "a build of training data"):
         write_text(work.folder / "settings.yaml", settings.to_yaml())
         write_text(work.folder / "stages.txt", "".join(f"{step.name}\n" for step in steps))
-        run_stages(steps, Candidate("start", ""), work.folder, progress)
-    return counts(out)[settings.source]
+        run_stages(steps, Candidate("start", ""), work.folder, progress, work.shard)
+    return counts(out)[work.folder.name]
 
 
 def counts(out: Path) -> dict[str, list[Counts]]:
-    """Counts of every stage that has begun, by source. Raises ManifestError where nothing was built."""
+    """Counts of every stage that has begun, by source or part of one. Raises ManifestError where nothing was built."""
     found: dict[str, list[Counts]] = {}
-    for source in SOURCES:
-        listing = out / source / "stages.txt"
+    for folder in (folder for source in SOURCES for folder in [out / source, *sorted(out.glob(f"{source}.*-of-*"))]):
+        listing = folder / "stages.txt"
         if not listing.is_file():
             continue
         steps = listing.read_text(encoding="utf-8").split()
-        told = [Ledger(out / source / f"{name}.jsonl").counts() for name in steps]
-        found[source] = [each for each in told if each is not None]
+        told = [Ledger(folder / f"{name}.jsonl").counts() for name in steps]
+        found[folder.name] = [each for each in told if each is not None]
     if not found:
         raise ManifestError(f"{out}: no training data was built there.", "Run `mmbench data build SETTINGS --out` it.")
     return found
@@ -61,7 +74,7 @@ def describe(found: dict[str, list[Counts]]) -> list[str]:
     """Lines to print: what each stage was given and kept, and what each filter dropped; the paper's counts beside."""
     lines = []
     for source, steps in found.items():
-        paper = SOURCES[source][1]
+        paper = SOURCES[source.partition(".")[0]][1]
         lines.append(f"{source}" + (f" (the paper: {paper})" if paper else ""))
         for step in steps:
             lost = ", ".join(f"{name} {count}" for name, count in step.dropped.items() if count or name != "unreadable")

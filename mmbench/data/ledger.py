@@ -10,11 +10,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
 from mmbench.data.types import Candidate, Dropped
+from mmbench.engine.shard import Shard
 from mmbench.errors import ManifestError, MediaError
 from mmbench.files import Progress, sha256, sha256_file
 
@@ -45,6 +47,8 @@ class Stage(ABC):
     name: str
     filters: ClassVar[tuple[str, ...]] = ()
     threads: int = 1
+    splits: ClassVar[bool] = True
+    """Whether parts of what it is given can be decided about apart; False where all have to be compared."""
     feeds: bool = True
     """Whether the next stage goes on with what this one kept, or with what it was given."""
 
@@ -154,8 +158,14 @@ class Ledger:
             stream.truncate(whole)
 
 
-def run_stages(stages: Sequence[Stage], start: Candidate, folder: Path, progress: Progress) -> None:
-    """Run stages one after the other, each on what the one before kept; `start` is the first one's only piece."""
+def run_stages(
+    stages: Sequence[Stage], start: Candidate, folder: Path, progress: Progress, shard: Shard | None = None
+) -> None:
+    """Run stages one after the other, each on what the one before kept; `start` is the first one's only piece.
+
+    Of what the first one lists, those after it see `shard`, by where candidates come from.
+    """
+    part = shard or Shard()
 
     def first() -> Iterable[Candidate]:
         return (start,)
@@ -169,6 +179,9 @@ def run_stages(stages: Sequence[Stage], start: Candidate, folder: Path, progress
             continue
         counts = ledger.counts()
         rows, digest, given = ledger.kept, sha256_file(ledger.path), counts.kept if counts else 0
+        if stage is stages[0] and part.count > 1:
+            mine = part.of(ledger.kept(), lambda row: row.origin or row.key)
+            rows, digest, given = partial(iter, mine), sha256(f"{digest} {part}".encode()), len(mine)
 
 
 def _run(stage: Stage, ledger: Ledger, rows: Iterable[Candidate], digest: str, given: int, progress: Progress) -> None:

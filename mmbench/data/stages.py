@@ -16,6 +16,7 @@ from mmbench.data.fetch import read_list
 from mmbench.data.ledger import Atom, Outcome, Stage
 from mmbench.data.settings import DataSettings
 from mmbench.data.types import Candidate, Dropped, FaceNote, packed
+from mmbench.engine.shard import Shard
 from mmbench.errors import ManifestError, MediaError
 from mmbench.face.geometry import largest
 from mmbench.files import sha256_file
@@ -45,15 +46,17 @@ class Tools:
 
 @dataclass
 class Work:
-    """One source's build: settings, the data set's folder, and the networks. `folder` is the source's own."""
+    """One source's build, or a part of it: settings, the data set's folder, and the networks. `folder` is its own."""
 
     settings: DataSettings
     out: Path
     tools: Tools
+    shard: Shard = field(default_factory=Shard)
     folder: Path = field(init=False)
 
     def __post_init__(self) -> None:
-        self.folder = self.out / self.settings.source
+        part = "" if self.shard.count == 1 else f".{self.shard.index}-of-{self.shard.count}"
+        self.folder = self.out / f"{self.settings.source}{part}"
 
     def place(self, file: str) -> Path:
         """Where a candidate's file lies."""

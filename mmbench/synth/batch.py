@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mmbench.engine.pool import run_tasks
+from mmbench.engine.shard import Shard
 from mmbench.errors import RequestError
 from mmbench.files import Progress, read_json, whole, write_json
 from mmbench.synth.clip import Rendered, render_clip
@@ -128,10 +129,19 @@ def run_job(job: ClipJob, out: Path) -> str:
     return job.name
 
 
-def render_batch(todo: Iterable[ClipJob], out: Path, workers: int = 1, progress: Progress | None = None) -> list[Path]:
-    """Render jobs into a folder; jobs whose files are complete are skipped. Returns the videos in the
-    order of the jobs."""
-    listed = list(todo)
+def render_batch(
+    todo: Iterable[ClipJob],
+    out: Path,
+    workers: int = 1,
+    progress: Progress | None = None,
+    *,
+    shard: Shard | None = None,
+) -> list[Path]:
+    """Render jobs, those of `shard`, into a folder; jobs whose files are complete are skipped.
+
+    Returns the videos in the order of the jobs. Several processes may work in one folder, each on its own part.
+    """
+    listed = (shard or Shard()).of(todo, lambda job: job.name)
     out.mkdir(parents=True, exist_ok=True)
     load_kit()  # a missing kit is one clear error here, not one a worker
     done = 0

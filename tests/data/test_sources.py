@@ -19,7 +19,8 @@ from mmbench.data.filters import cosine
 from mmbench.data.ledger import Ledger
 from mmbench.data.settings import DataSettings
 from mmbench.data.sheet import contact_sheet
-from mmbench.errors import ManifestError
+from mmbench.engine.shard import Shard
+from mmbench.errors import ManifestError, RequestError
 from mmbench.model.train.shards import ShardSet
 
 Corpus = tuple[Path, Mapping[str, str]]
@@ -218,3 +219,25 @@ def test_rendered_people_need_no_detector(tmp_path: Path, monkeypatch: pytest.Mo
     with np.load(next(iter(sorted((tmp_path / "clips").glob("*.npz"))))) as known:
         truth = known["box"][:9]
     np.testing.assert_allclose(record.boxes.numpy(), truth * (HEIGHT / 144), rtol=1e-4)  # 144 x 216 is 3:2 already
+
+
+def test_parts_hold_the_records_of_the_whole(tmp_path: Path, picture_corpus: Corpus) -> None:
+    settings = drawn_settings("A", picture_corpus[0], faces={"side": 64})
+    build(settings, tmp_path / "whole")
+    for index in (2, 1, 3):
+        build(settings, tmp_path / "parts", shard=Shard(index, 3))
+    folders = [tmp_path / "parts" / name / "images" for name in counts(tmp_path / "parts")]
+    assert [folder.parent.name for folder in folders] == ["A.1-of-3", "A.2-of-3", "A.3-of-3"]
+    whole = ShardSet([tmp_path / "whole" / "A" / "images"])
+    parts = ShardSet([folder for folder in folders if folder.is_dir()])
+    assert sorted(parts.keys()) == sorted(whole.keys()) and len(whole) > 1
+    by_key = {parts[index].key: parts[index] for index in range(len(parts))}
+    for index in range(len(whole)):
+        one, other = whole[index], by_key[whole[index].key]
+        assert torch.equal(one.latents, other.latents) and one.caption == other.caption
+    assert check(tmp_path / "parts") == (len(whole), [])
+
+
+def test_people_are_not_compared_in_parts(tmp_path: Path, picture_corpus: Corpus) -> None:
+    with pytest.raises(RequestError, match="C cannot be built in parts"):
+        build(drawn_settings("C", picture_corpus[0]), tmp_path / "out", shard=Shard(1, 2))

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mmbench.cli.synth import app
+from mmbench.engine.shard import Shard
 from mmbench.errors import RequestError
 from mmbench.synth.batch import ClipJob, jobs, people, render_batch
 from mmbench.synth.kit import Kit
@@ -39,7 +40,10 @@ def test_a_batch_continues_where_it_stopped(kit: Kit, tmp_path: Path) -> None:
 def test_workers_write_the_same_files(kit: Kit, tmp_path: Path) -> None:
     todo = jobs(["man-00", "girl-03"], ["nod"], like=TINY)
     one = render_batch(todo, tmp_path / "one", workers=1)
-    two = render_batch(todo, tmp_path / "two", workers=2)
+    two = [*render_batch(todo, tmp_path / "two", workers=2, shard=Shard(2, 2))]
+    two += render_batch(todo, tmp_path / "two", shard=Shard(1, 2))
+    assert sorted(path.name for path in two) == sorted(path.name for path in one)
+    two = [path.parent.parent / "two" / path.name for path in one]
     for a, b in zip(one, two, strict=True):
         first, second = (np.stack([*open_clip(path).frames()]).astype(int) for path in (a, b))
         assert np.abs(first - second).mean() < 0.1  # of 255: processes of their own may round otherwise

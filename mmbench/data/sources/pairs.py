@@ -69,6 +69,7 @@ class Identities(Stage):
 
     name = "identities"
     filters: ClassVar[tuple[str, ...]] = ("duplicate",)
+    splits: ClassVar[bool] = False
 
     def __init__(self, work: Work) -> None:
         self.work, self._kept = work, _Vectors()

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from mmbench.baselines.contract import Baseline
 from mmbench.config import GenerateSettings
+from mmbench.engine.shard import shard_of
 from mmbench.files import Progress
 from mmbench.runs.evaluate.record import attempt_facts
 from mmbench.runs.generate.folder import RunFolder
 from mmbench.runs.generate.plan import (
-    Shard,
     check_settings,
     choose_jobs,
     label_of,
@@ -58,8 +58,7 @@ def generate(
     with opened_model(settings) as model:
         variant = model.pick_variant(settings.variant)
         everything = plan_jobs(chosen, settings.seed)
-        shard = Shard.parse(settings.shard) if settings.shard else None
-        jobs = choose_jobs(everything, settings.prompts, settings.limit, shard)
+        jobs = choose_jobs(everything, settings.prompts, settings.limit, shard_of(settings.shard))
         check_settings(model, variant, jobs, settings)
         run = RunFolder(out, label_of(settings, model, variant), everything)
         work = GenerateWork(run, model, variant, settings, jobs, progress)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbench.baselines.contract import Baseline, Request
 from mmbench.config import GenerateSettings
+from mmbench.engine.shard import Shard
 from mmbench.errors import ManifestError, MediaError, RequestError
 from mmbench.files import sha256, sha256_file
 from mmbench.testsets.types import Identity, Prompt, TestSet
@@ -27,26 +28,6 @@ class Job:
     identity: Identity
     prompt: Prompt
     seed: int
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Part `index` (from 1) of `count` equal parts."""
-
-    index: int = 1
-    count: int = 1
-
-    @classmethod
-    def parse(cls, text: str) -> Shard:
-        """ "2/4" -> the second of four. Raises RequestError."""
-        index, _, count = text.partition("/")
-        if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
-            raise RequestError(f"{text!r} is no shard.", "Write i/n with 1 <= i <= n, for example 2/4.")
-        return cls(int(index), int(count))
-
-    def of(self, jobs: Sequence[Job]) -> list[Job]:
-        """Every `count`-th job, beginning with number `index`."""
-        return list(jobs[self.index - 1 :: self.count])
 
 
 def seed_for(base: int, identity: str, prompt: str) -> int:
@@ -80,7 +61,6 @@ def choose_jobs(
 
     A limit takes identities in turn, one video of each, then a second one of each: in the set's order again.
 
-
     Raises RequestError for a prompt id the set does not have.
     """
     if unknown := sorted(set(prompts) - {job.prompt.id for job in jobs}):
@@ -94,7 +74,7 @@ def choose_jobs(
             turn[job.identity.id] += 1
         taken = sorted(sorted(range(len(chosen)), key=lambda at: (rounds[at], at))[:limit])
         chosen = [chosen[at] for at in taken]
-    return (shard or Shard()).of(chosen)
+    return (shard or Shard()).of(chosen, lambda job: job.name)
 
 
 def what_is_asked(settings: GenerateSettings, model: Baseline, variant: str, testset: str) -> dict[str, Any]:

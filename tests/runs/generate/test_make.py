@@ -18,7 +18,7 @@ from mmbench.files import sha256_file
 from mmbench.runs.evaluate.items import read_manifest
 from mmbench.runs.generate.make import Generated
 from mmbench.runs.generate.make import generate as generate_into
-from mmbench.runs.generate.plan import Shard, plan_jobs, seed_for
+from mmbench.runs.generate.plan import plan_jobs, seed_for
 from mmbench.testsets import load_testset
 from mmbench.video.read import probe
 
@@ -231,9 +231,8 @@ def test_damaged_video_is_made_again_as_it_was(toy, testset, tmp_path):
 
 def test_videos_do_not_depend_on_order_or_shards(toy, testset, tmp_path):
     generate(settings(testset), tmp_path / "whole")
-    for index in (3, 1, 2):
-        result = generate(settings(testset), tmp_path / "parts", shard=f"{index}/3")
-        assert result.made == 2
+    made = [generate(settings(testset), tmp_path / "parts", shard=f"{index}/3").made for index in (3, 1, 2)]
+    assert sum(made) == 6 and max(made) < 6
     names = sorted(path.name for path in (tmp_path / "whole" / "videos").glob("*.mp4"))
     assert names == sorted(path.name for path in (tmp_path / "parts" / "videos").glob("*.mp4"))
     for name in names:
@@ -467,19 +466,6 @@ def test_seeds_are_fixed_for_ever(testset):
     jobs = plan_jobs(load_testset(testset), 42)
     assert len({job.seed for job in jobs}) == len(jobs)
     assert all(0 <= job.seed < 2**32 for job in jobs)
-
-
-@pytest.mark.parametrize("text", ["0/3", "4/3", "a/b", "1", "-1/2", "1/0"])
-def test_bad_shards(text):
-    with pytest.raises(RequestError, match="shard"):
-        Shard.parse(text)
-
-
-def test_shards_cover_everything_once(testset):
-    jobs = plan_jobs(load_testset(testset), 42)
-    for count in range(1, 9):
-        parts = [Shard(index, count).of(jobs) for index in range(1, count + 1)]
-        assert sorted(job.name for part in parts for job in part) == sorted(job.name for job in jobs)
 
 
 def app():
