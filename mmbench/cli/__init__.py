@@ -2,7 +2,7 @@
 
 A file a command: `generators`, `testset`, `synth`, `nano`, `data` (what there is to work on), `train`, `model` (what is
 made of it), `weights`, `generate`, `evaluate`, `report` (a benchmark's three steps), `ablate`, `validity` (questions
-to it), `inspect` (what is installed). They share `making` (options of videos), `sharing` (options of work that is split),
+to it), `inspect` (what is installed). They share `making` (options of videos), `sharing` (options of split work),
 `inputs` (what was found), `progress`, `board` (a table on a terminal), `words` (texts of others on a terminal) and
 `completion` (the shell's).
 """
