@@ -31,10 +31,8 @@ def build(
         typer.echo(chosen.to_yaml(), nl=False)
         return
     from mmbench.data import build as making
-    from mmbench.engine.shard import shard_of
 
-    part = shard_of(shard)
-    sharing.tell_shard(part)
+    part = sharing.shard_of(shard)
     tools = chosen.tools
     see_own_code((tools.faces, tools.captioner, tools.generator, tools.judge))
     with progress_bar() as progress:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmbench.cli import completion
+from mmbench.cli import completion, sharing
 from mmbench.cli.progress import progress_bar
 from mmbench.cli.words import Once, safe
 
@@ -58,6 +58,7 @@ def evaluate(
         ),
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes; 0: one a core, on a GPU what its memory holds.")] = 0,
+    shard: sharing.Shard = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse inputs of which anything is passed over, cut, merged or overruled.")
     ] = False,
@@ -68,8 +69,10 @@ def evaluate(
         bool, typer.Option("--random-weights", help="Tiny untrained networks, to test the machinery.")
     ] = False,
 ) -> None:
-    """Measure videos: yours, or a model's. Rerun the same command to continue after an interruption."""
+    """Measure videos: yours, or a model's. Rerun the same command to continue after an interruption, or start it
+    several times at once: processes on one folder share the work."""
     from mmbench.cli.inputs import collect, tell
+    from mmbench.engine.spread import Spread
     from mmbench.runs.evaluate.evaluate import default_workers
     from mmbench.runs.evaluate.evaluate import evaluate as run_evaluation
     from mmbench.runs.inputs.folder import FolderSource
@@ -89,6 +92,7 @@ def evaluate(
     source = None if folder is None else FolderSource(folder, references, prompts, name, pattern)
     inputs = collect(manifest, source)
     tell(inputs, strict=strict)
+    part = sharing.shard_of(shard)
     with progress_bar() as progress:
         result = run_evaluation(
             inputs.items,
@@ -98,6 +102,7 @@ def evaluate(
             retry=retry,
             notes=inputs.notes,
             progress=progress,
+            spread=Spread(part),
         )
     print_result(result)
     if not result.complete:
@@ -154,11 +159,13 @@ def print_result(result: EvaluateResult, once: Once | None = None) -> None:
 
     once = once or Once()
     console = Console(highlight=False)
-    measured = len(result.rows) - len(result.failed)
+    measured = len(result.ids) - len(result.failed)
     console.print(
-        f"{measured} of {len(result.rows)} clips measured ({result.measured_now} now), rows in {safe(result.run)}",
+        f"{measured} of {len(result.ids)} clips measured ({result.measured_now} now), rows in {safe(result.run)}",
         soft_wrap=True,
     )
+    if result.left:
+        console.print(f"{result.left} clips belong to other parts and are not measured yet.")
     for note in result.notes:
         console.print(safe(note), soft_wrap=True)
     for row in result.failed[:20]:

@@ -92,13 +92,12 @@ def generate(
 
 def _all(settings: GenerateSettings, testset: str, out: Path | None) -> None:
     from mmbench.cli.progress import progress_bar
-    from mmbench.engine.shard import shard_of
     from mmbench.runs.generate.make import default_folder, generate
 
     folder = out or default_folder(settings, testset)
     if settings.first_frames is None and out is None:
         settings = settings.model_copy(update={"first_frames": folder.parent / "first_frames"})
-    sharing.tell_shard(shard_of(settings.shard))
+    sharing.shard_of(settings.shard)
     with progress_bar() as progress:
         result = generate(settings, testset, folder, progress=progress)
     print_generated(result)

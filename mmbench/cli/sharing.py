@@ -17,7 +17,11 @@ Shard = Annotated[
 ]
 
 
-def tell_shard(part: Part) -> None:
-    """Say which part this process has, and where that was read; nothing where no part was asked for."""
+def shard_of(text: str | None) -> Part:
+    """The part that was asked for. Says which it is and where that was read; nothing where none was asked for."""
+    from mmbench.engine.shard import shard_of as read
+
+    part = read(text)
     if part.source or part.count > 1:
         typer.echo(f"part {part.index} of {part.count}" + (f" ({part.source})" if part.source else ""))
+    return part

@@ -81,7 +81,6 @@ def render(
     from typing import cast
 
     from mmbench.cli.progress import progress_bar
-    from mmbench.engine.shard import shard_of
     from mmbench.errors import RequestError
     from mmbench.synth.batch import ClipJob, jobs, render_batch
     from mmbench.synth.batch import people as new_people
@@ -93,8 +92,7 @@ def render(
     height, width = _size(size)
     like = ClipJob("man-00", "mixed", 0, frames, height, width, amplitude, fps=fps, truth=truth)
     todo = jobs(names, [cast(Motion, m) for m in motion or ["mixed"]], clips, like, seed)
-    part = shard_of(shard)
-    sharing.tell_shard(part)
+    part = sharing.shard_of(shard)
     with progress_bar() as progress:
         written = render_batch(todo, out, workers, progress, shard=part)
     typer.echo(f"{len(written)} clips in {out}.")

@@ -32,11 +32,11 @@ STALE_SECONDS = 180.0
 """Without a sign of life for so long, a holder on another machine is dead. File systems show changes a minute late."""
 POLL_SECONDS = 0.5
 TRIES = 3
-"""So many holders may die at one piece of work before it is given up."""
+"""So many may die at one piece of work before it is given up; the first ones may have died of a neighbour's memory."""
 
 
 @dataclass(frozen=True)
-class Claim:
+class WorkClaim:
     """A piece of work that is this process's own. `dead` holders had it before and did not come to an end."""
 
     name: str
@@ -61,7 +61,7 @@ class Claims:
         since = datetime.now().astimezone().isoformat(" ", "seconds")
         here = {"process": current_process().pid, "machine": platform.node(), "system": _system(), "since": since}
         self.said: dict[str, Any] = {**said, **here, "holder": self.id}
-        self._held: dict[str, Claim] = {}
+        self._held: dict[str, WorkClaim] = {}
         self._ended = threading.Event()
 
     def __enter__(self) -> Claims:
@@ -97,7 +97,7 @@ class Claims:
         self.said.update(said)
         write_json(self._mark(self.id, "json"), self.said)
 
-    def take(self, name: str) -> Claim | None:
+    def take(self, name: str) -> WorkClaim | None:
         """The claim to `name`, None while another living process has it. Then look again whether it is still to do."""
         number = 0
         while True:
@@ -112,16 +112,16 @@ class Claims:
                 continue
             with os.fdopen(descriptor, "w") as stream:
                 json.dump({key: self.said[key] for key in ("holder", "system")}, stream)
-            self._held[name] = claim = Claim(name, path, number)
+            self._held[name] = claim = WorkClaim(name, path, number)
             return claim
 
-    def done(self, claim: Claim) -> None:
+    def done(self, claim: WorkClaim) -> None:
         """Give back a claim whose work is done, for good; what dead holders left of it goes too."""
         for number in range(claim.dead, -1, -1):  # from above: what is there has no gap, so there is one next number
             self._path(claim.name, number).unlink(missing_ok=True)
         self._held.pop(claim.name, None)
 
-    def leave(self, claim: Claim) -> None:
+    def leave(self, claim: WorkClaim) -> None:
         """Give back a claim whose work is not done; the dead before it stay counted."""
         claim.path.unlink(missing_ok=True)
         self._held.pop(claim.name, None)

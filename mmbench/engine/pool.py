@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
 
+from mmbench.engine.claims import TRIES
 from mmbench.errors import WorkerDied
 
 T = TypeVar("T")
@@ -26,8 +27,6 @@ It is entered once a process, at its first task, and left when nothing more is t
 of a call, restarted ones too."""
 
 THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-TRIES = 2
-"""How often a task is given to a worker: the second time in case the first one died of its neighbours' memory."""
 END_SECONDS = 10.0
 """How long an ending worker may take to close its files before it is killed."""
 
@@ -50,7 +49,7 @@ def run_tasks(
     """Do every task and return the results in the order of the tasks; `on_result` sees each as soon as it is there.
 
     workers=1 stays in this process; more are spawned, so `setup`, tasks and results must be picklable. A worker that
-    dies, however it dies, is replaced and its task given out once more; a task at which a second worker dies becomes
+    dies, however it dies, is replaced and its task given out again; a task at which a third worker dies becomes
     what `lost` makes of it. A worker that has had its task for more than `seconds`, the making of what it needs not
     counted in, is killed, and the task is lost at once: nothing in the worker's own process can end a library that
     hangs. With workers=1 nothing watches. `name` says in errors which task it was.
@@ -242,7 +241,7 @@ class _Pool(Generic[T, R]):
             raise WorkerDied(f"A worker process ended with exit code {code} before it could begin.", GUARD)
         if worker.task is not None and worker.started and worker.reached:
             self._tries[worker.task] += 1
-        if self._deaths > 2 * workers + 2:  # nothing gets done any more
+        if self._deaths > TRIES * (workers + 1):  # nothing gets done any more
             raise died
         if worker.task is not None:
             if self._tries[worker.task] < TRIES:

@@ -151,7 +151,7 @@ def test_whatever_happens_one_living_holder_at_most(steps: list[tuple[str, int]]
     with TemporaryDirectory() as root:
         folder = Path(root)
         holders = [Claims(folder).__enter__() for _ in range(4)]
-        held: dict[int, module.Claim] = {}
+        held: dict[int, module.WorkClaim] = {}
         died = 0
         for act, who in steps:
             if act == "take" and who not in held:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,9 +107,9 @@ class PhotographsNeed(ReferenceNeed[Photographs]):
 
     def inputs(self, items: Sequence[Item]) -> Callable[[Item], str]:
         """Everybody's references, and which of its own an item's model was given."""
-        everybody = digest_of_people(items)
+        everybody, content = digest_of_people(items), cache(content_of)
         return lambda item: sha256(
-            json.dumps([everybody, [content_of(path) for path in item.references], shown_rows(item).tolist()]).encode()
+            json.dumps([everybody, [content(path) for path in item.references], shown_rows(item).tolist()]).encode()
         )
 
 

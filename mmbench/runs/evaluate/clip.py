@@ -140,9 +140,10 @@ def together(
     """All scores of an item, those of its clip in column order, then those derived from them."""
     found = [score for name in metrics for score in scores.get(name, ())]
     by_name: Mapping[str, Score] = {score.metric: score for score in found}
+    inputs = {score.metric: score.inputs for score in found}
     for name, metric in metrics.items():
         if isinstance(metric, DerivedMetric):
-            key = derived_key(parts[name], metric, by_name)
+            key = derived_key(parts[name], metric, inputs)
             found += [replace(score, inputs=key) for score in _derive_one(metric, by_name, item)]
     return tuple(found)
 

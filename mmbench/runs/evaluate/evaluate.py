@@ -7,12 +7,16 @@ import os
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 from mmbench.config import EvaluateSettings
-from mmbench.engine.alone import alone
+from mmbench.engine.claims import POLL_SECONDS
+from mmbench.engine.shard import Shard
+from mmbench.engine.spread import Spread
 from mmbench.errors import ManifestError, MMBenchError, WeightsError, machine_fault
 from mmbench.files import Progress, is_file, silent
 from mmbench.items import Item
@@ -20,61 +24,19 @@ from mmbench.metrics.base import FrameNeed
 from mmbench.metrics.registry import in_order, producer
 from mmbench.runs.evaluate.clip import Task, make_metrics
 from mmbench.runs.evaluate.gather import Gatherer
-from mmbench.runs.evaluate.inputs import Inputs
-from mmbench.runs.evaluate.plan import EvaluatePlan, Kept, make_plan
-from mmbench.runs.evaluate.record import MANIFEST, RunManifest, attempt_facts, read_record, recorded_items
-from mmbench.runs.evaluate.rows import ItemRow, Lacking, SetRow, lacking
+from mmbench.runs.evaluate.index import RowIndex, same_as
+from mmbench.runs.evaluate.inputs import Inputs, digest_of
+from mmbench.runs.evaluate.plan import EvaluatePlan, answers, make_plan
+from mmbench.runs.evaluate.record import MANIFEST, RunManifest, attempt_facts, item_json, read_record, recorded_items
+from mmbench.runs.evaluate.result import EvaluateResult
+from mmbench.runs.evaluate.rows import ItemRow
+from mmbench.runs.evaluate.session import RECORD, Joined, joined
 from mmbench.runs.evaluate.sets import SetScorer
 from mmbench.runs.evaluate.store import ROWS, RowWriter, next_attempt
-from mmbench.runs.evaluate.work import work
+from mmbench.runs.evaluate.work import Errand, work
 from mmbench.runs.inputs.pictures import placed
-from mmbench.score import Score
 
-
-@dataclass(frozen=True)
-class EvaluateResult:
-    """What a run holds now of the items that were asked for, and of their models' sets.
-
-    `failed` items could not be measured at all; `errors` names the scores that failed. `measured_now` counts the items
-    of the run of which something was measured, `notes` tell what else became of what was there before.
-    """
-
-    run: Path
-    rows: tuple[ItemRow, ...]
-    sets: tuple[SetRow, ...]
-    measured_now: int
-    notes: tuple[str, ...] = ()
-
-    @property
-    def failed(self) -> tuple[ItemRow, ...]:
-        """Items without any number, because the clip itself was unusable."""
-        return tuple(row for row in self.rows if row.error)
-
-    @property
-    def errors(self) -> tuple[tuple[str, Score], ...]:
-        """(item id, or model of a set, score) of every score that failed."""
-        clips = [(row.item.id, s) for row in self.rows for s in row.scores]
-        sets = [(row.model, s) for row in self.sets for s in row.scores]
-        return tuple((name, s) for name, s in clips + sets if s.status == "error")
-
-    @property
-    def lacking(self) -> tuple[tuple[str, Lacking], ...]:
-        """("clip" or "model", what they lack) of all missing scores, by what would mend them."""
-        clips = [("clip", one) for one in lacking(row.scores for row in self.rows)]
-        return (*clips, *(("model", one) for one in lacking(row.scores for row in self.sets)))
-
-    @property
-    def worth_a_retry(self) -> bool:
-        """True when something failed before, or lacked what may be here by now, and was not tried again."""
-        scores = [score for row in self.rows for score in row.scores]
-        scores += [score for row in self.sets for score in row.scores]
-        unmet = any(score.unmet for score in scores)
-        return self.measured_now < len(self.rows) and bool(self.failed or self.errors or unmet)
-
-    @property
-    def complete(self) -> bool:
-        """True when every clip was measured and no metric failed."""
-        return not self.failed and not self.errors
+__all__ = ["EvaluateResult", "default_workers", "evaluate"]
 
 
 def evaluate(
@@ -86,6 +48,7 @@ def evaluate(
     retry: bool = False,
     notes: Sequence[str] = (),
     progress: Progress | None = None,
+    spread: Spread | None = None,
 ) -> EvaluateResult:
     """Measure what `run` does not hold yet of every item, and score each model's set.
 
@@ -95,9 +58,13 @@ def evaluate(
     join its items; else they take their place. Metrics of earlier commands stay the run's. With `retry` failures
     are tried again. `notes` say what was passed over when the items were collected; the run's record keeps them.
 
+    Several processes may make the same call on one folder, on one machine or many: each measures what no other has,
+    and waits at the end for what others have begun. `spread` gives this one a part of the work. A clip at which three
+    processes die is a row that says so.
+
     Raises ManifestError for an item that cannot be one, WeightsError or MMBenchError when there is no such file or
     device, ReferenceFaceError, before any clip, for a reference without a face, MachineFault when the disk or the
-    memory is full, BusyFolder while another evaluation is at work in `run`.
+    memory is full, BusyFolder while another evaluation, of other clips or settings, is at work in `run`.
 
         >>> import mmbench
         >>> items = mmbench.read_manifest(mmbench.load_testset("synthetic50").folder / "manifest.csv")
@@ -107,7 +74,7 @@ def evaluate(
         >>> [row.score("motion_smoothness").value for row in result.rows]
         [0.0, 0.0]
     """
-    settings = settings or EvaluateSettings()
+    settings, run = settings or EvaluateSettings(), Path(run)
     for item in items:
         _check_rate(item)
     if not items:
@@ -117,9 +84,12 @@ def evaluate(
         raise WeightsError(f"flow.weights: there is no file {settings.flow.weights}.", "Correct the path.")
     make_metrics(settings)  # raises before anything is written
     try:
-        with alone(Path(run), "an evaluation"):
-            given = [_absolute(placed(item, Path(run))) for item in items]
-            return _Evaluation(Path(run), given, settings, notes, progress or silent).go(workers, retry)
+        given = [_absolute(placed(item, run)) for item in items]
+        with joined(run, digest_of([settings.model_dump(mode="json"), list(map(item_json, given))])) as session:
+            kept = RowIndex.read(run)
+            with session.claims.only(RECORD):
+                work = _Evaluation(session, given, settings, notes, kept)
+            return work.go(workers, retry, spread or Spread(), progress or silent)
     except Exception as cause:
         machine = machine_fault(cause)
         if machine is None or machine is cause:
@@ -128,13 +98,18 @@ def evaluate(
 
 
 class _Evaluation:
-    """One command's work on a run."""
+    """One command's work on a run. It is made, and ends, while no other process does so: the record is everybody's."""
 
     def __init__(
-        self, run: Path, given: list[Item], settings: EvaluateSettings, notes: Sequence[str], progress: Progress
+        self,
+        session: Joined,
+        given: list[Item],
+        settings: EvaluateSettings,
+        notes: Sequence[str],
+        kept: RowIndex,
     ) -> None:
-        self._run, self._tell = run, progress
-        self._kept = Kept.read(run)
+        self._session, self._run, self._kept = session, session.run, kept
+        kept.refresh()
         before = self._before()
         self._notes: list[str] = []
         recorded = _recorded_metrics(before, self._kept)
@@ -152,13 +127,16 @@ class _Evaluation:
         self._items = [item for part in parts for item in part]
         self._notes += _changes(before.get("settings"), settings)
         kept_settings = settings.model_copy(update={"metrics": asked})
-        self._manifest = RunManifest(
+        self._attempt = session.begin(kept)
+        manifest = RunManifest(
             kept_settings,
             tuple(self._items),
             kept_settings.digest(),
-            attempts=(*before.get("attempts", ()), attempt_facts(notes)),
+            attempts=(*before.get("attempts", ()), {**attempt_facts(notes), "attempt": self._attempt}),
             parts=tuple(map(len, parts)),
         )
+        manifest.save(self._run)
+        self._manifest = manifest
 
     def _before(self) -> dict[str, Any]:
         """The record of earlier commands. Raises ManifestError for a file that is none, unless rows say it was one."""
@@ -171,9 +149,8 @@ class _Evaluation:
             raise ManifestError(f"{self._run / MANIFEST}: is no record of a run.", "Evaluate into another folder.")
         return record
 
-    def go(self, workers: int, retry: bool) -> EvaluateResult:
+    def go(self, workers: int, retry: bool, spread: Spread, progress: Progress) -> EvaluateResult:
         """Plan, measure, score."""
-        self._manifest.save(self._run)
         people = [item for item in self._items if item.id in self._given or all(map(is_file, item.references))]
         inputs = Inputs(self._settings, self._metrics, people)
         plan = make_plan(self._run, self._items, self._given, self._metrics, inputs, self._kept, retry)
@@ -182,55 +159,115 @@ class _Evaluation:
         }
         gatherer = Gatherer(self._settings, wanted.values(), people, self._run)
         if plan.tasks:  # else no network is wanted for anything
-            gatherer.prepare(self._tell)
+            with self._session.claims.only("references"):  # by the first one that comes; the others find them there
+                gatherer.prepare(progress)
             self._notes += gatherer.notes()
-        rows = dict(self._kept.rows)
-        attempt = next_attempt(self._run)
         (self._run / ROWS).mkdir(parents=True, exist_ok=True)
-        with RowWriter(self._run, f"{attempt:04d}-kept") as writer:
+        errand = Errand(self._settings, gatherer, self._attempt, self._kept.seen())
+        tasks = [*plan.tasks, *self._keep(plan)]
+        measured = self._measure(tasks, errand, workers, spread.shard, progress)
+        with self._session.claims.only(RECORD):
+            return self._finish(plan, measured, retry)
+
+    def _keep(self, plan: EvaluatePlan) -> list[Task]:
+        """Write the rows that need no measuring; the tasks of those whose clips another process has at the moment."""
+        taken: list[Task] = []
+        claims, shared = self._session.claims, self._session.shared
+        with claims.only("(kept)"), RowWriter(self._run, f"{self._attempt:04d}-kept") as writer:
+            if shared:
+                self._kept.refresh()
             for row in plan.rows:
+                name = row.item.id
+                brief = self._kept.briefs.get(name)
+                if shared and brief is not None and same_as(brief, row):
+                    continue  # another one wrote it meanwhile
+                if shared and (claim := claims.take(name)) is None:
+                    taken += [plan.spare[name]] if name in plan.spare else []
+                    continue
                 writer.add(row)
-                rows[row.item.id] = row
-        self._measure(plan.tasks, gatherer, workers, attempt, rows)
-        return self._finish(plan, rows, attempt, retry)
+                if shared and claim is not None:
+                    claims.done(claim)
+        return taken
 
     def _measure(
-        self, tasks: Sequence[Task], gatherer: Gatherer, workers: int, attempt: int, rows: dict[str, ItemRow]
-    ) -> None:
-        total, done = len(self._items), len(self._items) - len(tasks)
-        self._tell(done, total, "clips")
+        self, tasks: Sequence[Task], errand: Errand, workers: int, shard: Shard, progress: Progress
+    ) -> frozenset[str]:
+        """Measure this process's share; ids of what it measured itself. At the end all of its part is measured."""
+        mine = shard.of(tasks, lambda task: task.item.id)
+        total, done = len(self._items), len(self._items) - len(mine)
+        measured: set[str] = set()
+        progress(done, total, "clips")
 
         def on_row(row: ItemRow) -> None:
-            nonlocal done
-            rows[row.item.id] = row
-            done += 1
-            self._tell(done, total, "clips")
+            measured.add(row.item.id)
+            progress(done + len(measured), total, "clips")
 
-        work(tasks, self._settings, gatherer, workers=workers, attempt=attempt, on_row=on_row)
+        left = self._session.turned(mine)
+        for turn in count():
+            work(left, errand, self._session.claims, workers=workers, turn=turn, on_row=on_row)
+            left = self._left([task for task in left if task.item.id not in measured])
+            while left and not any(self._session.claims.free(task.item.id) for task in left):
+                sleep(POLL_SECONDS)  # others are at them
+                left = self._left(left)
+                progress(total - len(left), total, "clips")
+            if not left:
+                return frozenset(measured)
+        raise AssertionError
 
-    def _finish(self, plan: EvaluatePlan, rows: dict[str, ItemRow], attempt: int, retry: bool) -> EvaluateResult:
+    def _left(self, tasks: Sequence[Task]) -> list[Task]:
+        """Those of which no row says what doing them would give."""
+        if tasks:
+            self._kept.refresh()
+        briefs = self._kept.briefs
+        return [
+            task
+            for task in tasks
+            if not (brief := briefs.get(task.item.id)) or not answers(task, brief, self._metrics, self._run)
+        ]
+
+    def _finish(self, plan: EvaluatePlan, measured: frozenset[str], retry: bool) -> EvaluateResult:
         """The sets, and the record as it is now."""
-        now = [rows[item.id] for item in self._items if item.id in rows]
+        self._kept.refresh()
+        left = self._left([task for task in plan.tasks if task.item.id not in measured])
+        unfinished = {task.item.model for task in left}
+        briefs = self._kept.briefs
+        now = [ItemRow(item, clip=briefs[item.id].clip) for item in self._items if item.id in briefs]
         fresh = {row.item.model for row in now} if retry else {task.item.model for task in plan.tasks}
-        sets = SetScorer(self._run, self._metrics, plan.parts, self._kept.sets, fresh).score(now)
-        with RowWriter(self._run, f"{attempt:04d}-sets") as writer:
-            for row in sets:
-                if row != self._kept.sets.get(row.model):
+        scorer = SetScorer(self._run, self._metrics, plan.parts, self._kept.sets, fresh)
+        sets = scorer.score([row for row in now if row.item.model not in unfinished])
+        if changed := [row for row in sets if row != self._kept.sets.get(row.model)]:
+            # Behind all that others wrote: of the processes that end, the last one has seen every clip.
+            with RowWriter(self._run, f"{next_attempt(self._run, self._session.attempts()):04d}-sets") as writer:
+                for row in changed:
                     writer.add(row)
         self._notes += plan.notes
-        last = self._manifest.attempts[-1]
-        attempts = (*self._manifest.attempts[:-1], {**last, "notes": [*last["notes"], *self._notes]})
-        replace(self._manifest, weights=_weights(now), attempts=attempts).save(self._run)
-        of_given = [row for row in now if row.item.id in self._given]
-        models = {row.item.model for row in of_given}
-        shown = tuple(row for row in sets if row.model in models)
-        return EvaluateResult(self._run, tuple(of_given), shown, len(plan.tasks), tuple(self._notes))
+        self._save(now)
+        of_given = [row.item for row in now if row.item.id in self._given]
+        models = {item.model for item in of_given}
+        return EvaluateResult(
+            self._run,
+            tuple(item.id for item in of_given),
+            tuple(row for row in sets if row.model in models),
+            len(measured),
+            tuple(self._notes),
+            sum(task.item.id in self._given for task in left),
+            self._kept,
+        )
+
+    def _save(self, now: Sequence[ItemRow]) -> None:
+        """Write the record with what this command has to say; others may have added their own since it began."""
+        attempts = read_record(self._run).get("attempts") or list(self._manifest.attempts)
+        for number, one in enumerate(attempts):
+            if one.get("attempt") == self._attempt:
+                attempts[number] = {**one, "notes": [*one["notes"], *self._notes]}
+        weights = {name: sha for row in now for name, sha in self._kept.briefs[row.item.id].weights}
+        replace(self._manifest, weights=dict(sorted(weights.items())), attempts=tuple(attempts)).save(self._run)
 
     def _parts(self, before: dict[str, Any], given: list[Item]) -> list[list[Item]]:
         """The run's items, those of one command together: earlier commands', but for those that this one edits."""
         parts = recorded_items(before)
-        if not before and self._kept.rows:
-            parts = [[row.item for row in self._kept.rows.values()]]
+        if not before and self._kept.briefs:
+            parts = [[row.item for row in self._kept.rows(self._kept.briefs)]]
         stay = [part for part in parts if not any(item.id in self._given for item in part)]
         if left := sum(item.id not in self._given for part in parts if part not in stay for item in part):
             self._notes.append(f"{left} clips that this run held are not named any more: they are left out of it.")
@@ -256,16 +293,16 @@ def _absolute(item: Item) -> Item:
     )
 
 
-def _recorded_metrics(record: dict[str, Any], kept: Kept) -> tuple[str, ...] | None:
+def _recorded_metrics(record: dict[str, Any], kept: RowIndex) -> tuple[str, ...] | None:
     """The metrics that earlier commands asked for, () for all that are installed, None where nobody asked yet.
 
     Without a record the rows tell: whatever stands in the newest of them.
     """
     if isinstance(settings := record.get("settings"), dict):
         return tuple(settings.get("metrics", ()))
-    rows: list[ItemRow | SetRow] = [*kept.rows.values(), *kept.sets.values()]
+    named = {name for brief in kept.briefs.values() for name in brief.names}
     found = set()
-    for name in {score.metric for row in rows for score in row.scores}:
+    for name in named | {score.metric for row in kept.sets.values() for score in row.scores}:
         with suppress(MMBenchError):  # of a package that is gone
             found.add(producer(name))
     return tuple(in_order(found)) or None
@@ -298,15 +335,6 @@ def _changed(old: dict[str, Any], new: dict[str, Any], within: str = "") -> str:
         elif old[name] != new[name]:
             parts.append(f"{within}{name} was {old[name]}, now {new[name]}")
     return ", ".join(part for part in parts if part)
-
-
-def _weights(rows: Sequence[ItemRow]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for row in rows:
-        for score in row.scores:
-            if score.provenance:
-                found.update(score.provenance.weights)
-    return dict(sorted(found.items()))
 
 
 def default_workers(settings: EvaluateSettings | None = None) -> int:

@@ -15,7 +15,6 @@ from mmbench.files import content_of, sha256
 from mmbench.items import Item
 from mmbench.metrics.base import DerivedMetric, Metric, Need, RunNeed
 from mmbench.metrics.registry import metric_version
-from mmbench.score import Score
 from mmbench.video.clip import VERSION
 
 LENGTH = 24
@@ -65,6 +64,7 @@ class Inputs:
             read = set(metric.reads).union(*(need.reads for need in metric.needs))
             self._reads[name] = sorted(read)
         self._contents: dict[Path, str] = {}
+        self._known: dict[tuple[str, str], str] = {}
 
     def parts(self, item: Item) -> dict[str, str]:
         """For every metric the digest of what its numbers of this item are made of, the video left out."""
@@ -75,7 +75,10 @@ class Inputs:
                 continue
             said = [self._said(item, field) for field in self._reads[name]]
             shares = [self._shares[need](item) for need in metric.needs if isinstance(need, RunNeed)]
-            found[name] = digest_of([self._fixed[name], said, shares])
+            read = repr((said, shares))
+            if (name, read) not in self._known:  # of many clips the same is said
+                self._known[name, read] = digest_of([self._fixed[name], said, shares])
+            found[name] = self._known[name, read]
         return found
 
     def _said(self, item: Item, field: str) -> object:
@@ -96,9 +99,9 @@ def score_key(part: str, sha256_of_video: str) -> str:
     return digest_of([part, sha256_of_video])
 
 
-def derived_key(part: str, metric: DerivedMetric, scores: Mapping[str, Score]) -> str:
-    """`Score.inputs` of numbers made of other numbers: theirs."""
-    made_of = [[name, scores[name].inputs] for name in metric.requires if name in scores]
+def derived_key(part: str, metric: DerivedMetric, inputs: Mapping[str, str]) -> str:
+    """`Score.inputs` of numbers made of other numbers, whose own are `inputs`."""
+    made_of = [[name, inputs[name]] for name in metric.requires if name in inputs]
     return digest_of([part, made_of])
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import sys
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 
 from mmbench.config import EvaluateSettings, faults
 from mmbench.errors import ManifestError
-from mmbench.files import read_json, versions, write_json
+from mmbench.files import read_json, versions, write_text
 from mmbench.items import Item
 from mmbench.version import __version__
 
@@ -49,9 +50,11 @@ class RunManifest:
             "weights": self.weights,
             "attempts": list(self.attempts),
             "parts": list(self.parts),
-            "items": [_item_json(item) for item in self.items],
         }
-        write_json(run / MANIFEST, data)
+        head = json.dumps(data, indent=1, allow_nan=False).removesuffix("\n}")
+        # An item a line: written and read in a tenth of the time that an indented one takes.
+        items = ",\n".join(json.dumps(item_json(item), allow_nan=False) for item in self.items)
+        write_text(run / MANIFEST, f'{head},\n "items": [\n{items}\n ]\n}}\n')
 
     @classmethod
     def load(cls, run: Path) -> RunManifest:
@@ -128,8 +131,9 @@ def library_versions() -> dict[str, str]:
     return versions(LIBRARIES)
 
 
-def _item_json(item: Item) -> dict[str, Any]:
-    data = asdict(item)
+def item_json(item: Item) -> dict[str, Any]:
+    """An item as a record holds it, with absolute paths."""
+    data = {**vars(item), "extra": dict(item.extra)}
     data["video"] = str(item.video.absolute())
     data["references"] = [str(path.absolute()) for path in item.references]
     data["shown"] = [str(path.absolute()) for path in item.shown]

@@ -6,7 +6,8 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from io import BufferedWriter
 from pathlib import Path
 from types import TracebackType
@@ -48,9 +49,12 @@ class RowWriter:
             self.path.unlink()
 
 
-def next_attempt(run: Path) -> int:
-    """Number of the next invocation on this run, 0 for the first: row files are named `<attempt>-<worker>`."""
-    return 1 + max((_attempt_and_worker(path)[0] for path in _row_files(run)), default=-1)
+def next_attempt(run: Path, taken: Iterable[int] = ()) -> int:
+    """Number of the next invocation on this run, 0 for the first: row files are named `<attempt>-<worker>`.
+
+    `taken` are those of invocations that may not have written yet.
+    """
+    return 1 + max((*taken, *(attempt_and_worker(path)[0] for path in row_files(run))), default=-1)
 
 
 def read_rows(run: Path) -> tuple[list[ItemRow], list[SetRow]]:
@@ -77,18 +81,14 @@ def all_rows(run: Path) -> Iterator[ItemRow | SetRow]:
     """Every row that was ever written, the oldest first. Raises as `read_rows`."""
     if not (run / ROWS).is_dir():
         raise _no_run(run)
-    newer = 0
-    for path in sorted(_row_files(run, tell=True), key=_attempt_and_worker):
-        for number, data in _lines(path):
-            if data.get("schema", 0) > SCHEMA:
-                newer += 1
+    for path in sorted(row_files(run, tell=True), key=attempt_and_worker):
+        for line in read_lines(path, tell=True):
+            if line.data is None:
                 continue
             try:
-                yield (ItemRow if data["kind"] == "item" else SetRow).from_json(data)
+                yield (ItemRow if line.data["kind"] == "item" else SetRow).from_json(line.data)
             except (KeyError, TypeError, ValueError, AttributeError) as cause:
-                raise _damaged(path, number, f"{type(cause).__name__}: {cause}") from cause
-    if newer:
-        warnings.warn(f"{run}: {newer} rows of a newer version of mmbench are passed over.", stacklevel=2)
+                raise line.damaged(f"{type(cause).__name__}: {cause}") from cause
 
 
 def _no_run(run: Path) -> ManifestError:
@@ -100,7 +100,7 @@ def _no_run(run: Path) -> ManifestError:
     return ManifestError(f"{run}: not a run (it has no folder {ROWS!r}).", remedy)
 
 
-def _row_files(run: Path, *, tell: bool = False) -> list[Path]:
+def row_files(run: Path, *, tell: bool = False) -> list[Path]:
     """The files that a `RowWriter` made; what else lies there is named where it matters."""
     files = [path for path in (run / ROWS).glob("*.jsonl") if not path.name.startswith(".")]
     ours = [path for path in files if re.fullmatch(r"\d{4,9}-\w+", path.stem)]
@@ -109,21 +109,59 @@ def _row_files(run: Path, *, tell: bool = False) -> list[Path]:
     return ours
 
 
-def _attempt_and_worker(path: Path) -> tuple[int, str]:
+def attempt_and_worker(path: Path) -> tuple[int, str]:
+    """What the name of a file of rows says: the command's number, and who of it wrote."""
     attempt, _, worker = path.stem.partition("-")
     return int(attempt), worker
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    pieces = path.read_bytes().split(b"\n")
-    for number, piece in enumerate(pieces[:-1], start=1):
-        try:
-            data = json.loads(piece)
-        except (ValueError, RecursionError) as cause:
-            raise _damaged(path, number, str(cause)) from cause
-        if not isinstance(data, dict):
-            raise _damaged(path, number, "it is no row")
-        yield number, data
+@dataclass(frozen=True, slots=True)
+class RowLine:
+    """One line of a file of rows: its bytes are `start` to `end`. `data` is None for a row of a newer version."""
+
+    path: Path
+    number: int
+    start: int
+    end: int
+    data: dict[str, Any] | None
+
+    def damaged(self, why: str) -> ManifestError:
+        """What to raise where the line holds no row."""
+        return _damaged(self.path, self.number, why)
+
+
+def read_lines(path: Path, start: int = 0, number: int = 0, *, tell: bool = False) -> Iterator[RowLine]:
+    """The lines of a file of rows from byte `start`, behind line `number`, one in memory at a time.
+
+    A torn last line, whose writer was killed or is still at it, is none. Raises ManifestError for a damaged one.
+    """
+    newer = 0
+    try:
+        with path.open("rb") as stream:
+            stream.seek(start)
+            for text in stream:
+                if not text.endswith(b"\n"):
+                    break
+                number += 1
+                data = _parsed(path, number, text)
+                if is_newer := data.get("schema", 0) > SCHEMA:
+                    newer += 1
+                yield RowLine(path, number, start, start + len(text), None if is_newer else data)
+                start += len(text)
+    except FileNotFoundError:  # a writer that had nothing to write took its file away
+        return
+    if newer and tell:
+        warnings.warn(f"{path}: {newer} rows of a newer version of mmbench are passed over.", stacklevel=2)
+
+
+def _parsed(path: Path, number: int, text: bytes) -> dict[str, Any]:
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as cause:
+        raise _damaged(path, number, str(cause)) from cause
+    if not isinstance(data, dict):
+        raise _damaged(path, number, "it is no row")
+    return data
 
 
 def _damaged(path: Path, number: int, why: str) -> ManifestError:

@@ -1,17 +1,21 @@
-"""Clips through the pool of workers: a row each, on disk before the next clip begins."""
+"""Clips through the pool of workers: a row each, on disk before the next clip begins, none that another process has."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 
 from mmbench.config import EvaluateSettings
+from mmbench.engine.claims import TRIES, Claims
 from mmbench.engine.pool import run_tasks
 from mmbench.errors import WorkerDied
 from mmbench.runs.evaluate.clip import Task, lost, make_metrics, measure_item
 from mmbench.runs.evaluate.gather import Gatherer
+from mmbench.runs.evaluate.index import RowIndex
+from mmbench.runs.evaluate.plan import answers
 from mmbench.runs.evaluate.rows import ItemRow
 from mmbench.runs.evaluate.store import RowWriter
 
@@ -19,48 +23,86 @@ OnRow = Callable[[ItemRow], None]
 
 START_SECONDS = 600.0
 """What loading the networks, at a worker's first clip, may take beside the clip's own time."""
+HOPELESS = (
+    f"{TRIES} processes ended at it, one after the other.",
+    "Leave it out, or give it more memory. If they were stopped from outside, --retry tries it again.",
+)
 
 
-def work(
-    tasks: Sequence[Task], settings: EvaluateSettings, gatherer: Gatherer, *, workers: int, attempt: int, on_row: OnRow
-) -> None:
-    """Do `tasks` and store a row for each; `on_row` sees every row when it is safely on disk.
+@dataclass(frozen=True)
+class Errand:
+    """What workers are sent once: settings, what meets needs, the command's number, how far rows had been read."""
 
-    Rows do not depend on the number of workers. A clip at which two workers die, one after the other, is a row with
-    that error; so is one, with several workers, that takes more than twice `limits.clip_seconds` (a decoder or network
-    that hangs where it cannot look at the clock). KeyboardInterrupt passes through with everything finished on disk.
-    Raises WorkerDied where workers cannot start or all of them die, MachineFault where the disk or the memory is full.
+    settings: EvaluateSettings
+    gatherer: Gatherer
+    attempt: int
+    seen: Mapping[str, tuple[int, int]]
+
+
+def work(tasks: Sequence[Task], errand: Errand, claims: Claims, *, workers: int, turn: int = 0, on_row: OnRow) -> None:
+    """Do those of `tasks` that no other process has or has done, and store a row for each.
+
+    `on_row` sees every row when it is safely on disk; `turn` counts the calls of one command. Rows do not depend on the
+    number of workers or processes. A clip at which `TRIES` workers die, of this process or of earlier ones, is a row
+    with that error; so is one, with several workers, that takes more than twice `limits.clip_seconds` (a decoder or
+    network that hangs where it cannot look at the clock). KeyboardInterrupt passes through with everything finished on
+    disk. Raises WorkerDied where workers cannot start or all of them die, MachineFault where the disk or the memory is
+    full.
     """
     numbers = count()
 
-    def given_up(task: Task, died: WorkerDied) -> ItemRow:
+    def given_up(task: Task, died: WorkerDied) -> ItemRow | None:
+        if (claim := claims.take(task.item.id)) is None:
+            return None
         row = lost(task, "WorkerDied", died.message, died.remedy)
-        with RowWriter(gatherer.run, f"{attempt:04d}-lost{next(numbers)}") as writer:
+        with RowWriter(errand.gatherer.run, f"{errand.attempt:04d}-lost{turn}_{next(numbers)}") as writer:
             writer.add(row)
+        claims.done(claim)
         return row
+
+    def on_result(task: Task, row: ItemRow | None) -> None:
+        if row is not None:
+            on_row(row)
 
     run_tasks(
         tasks,
-        partial(measuring, settings, gatherer, attempt),
+        partial(measuring, errand, turn),
         workers=workers,
-        on_result=lambda task, row: on_row(row),
+        on_result=on_result,
         name=lambda task: str(task.item.video),
         lost=given_up,
-        seconds=2 * settings.limits.clip_seconds + START_SECONDS,
+        seconds=2 * errand.settings.limits.clip_seconds + START_SECONDS,
     )
 
 
 @contextmanager
-def measuring(
-    settings: EvaluateSettings, gatherer: Gatherer, attempt: int, worker: int
-) -> Iterator[Callable[[Task], ItemRow]]:
-    """What a worker does. Its networks are loaded at the first clip, once."""
-    metrics = make_metrics(settings)
-    with RowWriter(gatherer.run, f"{attempt:04d}-{worker}") as writer:
+def measuring(errand: Errand, turn: int, worker: int) -> Iterator[Callable[[Task], ItemRow | None]]:
+    """What a worker does: None for a clip that another process has, or has done. Networks are loaded once."""
+    metrics, run = make_metrics(errand.settings), errand.gatherer.run
+    name = f"{errand.attempt:04d}-{worker}" + (f"_{turn}" if turn else "")
+    with Claims(run) as claims, RowWriter(run, name) as writer:
+        others = RowIndex.behind(run, errand.seen, writer.path)
 
-        def measure(task: Task) -> ItemRow:
-            row = measure_item(task, metrics, gatherer)
-            writer.add(row)
+        def measure(task: Task) -> ItemRow | None:
+            claim = claims.take(task.item.id)
+            if claim is None:
+                return None
+            others.refresh()
+            brief = others.briefs.get(task.item.id)
+            if brief is not None and answers(task, brief, metrics, run):
+                claims.done(claim)
+                return None
+            try:
+                row = (
+                    lost(task, "WorkerDied", f"{task.item.video}: {HOPELESS[0]}", HOPELESS[1])
+                    if claim.hopeless
+                    else measure_item(task, metrics, errand.gatherer)
+                )
+                writer.add(row)
+            except BaseException:
+                claims.leave(claim)
+                raise
+            claims.done(claim)
             return row
 
         yield measure

@@ -87,9 +87,9 @@ def test_two_evaluations_of_one_folder_do_not_mix(tmp_path: Path, truth: Item) -
     def second(done: int, total: int, what: str) -> None:
         if not found:
             try:
-                evaluate([truth], tmp_path / "run", FLOW)
+                evaluate([replace(truth, prompt="another")], tmp_path / "run", FLOW)
             except BusyFolder as error:
                 found.append(error)
 
     assert evaluate([truth], tmp_path / "run", FLOW, progress=second).complete
-    assert "an evaluation (process" in str(found[0])
+    assert "another evaluation, of other clips or settings" in str(found[0])

@@ -1,0 +1,14 @@
+"""How the tasks of one call are spread: which part of them is this process's, and over what they go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mmbench.engine.shard import Shard
+
+
+@dataclass(frozen=True)
+class Spread:
+    """`shard` is this process's part of the work; the whole by default."""
+
+    shard: Shard = field(default_factory=Shard)
