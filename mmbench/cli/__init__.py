@@ -1,15 +1,16 @@
 """The command line: parse, call, print. Every command has a typed Python function behind it.
 
 A file a command: `generators`, `testset`, `synth`, `nano`, `data` (what there is to work on), `train`, `model` (what is
-made of it), `weights`, `generate`, `evaluate`, `report` (a benchmark's three steps), `ablate`, `validity` (questions
-to it), `inspect` (what is installed). They share `making` (options of videos), `sharing` (options of split work),
-`inputs` (what was found), `progress`, `board` (a table on a terminal), `words` (texts of others on a terminal) and
-`completion` (the shell's).
+made of it), `weights`, `generate`, `evaluate`, `report` (a benchmark's three steps), `status` (how far they are),
+`ablate`, `validity` (questions to it), `inspect` (what is installed). They share `making` (options of videos),
+`sharing` (options of split work), `inputs` (what was found), `progress`, `board` (a table on a terminal), `words`
+(texts of others on a terminal) and `completion` (the shell's).
 """
 
 from __future__ import annotations
 
 import io
+import signal
 import sys
 
 import typer
@@ -17,8 +18,8 @@ import typer
 from mmbench.errors import MMBenchError
 from mmbench.version import __version__
 
-INTERRUPTED = 130
-"""Exit code of Ctrl-C: 128 and the signal's number."""
+INTERRUPTED, STOPPED = 130, 143
+"""Exit codes of Ctrl-C and of SIGTERM: 128 and the signal's number."""
 
 app = typer.Typer(
     name="mmbench",
@@ -56,6 +57,7 @@ def _register() -> None:
         model,
         nano,
         report,
+        status,
         synth,
         testset,
         train,
@@ -68,6 +70,8 @@ def _register() -> None:
     app.command("generators", short_help="List the models: sizes, weights, limits of use.")(generators.generators)
     app.command("evaluate")(evaluate.evaluate)
     app.command("manifest", short_help="Write the CSV of a folder's videos for you to finish.")(inputs.manifest)
+    app.command("status", short_help="How far a run has come: done, failed, missing, by part.")(status.status)
+    app.command("slurm", short_help="Print a job script that does a run in parts.")(status.slurm)
     app.command("report", short_help="Leaderboard of a run: page, Markdown, CSV, LaTeX, JSON.")(report.report)
     app.command("table", short_help="The short table of a report, into a Markdown file.")(report.table)
     app.command("compare", short_help="Is A better than B? Paired differences with intervals.")(report.compare)
@@ -89,8 +93,9 @@ _register()
 
 def main() -> None:
     """Entry point of `mmbench`. User errors, paths that cannot be used among them, are one message and exit code 2;
-    Ctrl-C is 130.
+    Ctrl-C is 130. SIGTERM, which batch systems send before they take a machine away, is an orderly end too: 143.
     """
+    signal.signal(signal.SIGTERM, _stop)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end a run
             stream.reconfigure(errors="backslashreplace")
@@ -103,9 +108,14 @@ def main() -> None:
             raise
         _fail(f"{error.filename}: {error.strerror}.", "Name another path, or make this one usable.")
     except SystemExit as ending:
-        if ending.code == INTERRUPTED:  # typer turns Ctrl-C into this exit, without a word
-            typer.echo("Interrupted. Everything finished is kept: run the same command again to continue.", err=True)
+        if ending.code in (INTERRUPTED, STOPPED):  # typer turns Ctrl-C into this exit, without a word
+            said = "Interrupted" if ending.code == INTERRUPTED else "Stopped"
+            typer.echo(f"{said}. Everything finished is kept: run the same command again to continue.", err=True)
         raise
+
+
+def _stop(number: int, frame: object) -> None:
+    raise SystemExit(STOPPED)  # not the signal's own way: claims are given back, workers ended, files closed
 
 
 def _fail(message: str, remedy: str) -> None:

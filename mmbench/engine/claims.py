@@ -174,8 +174,8 @@ class Claims:
                     return False
             except filelock.Timeout:
                 return True
-            except NotImplementedError:
-                pass
+            except (NotImplementedError, PermissionError):
+                pass  # without locks, or in a folder of somebody else's
         try:
             return self._now() - self._mark(str(said["holder"]), "beat").stat().st_mtime < STALE_SECONDS
         except FileNotFoundError:

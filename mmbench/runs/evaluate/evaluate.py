@@ -74,7 +74,7 @@ def evaluate(
         >>> [row.score("motion_smoothness").value for row in result.rows]
         [0.0, 0.0]
     """
-    settings, run = settings or EvaluateSettings(), Path(run)
+    settings, run, spread = settings or EvaluateSettings(), Path(run), spread or Spread()
     for item in items:
         _check_rate(item)
     if not items:
@@ -89,7 +89,8 @@ def evaluate(
             kept = RowIndex.read(run)
             with session.claims.only(RECORD):
                 work = _Evaluation(session, given, settings, notes, kept)
-            return work.go(workers, retry, spread or Spread(), progress or silent)
+                work.begin(spread.shard)
+            return work.go(workers, retry, spread, progress or silent)
     except Exception as cause:
         machine = machine_fault(cause)
         if machine is None or machine is cause:
@@ -127,16 +128,21 @@ class _Evaluation:
         self._items = [item for part in parts for item in part]
         self._notes += _changes(before.get("settings"), settings)
         kept_settings = settings.model_copy(update={"metrics": asked})
-        self._attempt = session.begin(kept)
-        manifest = RunManifest(
+        self._facts = attempt_facts(notes)
+        self._manifest = RunManifest(
             kept_settings,
             tuple(self._items),
             kept_settings.digest(),
-            attempts=(*before.get("attempts", ()), {**attempt_facts(notes), "attempt": self._attempt}),
+            attempts=tuple(before.get("attempts", ())),
             parts=tuple(map(len, parts)),
         )
-        manifest.save(self._run)
-        self._manifest = manifest
+
+    def begin(self, shard: Shard) -> None:
+        """Get this command's number, and write down that it has begun."""
+        self._attempt = self._session.begin()
+        facts = {**self._facts, "attempt": self._attempt, **({"shard": str(shard)} if shard.count > 1 else {})}
+        self._manifest = replace(self._manifest, attempts=(*self._manifest.attempts, facts))
+        self._manifest.save(self._run)
 
     def _before(self) -> dict[str, Any]:
         """The record of earlier commands. Raises ManifestError for a file that is none, unless rows say it was one."""

@@ -69,7 +69,7 @@ class RowIndex:
 
     So a number that held before an edit holds again when the edit is taken back. Of several rows of an item the newest
     counts. `failed` are inputs whose numbers are not there because something broke or this machine lacked something.
-    Files that are `passed` over are not read.
+    Files that are `passed` over are not read. A `light` index knows rows by item alone.
     """
 
     run: Path
@@ -80,6 +80,7 @@ class RowIndex:
     errors: dict[str, RowError] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     passed: frozenset[Path] = frozenset()
+    light: bool = False
     _files: dict[Path, _File] = field(default_factory=dict)
     _paths: list[Path] = field(default_factory=list)
     _once: dict[Any, Any] = field(default_factory=dict)
@@ -157,7 +158,7 @@ class RowIndex:
         clip = _clip(data["clip"]) if data["clip"] else None
         error = RowError(**data["error"]) if data["error"] else None
         inputs = tuple(self._one(str(score.get("inputs", ""))) for score in scores)
-        for key in set(inputs) - {""}:
+        for key in () if self.light else set(inputs) - {""}:
             if self._newer(place, self.scores.get(key)):
                 self.scores[key] = place
                 broke = any(s["status"] == "error" or s.get("unmet") for s in scores if s["inputs"] == key)
@@ -175,7 +176,7 @@ class RowIndex:
                 clip,
                 error,
                 self._one(tuple(str(score["metric"]) for score in scores)),
-                inputs,
+                () if self.light else inputs,
                 self._lacks([score for score in scores if score["status"] != "ok"]),
                 self._one(tuple(sorted(_weights(scores).items()))),
             )

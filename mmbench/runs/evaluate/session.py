@@ -11,7 +11,6 @@ from typing import Any
 from mmbench.engine.claims import Claims
 from mmbench.errors import BusyFolder
 from mmbench.runs.evaluate.clip import Task
-from mmbench.runs.evaluate.index import RowIndex
 from mmbench.runs.evaluate.store import next_attempt
 
 RECORD = "(record)"
@@ -26,7 +25,7 @@ class Joined:
     claims: Claims
     asked: str
 
-    def begin(self, kept: RowIndex) -> int:
+    def begin(self) -> int:
         """The number of this command; to be asked for while this process has the claim to the record.
 
         Raises BusyFolder while a process is at work that was asked for other clips, or with other settings.

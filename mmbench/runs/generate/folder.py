@@ -16,7 +16,7 @@ import csv
 import os
 import shutil
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from mmbench.runs.generate.plan import Job
 from mmbench.trigger import without_trigger
 from mmbench.video.write import write_video
 
+RUN = "run.json"
 GENERATED_COLUMNS = ("random_weights", "error")
 """Beyond an ordinary manifest's: untrained models are marked, failed requests stay visible as rows without a video."""
 
@@ -60,15 +61,18 @@ class RunFolder:
         """Where the account of the job's failure is."""
         return self.folder / "failures" / f"{job.name}.json"
 
-    def open(self, asked: dict[str, Any], digest: str, attempt: dict[str, Any]) -> None:
-        """Begin or continue a run. Raises ManifestError when the folder holds a run of other videos."""
+    def open(self, asked: dict[str, Any], digest: str, attempt: dict[str, Any], wanted: Collection[Job] = ()) -> None:
+        """Begin or continue a run. Raises ManifestError when the folder holds a run of other videos.
+
+        `wanted` are the videos that all parts of the command together make.
+        """
         import filelock
 
         self.folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(self.folder / ".run.lock"):
-            self._open(self.folder / "run.json", asked, digest, attempt)
+            self._open(self.folder / RUN, asked, digest, attempt, {job.name for job in wanted})
 
-    def _open(self, path: Path, asked: dict[str, Any], digest: str, attempt: dict[str, Any]) -> None:
+    def _open(self, path: Path, asked: dict[str, Any], digest: str, attempt: dict[str, Any], wanted: set[str]) -> None:
         mine = {"settings": asked, "testset_sha256": digest, "model": self.label}
         attempts: list[dict[str, Any]] = []
         if path.is_file():
@@ -80,13 +84,14 @@ class RunFolder:
                 changes = _changes(old["settings"], asked) or ", ".join(differing)
                 raise ManifestError(f"{self.folder} holds another run: {changes}.", "Use another --out folder.")
             attempts = old["attempts"]
-        write_json(path, {**mine, "attempts": [*attempts, attempt]})
+            wanted |= set(old.get("wanted", ()))
+        write_json(path, {**mine, "wanted": sorted(wanted), "attempts": [*attempts, attempt]})
 
     def abandon(self) -> None:
         """Forget a run that ended before anything came of it, so that its folder is free for other settings."""
         import filelock
 
-        path = self.folder / "run.json"
+        path = self.folder / RUN
         with filelock.FileLock(self.folder / ".run.lock"):
             begun_here = path.is_file() and len(read_object(path)["attempts"]) == 1
             if begun_here and not any((self.folder / name).is_dir() for name in ("videos", "failures")):

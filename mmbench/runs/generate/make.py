@@ -58,14 +58,17 @@ def generate(
     with opened_model(settings) as model:
         variant = model.pick_variant(settings.variant)
         everything = plan_jobs(chosen, settings.seed)
-        jobs = choose_jobs(everything, settings.prompts, settings.limit, shard_of(settings.shard))
+        shard = shard_of(settings.shard)
+        wanted = choose_jobs(everything, settings.prompts, settings.limit)
+        jobs = choose_jobs(everything, settings.prompts, settings.limit, shard)
         check_settings(model, variant, jobs, settings)
         run = RunFolder(out, label_of(settings, model, variant), everything)
         work = GenerateWork(run, model, variant, settings, jobs, progress)
         work.plan_openings(settings.first_frames or out / "first_frames")
         weights = work.weights()
         # what is compared when the run is continued: the set by its content, the variant by its name
-        run.open(what_is_asked(settings, model, variant, chosen.name), testset_digest(chosen), attempt_facts())
+        attempt = {**attempt_facts(), **({"shard": str(shard)} if shard.count > 1 else {})}
+        run.open(what_is_asked(settings, model, variant, chosen.name), testset_digest(chosen), attempt, wanted)
         try:
             carry_out(work, weights)
         except BaseException:

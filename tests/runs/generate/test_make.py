@@ -19,6 +19,7 @@ from mmbench.runs.evaluate.items import read_manifest
 from mmbench.runs.generate.make import Generated
 from mmbench.runs.generate.make import generate as generate_into
 from mmbench.runs.generate.plan import plan_jobs, seed_for
+from mmbench.runs.status import PartStatus, run_status
 from mmbench.testsets import load_testset
 from mmbench.video.read import probe
 
@@ -576,3 +577,17 @@ def test_cli_single_video_refuses_before_any_work(toy, testset, tmp_path, monkey
 
 def test_cli_needs_a_set_or_a_prompt(toy):
     assert isinstance(CliRunner().invoke(app(), ["--model", "toy_models:Toy"]).exception, RequestError)
+
+
+def test_status_of_a_run_of_videos(toy, testset, tmp_path, monkeypatch):
+    monkeypatch.setenv("TOY_FAIL", "of 1 waves 0")
+    generate(settings(testset), tmp_path / "run", shard="1/2")
+    first = run_status(tmp_path / "run")
+    assert first.what == "videos" and len(first.parts) == 2 and first.parts[0].missing == 0 < first.parts[1].missing
+    generate(settings(testset), tmp_path / "run", shard="2/2")
+    both = run_status(tmp_path / "run")
+    assert (both.whole.done, both.whole.failed, both.whole.missing) == (5, 1, 0)
+    assert both.reasons == (("RuntimeError: the toy broke", 1),)
+    monkeypatch.delenv("TOY_FAIL")
+    generate(settings(testset), tmp_path / "run")
+    assert run_status(tmp_path / "run", 1).whole == PartStatus(0, 6, 0, 0)
