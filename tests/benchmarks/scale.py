@@ -1,0 +1,166 @@
+"""A run of 20,000 rows: status, resume, report; planning 100,000 items. Seconds and peak memory, each in a process.
+
+Rows are those of two bundled clips, measured with random weights and every column, repeated under other ids over 8 models; all items are these two files, so that reading videos is not timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+for limit in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[limit] = "1"
+
+from mmbench.config import EvaluateSettings, FlowSettings
+from mmbench.items import Item
+from mmbench.runs.evaluate.clip import make_metrics
+
+MODELS = 8
+SECONDS, MEGABYTES, PLAN_SECONDS = 30.0, 600.0, 10.0
+GOALS = {"status": (SECONDS, MEGABYTES), "resume": (SECONDS, MEGABYTES), "report": (SECONDS, MEGABYTES)}
+GOALS["plan"] = (PLAN_SECONDS, float("inf"))
+
+
+def main() -> None:
+    """Print the table; with a step's name, do that step and print what it took."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=20_000)
+    parser.add_argument("--items", type=int, default=100_000)
+    parser.add_argument("--folder", type=Path, help="where to work; a temporary folder")
+    parser.add_argument("--step", choices=[*GOALS, "fill", "floor"])
+    given = parser.parse_args()
+    if given.step:
+        began = time.monotonic()
+        STEPS[given.step](given.folder, given)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps({"seconds": time.monotonic() - began, "megabytes": peak}))
+        return
+    with tempfile.TemporaryDirectory() as made:
+        folder = given.folder or Path(made)
+        measured(folder, given, "fill")
+        size = sum(path.stat().st_size for path in (folder / "run" / "rows").iterdir()) / 2**20
+        print(f"{given.rows} rows of all columns ({size:.0f} MiB), {given.items} items to plan")
+        floor = measured(folder, given, "floor")
+        print(f"  {'imports':<10}{floor['seconds']:8.1f} s {floor['megabytes']:8.0f} MiB")
+        for step, (seconds, megabytes) in GOALS.items():
+            took = measured(folder, given, step)
+            goal = f"goal: {seconds:.0f} s" + (f", {megabytes:.0f} MiB" if megabytes < 1e9 else "")
+            print(f"  {step:<10}{took['seconds']:8.1f} s {took['megabytes']:8.0f} MiB   ({goal})")
+
+
+def measured(folder: Path, given: argparse.Namespace, step: str) -> dict[str, float]:
+    """Seconds and peak memory of a step, in a process of its own."""
+    command = [sys.executable, __file__, "--folder", str(folder), "--step", step]
+    command += ["--rows", str(given.rows), "--items", str(given.items)]
+    said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    found: dict[str, float] = json.loads(said.splitlines()[-1])
+    return found
+
+
+def fill(folder: Path, given: argparse.Namespace) -> None:
+    """A run of `rows` rows, as an evaluation of as many clips leaves it but for the time on the disk's own."""
+    import mmbench
+    from mmbench.runs.evaluate.evaluate import evaluate
+    from mmbench.runs.evaluate.record import RunManifest, attempt_facts
+    from mmbench.runs.evaluate.store import read_rows
+
+    bundled = mmbench.read_manifest(mmbench.load_testset("synthetic50").folder / "manifest.csv")
+    few = [item for item in bundled if item.model == "truth"][:2]
+    evaluate(few, folder / "few", settings())
+    rows, _ = read_rows(folder / "few")
+    items = many(few, given.rows)
+    (folder / "run" / "rows").mkdir(parents=True, exist_ok=True)
+    with (folder / "run" / "rows" / "0000-0.jsonl").open("w", encoding="utf-8") as stream:
+        for number, item in enumerate(items):
+            row = replace(rows[number % len(rows)], item=item)
+            stream.write(json.dumps(row.to_json(), separators=(",", ":")) + "\n")
+    chosen = settings()
+    RunManifest(chosen, tuple(items), chosen.digest(), attempts=(attempt_facts(),), parts=(len(items),)).save(
+        folder / "run"
+    )
+
+
+def many(few: list[Item], count: int) -> list[Item]:
+    """The items again and again under other ids, over models."""
+    found = []
+    for number in range(count):
+        model = f"model-{number * MODELS // count}"
+        found.append(replace(few[number % len(few)], id=f"{model}/{number:06d}", model=model))
+    return found
+
+
+def settings() -> EvaluateSettings:
+    """Every column, no weights to download."""
+    return EvaluateSettings(random_weights=True, flow=FlowSettings(backend="dis"))
+
+
+def few_of(folder: Path) -> list[Item]:
+    """The items of the two clips that were measured."""
+    from mmbench.runs.evaluate.record import RunManifest
+
+    return list(RunManifest.load(folder / "few").items)
+
+
+def status(folder: Path, given: argparse.Namespace) -> None:
+    """`mmbench status`."""
+    from mmbench.runs.status import run_status
+
+    found = run_status(folder / "run", 8).whole
+    assert (found.done, found.missing) == (given.rows, 0), found
+
+
+def resume(folder: Path, given: argparse.Namespace) -> None:
+    """The same command again, with nothing left to do but the sets."""
+    from mmbench.runs.evaluate.evaluate import evaluate
+
+    shutil.copytree(folder / "few" / "features", folder / "run" / "features", dirs_exist_ok=True)
+    found = evaluate(many(few_of(folder), given.rows), folder / "run", settings())
+    assert found.measured_now == 0 and len(found.ids) == given.rows, found.measured_now
+    assert found.complete
+
+
+def report(folder: Path, given: argparse.Namespace) -> None:
+    """`mmbench report`."""
+    from mmbench.reports.build import ReportOptions, build_report
+    from mmbench.reports.table.tables import TableOptions
+
+    build_report(folder / "run", folder / "report", ReportOptions(table=TableOptions(random_weights="rank")))
+
+
+def plan(folder: Path, given: argparse.Namespace) -> None:
+    """What a command of 100,000 items finds out before it measures the first."""
+    from mmbench.runs.evaluate.index import RowIndex
+    from mmbench.runs.evaluate.inputs import Inputs
+    from mmbench.runs.evaluate.plan import make_plan
+    from mmbench.runs.evaluate.record import RunManifest
+
+    items, chosen, run = many(few_of(folder), given.items), settings(), folder / "planned"
+    metrics = make_metrics(chosen)
+    RunManifest(chosen, tuple(items), chosen.digest(), parts=(len(items),)).save(run)
+    inputs = Inputs(chosen, metrics, items)
+    found = make_plan(run, items, frozenset(item.id for item in items), metrics, inputs, RowIndex.read(run), False)
+    assert len(found.tasks) == given.items
+
+
+def floor(folder: Path, given: argparse.Namespace) -> None:
+    """What the imports alone take."""
+    import mmbench.reports.build
+    import mmbench.runs.evaluate.evaluate
+
+    make_metrics(settings())
+    assert mmbench
+
+
+STEPS = {"fill": fill, "floor": floor, "status": status, "resume": resume, "report": report, "plan": plan}
+
+if __name__ == "__main__":
+    main()
