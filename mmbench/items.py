@@ -57,13 +57,17 @@ class Item:
         Pictures in memory (PIL's) are taken for `references`, `shown` and `condition` too; `evaluate` writes them into
         its run.
         """
-        object.__setattr__(self, "video", Path(self.video))
+        video, condition = vars(self)["video"], vars(self)["condition"]
+        if not isinstance(video, Path):
+            object.__setattr__(self, "video", Path(video))
         for name in ("references", "shown"):
             given: object = getattr(self, name)
+            if isinstance(given, tuple) and all(isinstance(one, Path) for one in given):
+                continue  # as almost always
             single = isinstance(given, str | Path) or is_picture(given)
             object.__setattr__(self, name, tuple(map(_path, (given,) if single else getattr(self, name))))
-        if self.condition is not None:
-            object.__setattr__(self, "condition", _path(self.condition))
+        if condition is not None and not isinstance(condition, Path):
+            object.__setattr__(self, "condition", _path(condition))
 
     @property
     def order(self) -> tuple[str, str, int, str, int, str]:

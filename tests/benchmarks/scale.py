@@ -1,6 +1,7 @@
 """A run of 20,000 rows: status, resume, report; planning 100,000 items. Seconds and peak memory, each in a process.
 
-Rows are those of two bundled clips, measured with random weights and every column, repeated under other ids over 8 models; all items are these two files, so that reading videos is not timed.
+Rows are those of two bundled clips, measured with random weights and every column, under other ids, prompts and bytes:
+the videos are copies of a tiny one with a number behind its end.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ import argparse
 import json
 import os
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +22,13 @@ for limit in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[limit] = "1"
 
 from mmbench.config import EvaluateSettings, FlowSettings
+from mmbench.files import sha256
 from mmbench.items import Item
+from mmbench.metrics.base import DerivedMetric, Metric
+from mmbench.metrics.registry import producer
 from mmbench.runs.evaluate.clip import make_metrics
+from mmbench.runs.evaluate.inputs import Inputs, clip_key, derived_key, score_key
+from mmbench.runs.evaluate.rows import ItemRow
 
 MODELS = 8
 SECONDS, MEGABYTES, PLAN_SECONDS = 30.0, 600.0, 10.0
@@ -68,33 +74,64 @@ def measured(folder: Path, given: argparse.Namespace, step: str) -> dict[str, fl
 
 def fill(folder: Path, given: argparse.Namespace) -> None:
     """A run of `rows` rows, as an evaluation of as many clips leaves it but for the time on the disk's own."""
+    import numpy as np
+
     import mmbench
     from mmbench.runs.evaluate.evaluate import evaluate
+    from mmbench.runs.evaluate.features import features_path
     from mmbench.runs.evaluate.record import RunManifest, attempt_facts
     from mmbench.runs.evaluate.store import read_rows
+    from mmbench.video.write import write_video
 
     bundled = mmbench.read_manifest(mmbench.load_testset("synthetic50").folder / "manifest.csv")
     few = [item for item in bundled if item.model == "truth"][:2]
     evaluate(few, folder / "few", settings())
     rows, _ = read_rows(folder / "few")
-    items = many(few, given.rows)
+    items = many(folder, few, given.rows)
+    write_video(folder / "tiny.mp4", np.zeros((4, 32, 32, 3), np.uint8), 8)
+    tiny, chosen = (folder / "tiny.mp4").read_bytes(), settings()
+    metrics = make_metrics(chosen)
+    inputs = Inputs(chosen, metrics, items)
+    features = next((folder / "few" / "features").glob("*/*.npz"))
     (folder / "run" / "rows").mkdir(parents=True, exist_ok=True)
     with (folder / "run" / "rows" / "0000-0.jsonl").open("w", encoding="utf-8") as stream:
         for number, item in enumerate(items):
+            data = tiny + str(number).encode()
+            item.video.parent.mkdir(parents=True, exist_ok=True)
+            item.video.write_bytes(data)
             row = replace(rows[number % len(rows)], item=item)
+            row = under_its_own_key(row, sha256(data), inputs, metrics)
             stream.write(json.dumps(row.to_json(), separators=(",", ":")) + "\n")
-    chosen = settings()
-    RunManifest(chosen, tuple(items), chosen.digest(), attempts=(attempt_facts(),), parts=(len(items),)).save(
-        folder / "run"
-    )
+            key = score_key(inputs.parts(item)["inception_score"], sha256(data))
+            path = features_path(folder / "run", "inception_score", key)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.link(features, path)
+    record = RunManifest(chosen, tuple(items), chosen.digest(), attempts=(attempt_facts(),), parts=(len(items),))
+    record.save(folder / "run")
 
 
-def many(few: list[Item], count: int) -> list[Item]:
-    """The items again and again under other ids, over models."""
+def under_its_own_key(row: ItemRow, digest: str, inputs: Inputs, metrics: Mapping[str, Metric]) -> ItemRow:
+    """The row with the keys that its numbers had, had they been measured on the file of this digest."""
+    parts = inputs.parts(row.item)
+    scores = [replace(s, inputs=score_key(parts[producer(s.metric)], digest)) for s in row.scores]
+    made = {score.metric: score.inputs for score in scores}
+    for number, score in enumerate(scores):
+        metric = metrics[producer(score.metric)]
+        if isinstance(metric, DerivedMetric):
+            scores[number] = replace(score, inputs=derived_key(parts[producer(score.metric)], metric, made))
+    assert row.clip is not None
+    clip = replace(row.clip, sha256=digest, inputs=clip_key(row.item, digest, inputs.limits))
+    return replace(row, scores=tuple(scores), clip=clip)
+
+
+def many(folder: Path, few: list[Item], count: int) -> list[Item]:
+    """The items again and again under other ids, prompts and files, over models."""
     found = []
     for number in range(count):
         model = f"model-{number * MODELS // count}"
-        found.append(replace(few[number % len(few)], id=f"{model}/{number:06d}", model=model))
+        video = folder / "videos" / f"{number // 1000:03d}" / f"{number:06d}.mp4"
+        item = few[number % len(few)]
+        found.append(replace(item, id=f"{model}/{number:06d}", model=model, video=video, prompt=f"a man {number}"))
     return found
 
 
@@ -122,8 +159,7 @@ def resume(folder: Path, given: argparse.Namespace) -> None:
     """The same command again, with nothing left to do but the sets."""
     from mmbench.runs.evaluate.evaluate import evaluate
 
-    shutil.copytree(folder / "few" / "features", folder / "run" / "features", dirs_exist_ok=True)
-    found = evaluate(many(few_of(folder), given.rows), folder / "run", settings())
+    found = evaluate(many(folder, few_of(folder), given.rows), folder / "run", settings())
     assert found.measured_now == 0 and len(found.ids) == given.rows, found.measured_now
     assert found.complete
 
@@ -139,11 +175,10 @@ def report(folder: Path, given: argparse.Namespace) -> None:
 def plan(folder: Path, given: argparse.Namespace) -> None:
     """What a command of 100,000 items finds out before it measures the first."""
     from mmbench.runs.evaluate.index import RowIndex
-    from mmbench.runs.evaluate.inputs import Inputs
     from mmbench.runs.evaluate.plan import make_plan
     from mmbench.runs.evaluate.record import RunManifest
 
-    items, chosen, run = many(few_of(folder), given.items), settings(), folder / "planned"
+    items, chosen, run = many(folder, few_of(folder), given.items), settings(), folder / "planned"
     metrics = make_metrics(chosen)
     RunManifest(chosen, tuple(items), chosen.digest(), parts=(len(items),)).save(run)
     inputs = Inputs(chosen, metrics, items)

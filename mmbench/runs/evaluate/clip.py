@@ -19,6 +19,7 @@ from mmbench.metrics.registry import broken_plug_ins, in_order, metric_class, me
 from mmbench.runs.evaluate.fault import fault
 from mmbench.runs.evaluate.features import NoFeatures, features_path, write_features
 from mmbench.runs.evaluate.gather import UNAVAILABLE, Gatherer, Unmet
+from mmbench.runs.evaluate.index import RowSource, scores_at
 from mmbench.runs.evaluate.inputs import clip_key, derived_key, score_key
 from mmbench.runs.evaluate.rows import ItemRow, MeasuredFile, RowError
 from mmbench.score import Score
@@ -26,7 +27,7 @@ from mmbench.score import Score
 
 @dataclass(frozen=True)
 class Task:
-    """What is left to do for one item: the metrics `todo`. `kept` are the scores of the others that still hold.
+    """What is left to do for one item: the metrics `todo`. `kept` says where those of the others lie that still hold.
 
     `parts` are `Inputs.parts` of the item, `sha256` is of the video they were looked up for, `clip` what is known of
     it; `limits` are `Inputs.limits`. Should another file have come into its place by then, all is measured.
@@ -36,7 +37,7 @@ class Task:
     parts: Mapping[str, str]
     todo: tuple[str, ...]
     sha256: str = ""
-    kept: Mapping[str, tuple[Score, ...]] = field(default_factory=dict)
+    kept: Mapping[str, RowSource] = field(default_factory=dict)
     clip: MeasuredFile | None = None
     limits: str = ""
 
@@ -114,7 +115,7 @@ def measure_item(task: Task, metrics: Mapping[str, Metric], gatherer: Gatherer) 
     if clip.sha256 != task.sha256 and list(task.todo) != every:
         another = Task(item, task.parts, tuple(every), clip.sha256, limits=task.limits)
         return measure_item(another, metrics, gatherer)
-    scores = dict(task.kept)
+    scores = scores_at(task.kept)
     for name in task.todo:
         metric, key = metrics[name], score_key(task.parts[name], clip.sha256)
         if isinstance(metric, ClipMetric):
@@ -132,6 +133,11 @@ def measure_item(task: Task, metrics: Mapping[str, Metric], gatherer: Gatherer) 
         clip_key(item, clip.sha256, task.limits),
     )
     return ItemRow(item, together(item, scores, metrics, task.parts), facts, seconds=_since(start))
+
+
+def composed(task: Task, metrics: Mapping[str, Metric]) -> ItemRow:
+    """The row of an item of which nothing is to be measured."""
+    return ItemRow(task.item, together(task.item, scores_at(task.kept), metrics, task.parts), task.clip)
 
 
 def together(

@@ -22,7 +22,7 @@ from mmbench.files import Progress, is_file, silent
 from mmbench.items import Item
 from mmbench.metrics.base import FrameNeed
 from mmbench.metrics.registry import in_order, producer
-from mmbench.runs.evaluate.clip import Task, make_metrics
+from mmbench.runs.evaluate.clip import Task, composed, make_metrics
 from mmbench.runs.evaluate.gather import Gatherer
 from mmbench.runs.evaluate.index import RowIndex, same_as
 from mmbench.runs.evaluate.inputs import Inputs, digest_of
@@ -182,13 +182,14 @@ class _Evaluation:
         with claims.only("(kept)"), RowWriter(self._run, f"{self._attempt:04d}-kept") as writer:
             if shared:
                 self._kept.refresh()
-            for row in plan.rows:
-                name = row.item.id
+            for one in plan.rows:
+                name = one.item.id
+                row = composed(one, self._metrics) if isinstance(one, Task) else one
                 brief = self._kept.briefs.get(name)
-                if shared and brief is not None and same_as(brief, row):
-                    continue  # another one wrote it meanwhile
+                if brief is not None and same_as(brief, row):
+                    continue  # it was so before, or another process wrote it meanwhile
                 if shared and (claim := claims.take(name)) is None:
-                    taken += [plan.spare[name]] if name in plan.spare else []
+                    taken += [one] if isinstance(one, Task) else []
                     continue
                 writer.add(row)
                 if shared and claim is not None:

@@ -10,9 +10,40 @@ from typing import Any, NamedTuple
 
 from mmbench.errors import ManifestError
 from mmbench.runs.evaluate.inputs import digest_of
-from mmbench.runs.evaluate.rows import ItemRow, MeasuredFile, RowError, SetRow
+from mmbench.runs.evaluate.rows import ItemRow, MeasuredFile, RowError, SetRow, item_dict
 from mmbench.runs.evaluate.store import ROWS, attempt_and_worker, read_lines, row_files
 from mmbench.score import Score
+
+
+class RowSource(NamedTuple):
+    """Where the scores lie that were made of `inputs`; files of rows only grow, so another process finds them too."""
+
+    path: Path
+    start: int
+    length: int
+    inputs: str
+
+    def row(self) -> ItemRow:
+        """The row. Raises ManifestError where it is not there any more."""
+        try:
+            with self.path.open("rb") as stream:
+                stream.seek(self.start)
+                return ItemRow.from_json(json.loads(stream.read(self.length)))
+        except (OSError, ValueError, KeyError, TypeError) as cause:
+            said = f"{self.path}: changed while it was read: {cause}."
+            raise ManifestError(said, "Run the command again.") from cause
+
+
+def scores_at(sources: Mapping[str, RowSource]) -> dict[str, tuple[Score, ...]]:
+    """The scores of each source, by the same names; a row that several share is read once."""
+    rows: dict[tuple[Path, int], ItemRow] = {}
+    found = {}
+    for name, source in sources.items():
+        place = (source.path, source.start)
+        if place not in rows:
+            rows[place] = source.row()
+        found[name] = tuple(score for score in rows[place].scores if score.inputs == source.inputs)
+    return found
 
 
 class RowPlace(NamedTuple):
@@ -133,25 +164,17 @@ class RowIndex:
 
     def row(self, item: str) -> ItemRow:
         """The newest row of an item, whole. Raises KeyError, ManifestError."""
-        return self._row(self.briefs[item].place)
+        place = self.briefs[item].place
+        return RowSource(self._paths[place.file], place.start, place.length, "").row()
 
     def rows(self, items: Iterable[str]) -> Iterator[ItemRow]:
         """The newest rows of items, one in memory at a time."""
         return map(self.row, items)
 
-    def scores_of(self, inputs: str) -> tuple[Score, ...]:
-        """The scores that were made of `inputs`; none where none were."""
-        place = self.scores.get(inputs)
-        return tuple(s for s in self._row(place).scores if s.inputs == inputs) if place else ()
-
-    def _row(self, place: RowPlace) -> ItemRow:
-        path = self._paths[place.file]
-        try:
-            with path.open("rb") as stream:
-                stream.seek(place.start)
-                return ItemRow.from_json(json.loads(stream.read(place.length)))
-        except (OSError, ValueError, KeyError, TypeError) as cause:
-            raise ManifestError(f"{path}: changed while it was read: {cause}.", "Run the command again.") from cause
+    def source(self, inputs: str) -> RowSource:
+        """Where the scores lie that were made of `inputs`. Raises KeyError where none were."""
+        place = self.scores[inputs]
+        return RowSource(self._paths[place.file], place.start, place.length, inputs)
 
     def _take_item(self, data: dict[str, Any], place: RowPlace) -> str:
         id_, scores = str(data["item"]["id"]), data["scores"]
@@ -220,6 +243,6 @@ def _weights(scores: Sequence[dict[str, Any]]) -> dict[str, str]:
 
 def same_as(brief: Brief, row: ItemRow) -> bool:
     """Whether a row says what another one said, the numbers being known by what they were made of."""
-    mine = (item_digest(row.to_json()["item"]), row.clip, row.error)
+    mine = (item_digest(item_dict(row.item)), row.clip, row.error)
     made = tuple(score.metric for score in row.scores), tuple(score.inputs for score in row.scores)
     return mine == (brief.item, brief.clip, brief.error) and made == (brief.names, brief.inputs)

@@ -64,22 +64,31 @@ class Inputs:
             read = set(metric.reads).union(*(need.reads for need in metric.needs))
             self._reads[name] = sorted(read)
         self._contents: dict[Path, str] = {}
-        self._known: dict[tuple[str, str], str] = {}
+        self._derived = {name for name, metric in metrics.items() if isinstance(metric, DerivedMetric)}
+        self._needs = {name: [n for n in metric.needs if isinstance(n, RunNeed)] for name, metric in metrics.items()}
+        self._fields = list(dict.fromkeys(field for name in metrics for field in self._reads[name]))
+        self._known: dict[tuple[str, ...], Mapping[str, str]] = {}
+        self._parts: dict[tuple[str, ...], str] = {}
 
-    def parts(self, item: Item) -> dict[str, str]:
+    def parts(self, item: Item) -> Mapping[str, str]:
         """For every metric the digest of what its numbers of this item are made of, the video left out."""
-        found = {}
-        for name, metric in self._metrics.items():
-            if isinstance(metric, DerivedMetric):
-                found[name] = self._fixed[name]
-                continue
-            said = [self._said(item, field) for field in self._reads[name]]
-            shares = [self._shares[need](item) for need in metric.needs if isinstance(need, RunNeed)]
-            read = repr((said, shares))
-            if (name, read) not in self._known:  # of many clips the same is said
-                self._known[name, read] = digest_of([self._fixed[name], said, shares])
-            found[name] = self._known[name, read]
-        return found
+        said: dict[object, object] = {field: self._said(item, field) for field in self._fields}
+        said.update({need: share(item) for need, share in self._shares.items()})
+        marks = {key: repr(value) for key, value in said.items()}
+        of_all = tuple(marks.values())
+        if of_all not in self._known:  # many clips say the same, all of it or what one metric reads
+            self._known[of_all] = {name: self._part(name, said, marks) for name in self._metrics}
+        return self._known[of_all]
+
+    def _part(self, name: str, said: Mapping[object, object], marks: Mapping[object, str]) -> str:
+        if name in self._derived:
+            return self._fixed[name]
+        read = (name, *(marks[key] for key in (*self._reads[name], *self._needs[name])))
+        if read not in self._parts:
+            values = [said[field] for field in self._reads[name]]
+            shares = [said[need] for need in self._needs[name]]
+            self._parts[read] = digest_of([self._fixed[name], values, shares])
+        return self._parts[read]
 
     def _said(self, item: Item, field: str) -> object:
         if field in ("references", "shown"):

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from mmbench.items import Item
 from mmbench.metrics.base import DerivedMetric, Metric, SetMetric, StoredFeatures
-from mmbench.runs.evaluate.clip import Task, together, unmade
+from mmbench.runs.evaluate.clip import Task, unmade
 from mmbench.runs.evaluate.digests import Digests
 from mmbench.runs.evaluate.features import features_path, read_features
 from mmbench.runs.evaluate.index import Brief, RowIndex, item_digest, same_as
 from mmbench.runs.evaluate.inputs import Inputs, clip_key, derived_key, score_key
-from mmbench.runs.evaluate.rows import ItemRow
+from mmbench.runs.evaluate.rows import ItemRow, item_dict
 from mmbench.score import Score
 
 
@@ -21,12 +21,11 @@ from mmbench.score import Score
 class EvaluatePlan:
     """Tasks, rows that need no measuring but say something else than before, and what of it is worth telling.
 
-    `spare` tasks give these rows too, for where another process has such a clip at the moment.
+    `rows` are whole where they are short, else tasks with nothing to do: they are put together one at a time.
     """
 
     tasks: list[Task] = field(default_factory=list)
-    rows: list[ItemRow] = field(default_factory=list)
-    spare: dict[str, Task] = field(default_factory=dict)
+    rows: list[ItemRow | Task] = field(default_factory=list)
     parts: dict[str, Mapping[str, str]] = field(default_factory=dict)
     older: int = 0
     gone: int = 0
@@ -53,7 +52,7 @@ def make_plan(
 ) -> EvaluatePlan:
     """What is to be done so that the rows of `items` are those of a fresh run. `given` are the ids that this command
     names: clips of earlier ones that are gone keep their rows. With `retry` failures are tried again."""
-    plan = EvaluatePlan()
+    plan, by_kind = EvaluatePlan(), _ByKind.of(metrics)
     digests = Digests(run, kept)
     for item in items:
         brief = kept.briefs.get(item.id)
@@ -67,21 +66,39 @@ def make_plan(
             if item.id not in given:
                 continue
             digest = brief.clip.sha256
-        held, todo = _holding(run, item, parts, digest, metrics, kept, retry)
+        held, todo = _holding(run, item, parts, digest, by_kind, kept, retry)
         key = clip_key(item, digest, inputs.limits)
         clip, error = kept.clips.get(key), kept.errors.get(key)
         if error is not None and not retry and (todo or clip is None):
             _take(plan, brief, ItemRow(item, error=error))
-        elif todo or clip is None:
+            continue
+        there = not todo and clip is not None and brief is not None and brief.clip == clip
+        if there and brief is not None and _as_it_was(brief, item, held, by_kind, parts):
+            continue
+        sources = {name: kept.source(made) for name, made in held.items()}
+        task = Task(item, parts, tuple(todo), digest, sources, clip, inputs.limits)
+        if todo or clip is None:
             plan.older += brief is not None and not brief.says_of_what
-            found = {name: kept.scores_of(made) for name, made in held.items()}
-            plan.tasks.append(Task(item, parts, tuple(todo), digest, found, clip, inputs.limits))
-        elif brief is None or brief.clip != clip or not _as_it_was(brief, item, held, metrics, parts):
-            found = {name: kept.scores_of(made) for name, made in held.items()}
-            _take(plan, brief, ItemRow(item, together(item, found, metrics, parts), clip))
-            plan.spare[item.id] = Task(item, parts, (), digest, found, clip, inputs.limits)
+            plan.tasks.append(task)
+        else:
+            plan.rows.append(task)
     digests.keep()
     return plan
+
+
+@dataclass(frozen=True)
+class _ByKind:
+    """A run's metrics by what they are scored from, in order: told once, not once a clip."""
+
+    every: Sequence[str]
+    clip: frozenset[str]
+    derived: Mapping[str, DerivedMetric]
+
+    @classmethod
+    def of(cls, metrics: Mapping[str, Metric]) -> _ByKind:
+        derived = {name: metric for name, metric in metrics.items() if isinstance(metric, DerivedMetric)}
+        every = [name for name in metrics if name not in derived]
+        return cls(every, frozenset(n for n in every if not isinstance(metrics[n], SetMetric)), derived)
 
 
 def _holding(
@@ -89,23 +106,23 @@ def _holding(
     item: Item,
     parts: Mapping[str, str],
     digest: str,
-    metrics: Mapping[str, Metric],
+    metrics: _ByKind,
     kept: RowIndex,
     retry: bool,
 ) -> tuple[dict[str, str], list[str]]:
     """What the scores that hold were made of, by metric, and the metrics to be measured."""
     found: dict[str, str] = {}
     todo = []
-    for name, metric in metrics.items():
-        if isinstance(metric, DerivedMetric):
-            continue
-        if isinstance(metric, SetMetric):
-            path = features_path(run, metric.facts.name, score_key(parts[name], digest))
-            holds = path.is_file() and (not retry or isinstance(read_features(path, item), StoredFeatures))
-        elif holds := bool(kept.scores):  # else a key need not be made to know that nothing has it
-            key = score_key(parts[name], digest)
+    if not digest and not kept.scores:  # nothing was measured yet
+        return found, list(metrics.every)
+    for name in metrics.every:
+        key = score_key(parts[name], digest)
+        if name in metrics.clip:
             holds = key in kept.scores and not (retry and key in kept.failed)
             found.update({name: key} if holds else {})
+        else:
+            path = features_path(run, name, key)
+            holds = path.is_file() and (not retry or isinstance(read_features(path, item), StoredFeatures))
         if not holds:
             todo.append(name)
     return found, todo
@@ -133,20 +150,16 @@ def failed(score: Score) -> bool:
     return score.status == "error" or score.unmet
 
 
-def _as_it_was(
-    brief: Brief, item: Item, held: Mapping[str, str], metrics: Mapping[str, Metric], parts: Mapping[str, str]
-) -> bool:
+def _as_it_was(brief: Brief, item: Item, held: Mapping[str, str], metrics: _ByKind, parts: Mapping[str, str]) -> bool:
     """Whether a row says what it would say now, told without reading it."""
-    if brief.error is not None or brief.item != item_digest(ItemRow(item).to_json()["item"]):
+    if brief.error is not None or brief.item != item_digest(item_dict(item)):
         return False
     said = list(zip(brief.names, brief.inputs, strict=True))
-    keys = [held[name] for name in metrics if name in held]
-    now = [(score, made) for key in keys for score, made in said if made == key]
+    now = [(score, made) for name in metrics.every if name in held for score, made in said if made == held[name]]
     of_clip = dict(now)
-    for name, metric in metrics.items():
-        if isinstance(metric, DerivedMetric):
-            key = derived_key(parts[name], metric, of_clip)
-            now += [(score, made) for score, made in said if made == key]
+    for name, metric in metrics.derived.items():
+        key = derived_key(parts[name], metric, of_clip)
+        now += [(score, made) for score, made in said if made == key]
     return now == said
 
 

@@ -18,6 +18,7 @@ from mmbench.config import EvaluateSettings, faults
 from mmbench.errors import ManifestError
 from mmbench.files import read_json, versions, write_text
 from mmbench.items import Item
+from mmbench.runs.evaluate.rows import item_dict
 from mmbench.version import __version__
 
 MANIFEST = "manifest.json"
@@ -133,12 +134,16 @@ def library_versions() -> dict[str, str]:
 
 def item_json(item: Item) -> dict[str, Any]:
     """An item as a record holds it, with absolute paths."""
-    data = {**vars(item), "extra": dict(item.extra)}
-    data["video"] = str(item.video.absolute())
-    data["references"] = [str(path.absolute()) for path in item.references]
-    data["shown"] = [str(path.absolute()) for path in item.shown]
-    data["condition"] = str(item.condition.absolute()) if item.condition else None
+    data = item_dict(item)
+    for name in ("references", "shown"):
+        data[name] = [_absolute(path) for path in data[name]]
+    for name in ("video", "condition"):
+        data[name] = data[name] and _absolute(data[name])
     return data
+
+
+def _absolute(path: str) -> str:
+    return path if path.startswith("/") else str(Path(path).absolute())
 
 
 def item_from_json(data: dict[str, Any]) -> Item:

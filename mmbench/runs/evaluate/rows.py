@@ -46,6 +46,14 @@ class RowError:
     inputs: str = ""
 
 
+def item_dict(item: Item) -> dict[str, Any]:
+    """An item as plain values, paths as texts."""
+    said = {**vars(item), "extra": dict(item.extra), "video": str(item.video)}
+    said["references"], said["shown"] = ([str(path) for path in paths] for paths in (item.references, item.shown))
+    said["condition"] = str(item.condition) if item.condition else None
+    return said
+
+
 @dataclass(frozen=True)
 class ItemRow:
     """One item with all its scores. `error` is set, and `scores` empty, when the clip itself was unusable."""
@@ -68,11 +76,13 @@ class ItemRow:
 
     def to_json(self) -> dict[str, Any]:
         """Plain dict, one line of the store."""
-        row = asdict(self)
-        row["item"]["video"] = str(self.item.video)
-        row["item"]["references"] = [str(path) for path in self.item.references]
-        row["item"]["shown"] = [str(path) for path in self.item.shown]
-        row["item"]["condition"] = str(self.item.condition) if self.item.condition else None
+        row = {
+            "item": item_dict(self.item),
+            "scores": [score.to_json() for score in self.scores],
+            "clip": asdict(self.clip) if self.clip else None,
+            "error": asdict(self.error) if self.error else None,
+            "seconds": self.seconds,
+        }
         return {"schema": SCHEMA, "kind": "item", **row}
 
     @classmethod
