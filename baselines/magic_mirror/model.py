@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmbench.baselines.contract import Kind, Native, PromptKind, Request, Size
 from mmbench.baselines.options import Options, option
@@ -21,6 +20,7 @@ from mmbench.device import beside_torch
 from mmbench.errors import MissingWeights, RequestError
 from mmbench.files import sha256_file
 from mmbench.trigger import TRIGGER, count_triggers, marked_word
+from mmbench.video.write import enlarge
 from mmbench.weights.folders import registered, repo_folder, require_file
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ ADAPTER = Path("magic_mirror") / "magic_mirror.safetensors"
 """Where a trained identity adapter is looked for below the weights folder."""
 TRAINED_NANO: Final = Path(__file__).resolve().parent / "nano"
 """The nano model that this project trained on rendered people; its card lies beside it."""
+OWN_NANO: Final = Path("magic_mirror") / "nano"
+"""Where a nano model of the user's own (`mmbench nano assemble`) is looked for below the weights folder, first."""
 ENLARGED = 4
 """The trained nano model makes 64 x 64 pixels, which face detectors cannot read; its videos are enlarged this often."""
 
@@ -117,8 +119,9 @@ class MagicMirror(TorchBaseline):
         if variant in self.tiny_variants:
             return []
         if variant == "nano-trained":
-            files = sorted(TRAINED_NANO.rglob("*.safetensors"))
-            names = [file.relative_to(TRAINED_NANO).as_posix() for file in files]
+            folder = nano_folder(weights_dir)
+            files = sorted(folder.rglob("*.safetensors"))
+            names = [file.relative_to(folder).as_posix() for file in files]
             pairs = zip(names, files, strict=True)
             return [{"name": f"nano/{name}", "revision": "", "sha256": sha256_file(file)} for name, file in pairs]
         adapter = self.adapter_file(weights_dir)
@@ -144,7 +147,7 @@ class MagicMirror(TorchBaseline):
         elif variant == "nano-trained":
             from mmbench.model.small.trained import open_trained
 
-            self.pipe = open_trained(TRAINED_NANO)
+            self.pipe = open_trained(nano_folder(weights_dir))
             self.pipe.to(self.device)
         else:
             self.pipe = self.open_full(weights_dir)
@@ -192,7 +195,7 @@ class MagicMirror(TorchBaseline):
         )
         info = result.info
         return Sampled(
-            frames=larger(to_uint8(np.asarray(result.frames[0])), plan.size),
+            frames=enlarge(to_uint8(np.asarray(result.frames[0])), plan.size),
             truncated=is_cut(self.pipe.tokenizer, plan.prompt, self.pipe.transformer.config.max_text_seq_length),
             settings={
                 "scheduler": info.scheduler,
@@ -214,12 +217,7 @@ class MagicMirror(TorchBaseline):
         self.pipe = self.variant = None
 
 
-def larger(frames: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
-    """Frames (T, H, W, 3) enlarged to `size` (height, width) by bicubic interpolation; of that size they stay."""
-    from PIL import Image
-
-    if frames.shape[1:3] == size:
-        return frames
-    height, width = size
-    pictures = (Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC) for frame in frames)
-    return np.stack([np.asarray(picture) for picture in pictures])
+def nano_folder(weights_dir: Path) -> Path:
+    """The user's own trained nano model where there is one, else the bundled one."""
+    own = weights_dir / OWN_NANO
+    return own if own.is_dir() else TRAINED_NANO

@@ -63,6 +63,25 @@ def testset(
     typer.echo(f"Test set of {people} people in {out}.")
 
 
+@app.command()
+def assemble(
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder to write. As magic_mirror/nano below --weights it is nano-trained."),
+    ],
+    base: Annotated[Path, typer.Option(help="Base of `mmbench train nano-base`.")] = Path("runs/nano-base/base"),
+    tower: Annotated[Path, typer.Option(help="Vision tower of `mmbench nano eyes`.")] = Path(
+        "data/eyes/tower.safetensors"
+    ),
+    adapter: Annotated[Path, typer.Option(help="Adapter of the last stage.")] = Path("runs/nano-video/adapter/fp32"),
+) -> None:
+    """Put base, tower and adapter together into one diffusers folder, as the one that is bundled."""
+    from mmbench.model.small.trained import assemble as put_together
+
+    put_together(base, tower, adapter).save_pretrained(str(out))
+    typer.echo(f"Model in {out}.")
+
+
 def _say(step: int, steps: int, loss: float) -> None:
     if step % 250 == 0:
         typer.echo(f"step {step} of {steps}, loss {loss:.3f}", err=True)

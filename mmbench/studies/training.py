@@ -79,6 +79,12 @@ class Validation:
 
     def __call__(self, parts: Parts, step: int, writes: bool = True) -> None:
         """Make and measure; a process with `writes` False only takes part (its weights are sharded)."""
+        self.make(parts, step, writes)
+        if writes:
+            self._measure()
+
+    def make(self, parts: Parts, step: int, writes: bool = True) -> None:
+        """Make the clips of a step that are not there yet."""
         clips = self.out / f"step-{step:08d}"
         frames = self._frames(parts)
         pipe = self._pipeline(parts)
@@ -90,8 +96,6 @@ class Validation:
             if writes:
                 self._write(path, video)
         parts.module.train()
-        if writes:
-            self._measure()
 
     @property
     def _sharded(self) -> bool:
@@ -135,6 +139,10 @@ class Validation:
         pipe.set_progress_bar_config(disable=True)
         if (analyser := self.settings.validation.analyser) is not None:
             pipe.face_analyser = called(analyser, "validation.analyser")
+        elif self.settings.model.tower is not None:
+            from mmbench.face.nano_recogniser import NanoFaces
+
+            pipe.face_analyser = NanoFaces(parts.face_encoder.vision.recogniser)
         elif size_of(self.settings).codec is not None:
             from mmbench.face.stand_in import CentreFaces
 
@@ -172,6 +180,7 @@ class Validation:
         import torch
 
         from mmbench.runs.generate.plan import open_references
+        from mmbench.video.write import enlarge
 
         wanted = self.settings.validation
         plain, negative, mask = (tensor.to(pipe._execution_device) for tensor in self._texts[job.name])
@@ -190,7 +199,8 @@ class Validation:
             generator=torch.Generator().manual_seed(job.seed),
             output_type="np",
         )
-        return (np.asarray(made.frames[0]) * 255).round().clip(0, 255).astype(np.uint8)
+        frames = (np.asarray(made.frames[0]) * 255).round().clip(0, 255).astype(np.uint8)
+        return enlarge(frames, (size.height * wanted.enlarged, size.width * wanted.enlarged))
 
     def _write(self, path: Path, video: Any) -> None:
         from mmbench.video.write import write_video

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmbench.errors import MediaError
 from mmbench.files import whole
@@ -99,3 +100,14 @@ def _even(frame: Frame) -> Frame:
     if height % 2 or width % 2:
         frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     return np.ascontiguousarray(frame)
+
+
+def enlarge(frames: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Frames (T, H, W, 3) at `size` (height, width) by bicubic interpolation; frames of that size stay as they are."""
+    from PIL import Image
+
+    if frames.shape[1:3] == size:
+        return frames
+    height, width = size
+    pictures = (Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC) for frame in frames)
+    return np.stack([np.asarray(picture) for picture in pictures])

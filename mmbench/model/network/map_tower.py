@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from mmbench.errors import WeightsError
 from mmbench.face.nano_recogniser import NanoRecogniser
+from mmbench.model.network.pixels import CLIP_MEAN, CLIP_STD
 
 
 class MapTower(nn.Module):
@@ -54,6 +57,28 @@ class MapTower(nn.Module):
     def forward(self, pixel_values: Tensor) -> Tensor:
         """Tokens of CLIP-normalised pictures."""
         return self.tokens((pixel_values * self.pixel_deviation + self.pixel_mean) * 2 - 1)
+
+    def save(self, path: Path) -> None:
+        """One safetensors file: the recogniser, the channels' mean and deviation, the widths in its metadata."""
+        from safetensors.torch import save_file
+
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        save_file(state, path, {"widths": ",".join(map(str, self.recogniser.widths))})
+
+
+def load_tower(path: Path) -> MapTower:
+    """A frozen tower from its file. Raises WeightsError for a file of another kind."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            first, second, third = (int(width) for width in file.metadata()["widths"].split(","))
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
+        tower = MapTower((first, second, third), CLIP_MEAN, CLIP_STD)
+        tower.load_state_dict(state)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError, AttributeError) as cause:
+        raise WeightsError(f"{path} is no vision tower: {cause}.", "Make one: mmbench nano eyes.") from cause
+    return tower.eval().requires_grad_(False)
 
 
 def cell_places(channels: int, side: int = 8) -> Tensor:

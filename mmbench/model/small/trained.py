@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
 from mmbench.errors import MissingWeights, require_extra
 from mmbench.face.nano_recogniser import NanoFaces
+from mmbench.files import whole
 from mmbench.model.network.configs import size_named
-from mmbench.model.network.map_tower import MapTower
+from mmbench.model.network.map_tower import load_tower
 from mmbench.model.small.nano import offline_tokenizer, tiny_text_encoder
 
 if TYPE_CHECKING:
     from mmbench.model.pipeline.magic_mirror import MagicMirrorPipeline
 
+TOWER: Final = "tower.safetensors"
 TEXT_SEED = 0
 """Seed of the nano world's text encoder, which nobody trains."""
 
@@ -27,8 +30,8 @@ def nano_text_encoder() -> Any:
         return tiny_text_encoder(size_named("nano")).eval().requires_grad_(False)
 
 
-def assemble(base: Path, tower: MapTower, adapter: Path | None) -> MagicMirrorPipeline:
-    """The pipeline of a base folder (transformer, scheduler, vae), a calibrated vision tower and an adapter file.
+def assemble(base: Path, tower: Path, adapter: Path | None) -> MagicMirrorPipeline:
+    """The pipeline of a base folder (transformer, scheduler, vae), a vision tower's file and an adapter's.
 
     Without an adapter the identity changes nothing: the base alone. Raises MissingWeights, WeightsError.
     """
@@ -50,7 +53,7 @@ def assemble(base: Path, tower: MapTower, adapter: Path | None) -> MagicMirrorPi
     transformer = MagicMirrorTransformer3DModel.from_transformer(stock, **fields)
     encoder_config = held.encoder_config if held is not None else size.face_encoder
     face_encoder = MagicMirrorFaceEncoder(**encoder_config)
-    face_encoder.vision.load_state_dict(tower.state_dict())
+    face_encoder.vision.load_state_dict(load_tower(tower).state_dict())
     if held is not None:
         apply_adapter(transformer, held.transformer, transformer.identity_parameter_names(), str(adapter))
         apply_adapter(face_encoder, held.face_encoder, face_encoder.trained_parameter_names(), str(adapter))
@@ -63,6 +66,30 @@ def assemble(base: Path, tower: MapTower, adapter: Path | None) -> MagicMirrorPi
         face_encoder=face_encoder.eval(),
     )
     return _ready(pipeline)
+
+
+def unpack(folder: Path, out: Path) -> Path:
+    """Write what an adapter is trained on, taken out of a pipeline's folder: a base folder and `tower.safetensors`.
+
+    The base is CogVideoX's own transformer in float32, with scheduler and codec. What is there is kept. Returns `out`.
+    """
+    from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTransformer3DModel
+
+    if (out / TOWER).is_file():
+        return out
+    pipeline = open_trained(folder)
+    known = inspect.signature(CogVideoXTransformer3DModel.__init__).parameters
+    config = {name: value for name, value in pipeline.transformer.config.items() if name in known}
+    stock = CogVideoXTransformer3DModel(**config)
+    held = pipeline.transformer.state_dict()
+    stock.load_state_dict({name: held[name] for name in stock.state_dict()})
+    for name, part in (("transformer", stock), ("scheduler", pipeline.scheduler), ("vae", pipeline.vae)):
+        part.save_pretrained(str(out / name))
+    for name, part in (("tokenizer", pipeline.tokenizer), ("text_encoder", pipeline.text_encoder)):
+        part.save_pretrained(str(out / name))
+    with whole(out / TOWER) as file:
+        pipeline.face_encoder.vision.save(file)  # type: ignore[union-attr]
+    return out
 
 
 def open_trained(folder: Path) -> MagicMirrorPipeline:

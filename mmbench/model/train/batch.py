@@ -128,7 +128,7 @@ def sample(record: TrainingRecord, texts: TextStore, options: SampleOptions, dra
     timestep = torch.randint(options.num_timesteps, (), generator=draw)
     noise = torch.randn(record.latents.shape, generator=draw)
     face_only = bool(torch.rand((), generator=draw) < options.face_share)
-    keep_identity, keep_text = draw_drops(options.drops, draw)
+    keep_identity, keep_text = (kept[0] for kept in draw_drops(options.drops, draw))
     positions = list(record.word_positions) if keep_text else []
     vectors, pixels, features = _references(record, options, draw)
     cells = record.mask
@@ -150,8 +150,8 @@ def sample(record: TrainingRecord, texts: TextStore, options: SampleOptions, dra
         ref_valid=torch.ones(len(vectors), dtype=torch.bool),
         pixels=pixels,
         features=features,
-        keep_identity=torch.tensor(keep_identity),
-        keep_text=torch.tensor(keep_text),
+        keep_identity=keep_identity,
+        keep_text=keep_text,
         face_only=torch.tensor(face_only),
         face_cells=cells,
         points=record.points[0].float(),

@@ -262,6 +262,10 @@ def _add_identity(parts: Parts, wanted: ModelSettings, folder: Path, size: Model
     )
     if wanted.photomaker is not None:
         parts.face_encoder.load_photomaker(folder / wanted.photomaker)
+    elif wanted.tower is not None:
+        from mmbench.model.network.map_tower import load_tower
+
+        parts.face_encoder.vision.load_state_dict(load_tower(folder / wanted.tower).state_dict())
     elif size.codec is None and wanted.base != "random":
         raise MissingWeights("model.photomaker is not set: the face towers have no weights.", "Name photomaker-v2.bin.")
     if wanted.adapter is not None:

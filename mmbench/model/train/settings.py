@@ -53,7 +53,8 @@ class StageSettings(Settings):
 class ModelSettings(Settings):
     """What is trained. `base`: a diffusers folder or hub name, or "random" (weights of the size that nobody trained).
     `transformer`: fields of the size that differ (of random weights only). `photomaker`: photomaker-v2.bin, for the
-    frozen face towers. `adapter`: an identity adapter to start from. `train`: "adapter" (Magic Mirror), "norm-only"
+    frozen face towers; `tower`: a small size's vision tower (`mmbench nano eyes`). `adapter`: an identity adapter to
+    start from. `train`: "adapter" (Magic Mirror), "norm-only"
     (norm1.linear and norm2.linear of the base, the paper's figure 14) or "all" (the whole base).
     `codec`: folder of the codec that made the latents, where it is not the base's. `dtype` is the frozen weights';
     trained ones are float32.
@@ -65,6 +66,7 @@ class ModelSettings(Settings):
     face_encoder: dict[str, Any] = Field(default_factory=dict)
     codec: Path | None = None
     photomaker: Path | None = None
+    tower: Path | None = None
     adapter: Path | None = None
     variant: str = "Full"
     train: Literal["adapter", "norm-only", "all"] = "adapter"
@@ -144,9 +146,10 @@ class MachineSettings(Settings):
 
 class ValidationSettings(Settings):
     """Clips made and measured every `every` steps (0: never). `testset`: a set's name or folder; `limit`: its first
-    videos only; `metrics` empty means all that can be measured. `text`: a folder with `tokenizer` and `text_encoder`,
-    where they are not the base's; `analyser`: `module:function` that returns the face analyser of the references, where
-    it is not insightface (the stand-in, at small sizes)."""
+    videos only; `metrics` empty means all that can be measured. `enlarged`: how often clips are enlarged (bicubic), for
+    face detectors cannot read small ones. `text`: a folder with `tokenizer` and `text_encoder`, where they are not the
+    base's; `analyser`: `module:function` that returns the face analyser of the references, where it is not insightface
+    (at small sizes: the tower's recogniser, or a stand-in)."""
 
     every: int = Field(default=0, ge=0)
     testset: str = "synthetic50"
@@ -157,6 +160,7 @@ class ValidationSettings(Settings):
     frames: int | None = None
     metrics: tuple[str, ...] = ()
     random_weights: bool = False
+    enlarged: int = Field(default=1, ge=1, le=16)
     text: Path | None = None
     analyser: str | None = None
 

@@ -7,8 +7,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import torch
+
 from mmbench.device import torch_device
+from mmbench.face.nano_recogniser import NanoRecogniser
 from mmbench.files import sha256_file, versions, write_json
+from mmbench.model.network.map_tower import MapTower
+from mmbench.model.network.pixels import CLIP_MEAN, CLIP_STD
 from mmbench.model.small.codec import PatchPCACodec
 from mmbench.studies.nano.eyes import Progress, Recognition, recognition, train_recogniser
 from mmbench.studies.nano.pictures import WorldPictures
@@ -16,6 +21,7 @@ from mmbench.synth.world.store import World, load_world
 
 CODEC: Final = "codec"
 CONDITIONING: Final = "recogniser.safetensors"
+TOWER: Final = "tower.safetensors"
 JUDGE: Final = "judge.safetensors"
 CARD: Final = "eyes.json"
 WHITEN: Final = 0.5
@@ -34,8 +40,10 @@ class EyesOptions:
 def make_eyes(
     world: Path, out: Path, device: str = "cpu", options: EyesOptions | None = None, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Fit the codec and train two recognisers on disjoint halves of the training people. Returns the card, also written
-    as `eyes.json`: accuracy on the validation people, digests, seconds."""
+    """Fit the codec and train two recognisers on disjoint halves of the training people; one becomes the vision tower.
+
+    Returns the card, also written as `eyes.json`: accuracy on the validation people, digests, seconds.
+    """
     options = options or EyesOptions()
     place = torch_device(device)
     people = load_world(world, "train")
@@ -59,6 +67,8 @@ def make_eyes(
         facts = {"people": str(seen.people), "steps": str(options.steps), "seed": str(options.seed + half)}
         network.cpu().save(out / name, facts)
         network.to(place)
+        if name == CONDITIONING:
+            vision_tower(network, seen).save(out / TOWER)
         card[name] = {
             **facts,
             "seconds": round(time.monotonic() - began, 1),
@@ -68,6 +78,16 @@ def make_eyes(
         }
     write_json(out / CARD, card)
     return card
+
+
+def vision_tower(recogniser: NanoRecogniser, pictures: WorldPictures) -> MapTower:
+    """The vision tower over a recogniser, standardised on 512 pictures of a world, always the same ones."""
+    tower = MapTower(recogniser.widths, CLIP_MEAN, CLIP_STD).to(pictures.device)
+    tower.recogniser.load_state_dict(recogniser.state_dict())
+    before, pictures.generator = pictures.generator, torch.Generator().manual_seed(0)
+    tower.eval().requires_grad_(False).calibrate(pictures.images(512).frames[:, :, 0])
+    pictures.generator = before
+    return tower
 
 
 def every_other(people: World, half: int) -> World:

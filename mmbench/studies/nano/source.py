@@ -5,26 +5,26 @@ A picture is another one each time it is seen (wall, mirror image, gain), so rec
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor
 
-from mmbench.face.nano_recogniser import load_recogniser
 from mmbench.model.network.configs import size_named
-from mmbench.model.network.map_tower import MapTower
-from mmbench.model.network.pixels import CLIP_MEAN, CLIP_STD
+from mmbench.model.network.map_tower import load_tower
 from mmbench.model.pipeline.prompt import identity_mask, parse_prompt
 from mmbench.model.small.codec import PatchPCACodec
 from mmbench.model.small.nano import offline_tokenizer
 from mmbench.model.small.trained import nano_text_encoder
 from mmbench.model.train.batch import NO_ROW, Batch, SampleOptions
+from mmbench.model.train.loss.drops import draw_drops
 from mmbench.model.train.loss.face_mask import over_time
 from mmbench.model.train.record import MAX_WORD_ROWS
 from mmbench.studies.nano.pictures import CAPTIONS, Drawn, WorldPictures, caption_of
 from mmbench.synth.world.people import SIZE, Split
-from mmbench.synth.world.store import load_world
+from mmbench.synth.world.store import World, load_world
 
 CELL = 8
 """Pixels of a latent cell's side."""
@@ -34,8 +34,8 @@ class WorldSource:
     """Batches of pictures or clips of a split. One call, one batch; equal generators give equal batches
     on one kind of device.
 
-    `world`: folder of `mmbench nano world`; `codec`: folder of the codec; `recogniser`: the file of the conditioning
-    recogniser, None where nothing is conditioned (a base alone).
+    `world`: folder of `mmbench nano world`; `codec`: folder of the codec; `tower`: the vision tower's file over the
+    conditioning recogniser, None where nothing is conditioned (a base alone).
     """
 
     def __init__(
@@ -44,16 +44,14 @@ class WorldSource:
         world: Path,
         kind: Literal["images", "clips"],
         codec: Path,
-        recogniser: Path | None = None,
+        tower: Path | None = None,
         split: Split = "train",
         people: int | None = None,
     ) -> None:
         self.device, self.kind = device, kind
-        self.pictures = WorldPictures(load_world(world, split, people), device)
+        self.pictures = WorldPictures(_people(world, split, people), device)
         self.codec = PatchPCACodec.from_pretrained(str(codec)).eval().to(device)
-        self.tower: MapTower | None = None
-        if recogniser is not None:
-            self.tower = tower_of(recogniser, self.pictures).to(device)
+        self.tower = None if tower is None else load_tower(tower).to(device)
         self.texts, self.rows = text_table()
         self.texts = self.texts.to(device)
 
@@ -64,7 +62,7 @@ class WorldSource:
             drawn = self.pictures.images(count) if self.kind == "images" else self.pictures.clips(count)
             latents = self.codec.encode(drawn.frames).latent_dist.mode().permute(0, 2, 1, 3, 4)
             vectors, features = self._references(drawn, options.references)
-        keep_identity, keep_text = _drops(draw, count, options)
+        keep_identity, keep_text = draw_drops(options.drops, draw, count)
         rows = torch.where(keep_text[:, None], self.rows[drawn.captions], NO_ROW)
         number = torch.where(keep_text, drawn.captions, CAPTIONS).to(self.device)
         return Batch(
@@ -109,27 +107,20 @@ def world_source(
     world: str,
     kind: Literal["images", "clips"],
     codec: str,
-    recogniser: str | None = None,
+    tower: str | None = None,
     people: int | None = None,
 ) -> WorldSource:
     """A `WorldSource` as training settings name it; paths are relative to `folder`."""
     if kind not in ("images", "clips"):
         raise ValueError(f"kind is 'images' or 'clips', not {kind!r}")
-    eyes = None if recogniser is None else folder / recogniser
+    eyes = None if tower is None else folder / tower
     return WorldSource(device, folder / world, kind, folder / codec, eyes, people=people)
 
 
-def tower_of(recogniser: Path, pictures: WorldPictures) -> MapTower:
-    """The vision tower over a recogniser's file, standardised on five hundred of the world's pictures."""
-    network = load_recogniser(recogniser)
-    tower = MapTower(network.widths, CLIP_MEAN, CLIP_STD)
-    tower.recogniser.load_state_dict(network.state_dict())
-    seeded = torch.Generator().manual_seed(0)
-    before, pictures.generator = pictures.generator, seeded
-    tower.eval().requires_grad_(False).to(pictures.device)
-    tower.calibrate(pictures.images(512).frames[:, :, 0])
-    pictures.generator = before
-    return tower
+@lru_cache(maxsize=1)
+def _people(world: Path, split: Split, people: int | None) -> World:
+    """The sources of one stage show the same people: they lie in memory once."""
+    return load_world(world, split, people)
 
 
 def text_table() -> tuple[Tensor, Tensor]:
@@ -165,13 +156,3 @@ def face_cells(five: Tensor) -> Tensor:
     dy = centre - middle[..., 1, None]
     inside = (dx[:, :, None] ** 2 + dy[..., None] ** 2).sqrt() < radius[..., None, None] + CELL / 3
     return over_time(inside.transpose(0, 1)).transpose(0, 1)
-
-
-def _drops(draw: Generator, count: int, options: SampleOptions) -> tuple[Tensor, Tensor]:
-    """keep_identity and keep_text, bool [B]: at most one of the three exclusive drops a sample."""
-    rates = options.drops
-    u = torch.rand(count, generator=draw, dtype=torch.float64)
-    identity = u < rates.identity
-    text = (u >= rates.identity) & (u < rates.identity + rates.text)
-    both = (u >= rates.identity + rates.text) & (u < rates.identity + rates.text + rates.both)
-    return ~(identity | both), ~(text | both)

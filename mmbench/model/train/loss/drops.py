@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,10 @@ class DropRates:
     both: float = 0.05
 
 
-def draw_drops(rates: DropRates, generator: Generator) -> tuple[bool, bool]:
-    """keep_identity and keep_text of one sample, from one number of the generator."""
-    u = float(torch.rand((), generator=generator, dtype=torch.float64))
+def draw_drops(rates: DropRates, generator: Generator, count: int = 1) -> tuple[Tensor, Tensor]:
+    """keep_identity and keep_text, bool [count], each sample's from one number of the generator."""
+    u = torch.rand(count, generator=generator, dtype=torch.float64)
     identity = u < rates.identity
-    text = rates.identity <= u < rates.identity + rates.text
-    both = rates.identity + rates.text <= u < rates.identity + rates.text + rates.both
-    return not (identity or both), not (text or both)
+    text = (rates.identity <= u) & (u < rates.identity + rates.text)
+    both = (rates.identity + rates.text <= u) & (u < rates.identity + rates.text + rates.both)
+    return ~(identity | both), ~(text | both)
