@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -32,21 +32,36 @@ def world(
 @app.command()
 def eyes(
     world: Data = WORLD,
-    out: Annotated[Path, typer.Option(help="Folder to write the codec and the recognisers to.")] = Path("data/eyes"),
+    out: Annotated[Path, typer.Option(help="Folder to write the codec and the recogniser to.")] = Path("data/eyes"),
     steps: Annotated[int, typer.Option(min=1, help="Training steps of each recogniser.")] = 1500,
     batch: Annotated[int, typer.Option(min=2, help="Pictures a step.")] = 256,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
-    """Fit the codec and train two recognisers on disjoint halves of the people: one conditions, the other judges."""
-    from mmbench.studies.nano.making import CONDITIONING, JUDGE, EyesOptions, make_eyes
+    """Fit the codec and train the recogniser that models see their references with."""
+    from mmbench.studies.nano.making import CONDITIONING, EyesOptions, make_eyes
 
-    card = make_eyes(world, out, device, EyesOptions(steps, batch), _say)
-    for name in (CONDITIONING, JUDGE):
-        held = card[name]["pictures"]
-        typer.echo(
-            f"{name}: equal error {held['equal_error']:.3f}, rank-1 {held['rank1']:.3f} of {held['people']}, "
-            f"within the group {held['rank1_in_group']:.3f}"
-        )
+    _say_recogniser(CONDITIONING, make_eyes(world, out, device, EyesOptions(steps, batch), _say))
+
+
+@app.command()
+def judges(
+    world: Data = WORLD,
+    codec: Annotated[Path, typer.Option(help="Codec of `mmbench nano eyes`.")] = Path("data/eyes/codec"),
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("data/judges"),
+    steps: Annotated[int, typer.Option(min=1, help="Training steps of each.")] = 1500,
+    batch: Annotated[int, typer.Option(min=16, help="Pictures a step; an eighth as many clips.")] = 256,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+) -> None:
+    """Train what measures: a recogniser of the other half of the people, and an encoder of clips and captions."""
+    from mmbench.studies.nano.making import CLIP_ENCODER, JUDGE, EyesOptions, make_judges
+
+    card = make_judges(world, codec, out, device, EyesOptions(steps, batch), _say)
+    _say_recogniser(JUDGE, card)
+    read = card[CLIP_ENCODER]["clips"]
+    typer.echo(
+        f"{CLIP_ENCODER}: right about the action {read['action']:.3f}, group {read['group']:.3f}, shirt "
+        f"{read['shirt']:.3f}, wall {read['wall']:.3f} of {read['clips']} clips; frames {read['frames']:.3f}"
+    )
 
 
 @app.command()
@@ -85,3 +100,11 @@ def assemble(
 def _say(step: int, steps: int, loss: float) -> None:
     if step % 250 == 0:
         typer.echo(f"step {step} of {steps}, loss {loss:.3f}", err=True)
+
+
+def _say_recogniser(name: str, card: dict[str, Any]) -> None:
+    held = card[name]["pictures"]
+    typer.echo(
+        f"{name}: equal error {held['equal_error']:.3f}, rank-1 {held['rank1']:.3f} of {held['people']}, "
+        f"within the group {held['rank1_in_group']:.3f}"
+    )

@@ -91,14 +91,16 @@ class NanoFaces:
 
     def find(self, picture: Frame, side: int = SIDE) -> list[Face]:
         """One face, the largest square in the middle, or none. `side` changes nothing."""
+        return [] if float(picture.std(axis=(0, 1)).max()) < 1.0 else [self.whole(picture)]
+
+    def whole(self, picture: Frame) -> Face:
+        """The largest square in the middle, taken for a face."""
         height, width = picture.shape[:2]
         extent = min(height, width)
         left, top = (width - extent) // 2, (height - extent) // 2
-        if float(picture.std(axis=(0, 1)).max()) < 1.0:
-            return []
         box = np.array([left, top, left + extent, top + extent], dtype=np.float64)
         points = TEMPLATE * (extent / ARCFACE_SIDE) + box[:2]
-        return [Face(box=box, score=1.0, points=points, points68=None, tight_box=box)]
+        return Face(box=box, score=1.0, points=points, points68=None, tight_box=box)
 
     def embed(self, picture: Frame, face: Face) -> NDArray[np.float32]:
         """(64,) float32, raw."""

@@ -97,6 +97,11 @@ class Validation:
                 self._write(path, video)
         parts.module.train()
 
+    def has(self, step: int) -> bool:
+        """Whether all clips of a step are there."""
+        clips = self.out / f"step-{step:08d}"
+        return all((clips / f"{job.name}.mp4").is_file() for job in self.jobs)
+
     @property
     def _sharded(self) -> bool:
         return self.settings.machine.parallel == "fsdp"

@@ -44,6 +44,9 @@ VARIANTS: dict[str, Variant] = {
     "F": _variant(True, True, False, False, True),
     "G": _variant(True, True, True, True, False),
     "Full": _variant(True, True, True, True, True),
+    "no-CAN": _variant(True, True, True, False, True),
 }
 """Rows of v2 Table 3, read by counting their ticks: A-E are not cumulative (D is B + m_face, E is A + CAN).
+
+"no-CAN" is the lower curve of Fig. 8.
 """

@@ -1,0 +1,124 @@
+"""What the paper compares: arms of equal training that differ in one thing, and what it says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+Role = Literal["identity", "text", "motion", "colour"]
+"""What a claim is about; the metric of a role depends on what can be measured on the test set."""
+
+BASE: Final = "base"
+"""The model before any training of the adapter: its clips come from the same noise and prompts."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One trained model. `variant`: row of v2 Table 3. `stages`: which stages it is trained in, together always the
+    same number of steps. `face_encoder`: settings of it that differ (a size-matched control)."""
+
+    name: str
+    variant: str
+    stages: Literal["both", "image", "video"] = "both"
+    face_encoder: Mapping[str, Any] = field(default_factory=dict)
+    says: str = ""
+
+    @property
+    def slug(self) -> str:
+        """Its folder's name: arms of one training share it, whatever they are called."""
+        return "-".join((self.variant, self.stages, *(f"{k}-{v}" for k, v in sorted(self.face_encoder.items()))))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`better` is said to beat `worse` in what `role` measures; `source` in the paper."""
+
+    better: str
+    worse: str
+    role: Role
+    source: str
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """One comparison: its arms, the one that others are held against, the paper's claims.
+
+    `curve`: also measured on the way.
+    """
+
+    name: str
+    title: str
+    source: str
+    arms: tuple[Arm, ...]
+    against: str
+    claims: tuple[Claim, ...]
+    curve: bool = False
+
+
+FULL: Final = Arm("Full", "Full", "both", says="all parts, both stages")
+_WITHOUT_STAGE_1: Final = {
+    "A": "identity fused into the text alone",
+    "B": "face tokens alone",
+    "C": "both branches",
+    "D": "face tokens with their own modulation",
+    "E": "fused text with CAN",
+    "G": "all parts",
+}
+MODULE_ARMS: Final = (
+    *(Arm(name, name, "video", says=f"{text}; clips alone") for name, text in _WITHOUT_STAGE_1.items()),
+    Arm("F", "F", "both", says="both branches, both stages, no modulation of the face and no CAN"),
+    FULL,
+)
+NO_CAN: Final = Arm("no CAN", "no-CAN", says="all parts but CAN")
+WIDE: Final = Arm(
+    "no CAN, same size", "no-CAN", face_encoder={"tau_face_width": 224}, says="no CAN, a face perceiver as much larger"
+)
+IMAGE_ONLY: Final = Arm("image only", "Full", "image", says="all parts, pictures alone")
+VIDEO_ONLY: Final = Arm("video only", "G", "video", says="all parts, clips alone")
+
+_TABLE3 = "v2 Table 3"
+ABLATIONS: Final[dict[str, Ablation]] = {
+    "modules": Ablation(
+        "modules",
+        "Modules",
+        "Magic Mirror v2 Table 3 and Fig. 7 (left)",
+        MODULE_ARMS,
+        "Full",
+        (
+            *(Claim("Full", name, "identity", _TABLE3) for name in "ABCDEFG"),
+            Claim("C", "A", "identity", _TABLE3),
+            Claim("C", "B", "identity", _TABLE3),
+            Claim("E", "A", "identity", _TABLE3),
+            Claim("E", "A", "motion", _TABLE3),
+            Claim("Full", "F", "motion", _TABLE3),
+            Claim("Full", "G", "motion", _TABLE3),
+            Claim("Full", "F", "text", _TABLE3),
+        ),
+    ),
+    "stages": Ablation(
+        "stages",
+        "Stages of training",
+        "Magic Mirror v2 Fig. 7 (right), section 4.4",
+        (IMAGE_ONLY, VIDEO_ONLY, FULL),
+        "Full",
+        (
+            Claim("Full", "video only", "identity", "v2 Fig. 7"),
+            Claim("Full", "image only", "colour", "section 4.4"),
+            Claim("video only", "image only", "colour", "section 4.4"),
+            Claim("Full", "image only", "motion", "v2 Fig. 7"),
+        ),
+    ),
+    "can": Ablation(
+        "can",
+        "Conditioned Adaptive Normalization",
+        "Magic Mirror Fig. 8",
+        (FULL, NO_CAN, WIDE),
+        "Full",
+        (
+            Claim("Full", "no CAN", "identity", "Fig. 8"),
+            Claim("Full", "no CAN, same size", "identity", "control for its size"),
+        ),
+        curve=True,
+    ),
+}

@@ -1,0 +1,139 @@
+"""Trains the arms of an ablation, each with every seed, and makes their clips. Everything resumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmbench.errors import ManifestError
+from mmbench.studies.ablations.arms import BASE, Ablation, Arm
+
+if TYPE_CHECKING:
+    from mmbench.items import Item
+    from mmbench.model.train.settings import StageSettings, TrainSettings
+    from mmbench.studies.training import Validation
+
+POINTS = 4
+"""Measurements of a curve, the last one at its end."""
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One arm trained with one seed: its folder, its settings, how many parameters it trained."""
+
+    arm: Arm
+    seed: int
+    folder: Path
+    parameters: int
+    items: tuple[Item, ...]
+
+    def at(self, step: int) -> tuple[Item, ...]:
+        """The clips of one step."""
+        return tuple(item for item in self.items if item.step == step)
+
+
+def total_steps(settings: TrainSettings) -> int:
+    """Steps of all stages: what every arm is trained for."""
+    return sum(stage.steps for stage in settings.stages)
+
+
+def arm_settings(settings: TrainSettings, arm: Arm, seed: int, points: int) -> TrainSettings:
+    """The settings of one arm: its variant and stages, and clips at `points` equally spaced steps.
+
+    Raises ManifestError where the settings have no stages `image` and `video`, or the steps cannot be divided.
+    """
+    by_name = {stage.name: stage for stage in settings.stages}
+    if set(by_name) != {"image", "video"}:
+        raise ManifestError("An ablation needs two stages.", "Call them image and video, as in the preset nano-ablation.")
+    total = total_steps(settings)
+    if total % points:
+        raise ManifestError(f"{total} steps cannot be measured at {points} equal distances.", "Change stages.steps.")
+    stages: tuple[StageSettings, ...] = settings.stages
+    if arm.stages != "both":
+        stages = (by_name[arm.stages].model_copy(update={"steps": total}),)
+    model = settings.model.model_copy(
+        update={"variant": arm.variant, "face_encoder": {**settings.model.face_encoder, **arm.face_encoder}}
+    )
+    validation = settings.validation.model_copy(update={"every": total // points})
+    return settings.model_copy(update={"seed": seed, "model": model, "stages": stages, "validation": validation})
+
+
+def make_arms(
+    ablation: Ablation,
+    settings: TrainSettings,
+    folder: Path,
+    out: Path,
+    seeds: Sequence[int],
+    *,
+    tell: Tell | None = None,
+    report: Any = None,
+) -> Iterator[Trained]:
+    """Train every arm with every seed below `out/arms`, seed by seed, and make its clips; what is there is kept.
+
+    The first arm's clips before any training are the base's. An arm that two ablations share is trained once where
+    they share `out`. Raises what training raises.
+    """
+    points = POINTS if ablation.curve else 1
+    for seed in seeds:
+        for number, arm in enumerate(ablation.arms):
+            if tell is not None:
+                tell(f"{arm.name}, seed {seed}")
+            yield from _one(arm, arm_settings(settings, arm, seed, points), folder, out, number == 0, report)
+
+
+def _one(arm: Arm, settings: TrainSettings, folder: Path, out: Path, base_too: bool, report: Any) -> Iterator[Trained]:
+    from mmbench.engine.alone import alone
+    from mmbench.model.train.loop import train
+    from mmbench.studies.training import Validation
+
+    place = out / "arms" / arm.slug / f"seed-{settings.seed}"
+    clips = Validation(settings, folder, place / "clips")
+    steps = [settings.validation.every * k for k in range(1, total_steps(settings) // settings.validation.every + 1)]
+    done = place / "run" / "adapter" / "fp32"
+    if not done.is_dir():
+        train(settings, folder, place / "run", resume=True, report=report, validate=clips.make)
+    missing = [step for step in steps if not clips.has(step)]
+    for step in missing:
+        if step != steps[-1]:
+            raise ManifestError(f"{place}: was trained without clips at step {step}.", "Delete that folder.")
+    if missing:
+        _make_again(settings, folder, done, clips, steps[-1])
+    base = Arm(BASE, arm.variant, says="the base model, before any training")
+    if base_too:
+        held = Validation(settings, folder, out / "arms" / BASE / f"seed-{settings.seed}" / "clips")
+        if not held.has(0):
+            with alone(held.out, "making clips"):
+                _make_again(settings, folder, None, held, 0)
+        yield _trained(base, settings.seed, held.out.parent, 0, held)
+    yield _trained(arm, settings.seed, place, _parameters(done), clips)
+
+
+def _make_again(settings: TrainSettings, folder: Path, adapter: Path | None, clips: Validation, step: int) -> None:
+    """The clips of weights on disk, or of an adapter that nobody has trained: it starts by changing nothing."""
+    import torch
+
+    from mmbench.device import torch_device
+    from mmbench.model.train.build import build
+
+    model = settings.model.model_copy(update={"adapter": None if adapter is None else adapter.resolve()})
+    with torch.no_grad():
+        clips.make(build(settings.model_copy(update={"model": model}), folder, torch_device(settings.machine.device)), step)
+
+
+def _parameters(adapter: Path) -> int:
+    from mmbench.model.pipeline.adapter_file import read_adapter
+
+    held = read_adapter(str(adapter))
+    return sum(tensor.numel() for part in (held.transformer, held.face_encoder) for tensor in part.values())
+
+
+def _trained(arm: Arm, seed: int, folder: Path, parameters: int, clips: Validation) -> Trained:
+    """The clips under the arm's name. A clip's seed tells the training's too, so that arms are paired within one."""
+    items = tuple(
+        replace(item, id=f"{arm.name}/{seed}/{item.step}/{item.video.stem}", model=arm.name) for item in clips.items()
+    )
+    return Trained(arm, seed, folder, parameters, items)
