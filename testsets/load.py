@@ -19,7 +19,7 @@ from mmbench.tables import printable, read_table, whole_number
 from mmbench.testsets.types import GROUPS, Identity, Prompt, TestSet
 from mmbench.trigger import TRIGGER, marks
 
-BUNDLED = ("synthetic50",)
+BUNDLED = ("synthetic50", "nano70")
 BUILT = ("pubfig50",)
 PROMPT_COLUMNS = ("identity", "prompt_index", "prompt", "prompt_long")
 

@@ -1,7 +1,7 @@
 """The command line: parse, call, print. Every command has a typed Python function behind it.
 
 A file a command: `generators`, `testset`, `synth`, `nano`, `data` (what there is to work on), `train`, `model` (what is
-made of it), `weights`, `generate`, `evaluate`, `report` (a benchmark's three steps), `status` (how far they are),
+made of it), `weights`, `generate`, `evaluate`, `report`, `plot` (a benchmark's steps), `status` (how far they are),
 `ablate`, `validity` (questions to it), `inspect` (what is installed). They share `making` (options of videos),
 `sharing` (options of split work), `inputs` (what was found), `progress`, `board` (a table on a terminal), `words`
 (texts of others on a terminal) and `completion` (the shell's).
@@ -56,6 +56,7 @@ def _register() -> None:
         inspect,
         model,
         nano,
+        plot,
         report,
         status,
         synth,
@@ -75,6 +76,7 @@ def _register() -> None:
     app.command("report", short_help="Leaderboard of a run: page, Markdown, CSV, LaTeX, JSON.")(report.report)
     app.command("table", short_help="The short table of a report, into a Markdown file.")(report.table)
     app.command("compare", short_help="Is A better than B? Paired differences with intervals.")(report.compare)
+    app.command("plot", short_help="Figures: means, paired differences, ablations, curves, grids.")(plot.plot)
     app.command("train", short_help="Train the adapter (or a base) from a settings file.")(train.train)
     app.add_typer(data.app, name="data", short_help="Training data: build, check, show what was dropped.")
     app.add_typer(model.app, name="model")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -94,6 +95,81 @@ def prompt_length(
         complete = _measured(done, out / "evaluation", settings, workers) and complete
     if not complete:
         raise typer.Exit(1)
+
+
+def _training(name: str) -> Callable[..., None]:
+    """The command of an ablation that trains."""
+
+    def command(
+        settings: Annotated[
+            str, typer.Argument(help="YAML of a training with the stages image and video, or a preset.")
+        ] = "nano-ablation",
+        out: Annotated[Path, Option(help="Folder of the trained arms; ablations of equal settings share it.")] = Path(
+            "runs/ablations"
+        ),
+        seed: Annotated[
+            list[int] | None, Option(help="Seed of training; repeat for several. Default: 0, 1, 2.")
+        ] = None,
+        report: Annotated[Path | None, Option(help="Folder of the page; default: NAME below --out.")] = None,
+        workers: Annotated[int, Option(min=1, help="Processes of the evaluation.")] = 1,
+    ) -> None:
+        from mmbench.cli.progress import progress_bar
+        from mmbench.cli.train import step_progress
+        from mmbench.model.train.settings import read_settings
+        from mmbench.studies.ablations.study import SEEDS, ablate
+
+        chosen, folder = read_settings(settings)
+        with step_progress() as step, progress_bar() as progress:
+            found, page = ablate(
+                name,
+                chosen,
+                folder,
+                out,
+                seeds=seed or SEEDS,
+                report=report,
+                workers=workers,
+                tell=lambda text: typer.echo(text, err=True),
+                step=step,
+                progress=progress,
+            )
+        for claim in found.claims:
+            said = f"{claim.claim.better} above {claim.claim.worse} in {claim.metric}"
+            typer.echo(f"{claim.verdict}: {said}, by {claim.difference.mean:+.4f} (adjusted p {claim.p_holm:.3g})")
+        typer.echo(f"Page: {page}")
+
+    return command
+
+
+for _name, _help in (
+    ("modules", "The parts of the model, one by one (Table 3 of v2)."),
+    ("stages", "Pictures alone, clips alone, both (Fig. 7 of v2)."),
+    ("can", "With and without Conditioned Adaptive Normalization, over training (Fig. 8)."),
+):
+    app.command(_name, help=_help)(_training(_name))
+
+
+@app.command()
+def modulation(
+    testset: Annotated[
+        str, Option(help="Whose pictures are shown: a test set's name or folder.", autocompletion=completion.testsets)
+    ] = "nano70",
+    variant: Annotated[str, Option(help="Magic Mirror's variant.")] = "nano-trained",
+    out: Annotated[Path, Option(help="Folder of the figure and its points.")] = Path("runs/ablations/modulation"),
+    people: Annotated[int, Option(min=2, help="So many people's pictures.")] = 14,
+    steps: Annotated[int, Option(min=3, help="Timesteps of the schedule.")] = 50,
+    weights: making.Weights = None,
+    device: making.Device = "auto",
+) -> None:
+    """How the scales of the adaptive norms lie, by modality, layer and time (Fig. 9)."""
+    from mmbench.studies.ablations.modulation import study_modulation
+
+    found, figure = study_modulation(
+        testset, out, variant=variant, people=people, steps=steps, weights=weights, device=making.pick_device(device)
+    )
+    for name, value in found.silhouettes.items():
+        typer.echo(f"silhouette by {name}: {value:+.3f}")
+    typer.echo(f"CAN's residuals: {found.of_time:.0%} of the variance by time, {found.of_people:.0%} by the person")
+    typer.echo(f"Figure: {figure}")
 
 
 def _measured(made: PromptLength, run: Path, settings: Path | None, workers: int) -> bool:

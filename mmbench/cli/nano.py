@@ -79,6 +79,30 @@ def testset(
 
 
 @app.command()
+def clips(
+    testset: Annotated[Path, typer.Argument(help="Folder of the test set.")] = Path("testsets/nano70"),
+    work: Annotated[Path, typer.Option(help="Folder of the models' runs.")] = Path("runs/nano70"),
+    controls: Annotated[bool, typer.Option("--controls/--no-controls", help="Render the control systems too.")] = True,
+) -> None:
+    """Make the test set's clips again: rendered control systems, the trained model, its base."""
+    from mmbench.cli.progress import progress_bar
+    from mmbench.studies.nano.clips import build_clips
+
+    with progress_bar() as progress:
+        manifest = build_clips(testset, work, controls=controls, progress=progress)
+    typer.echo(f"Manifest: {manifest}")
+
+
+@app.command()
+def start(out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("runs/nano-start")) -> None:
+    """Take the bundled nano model apart: base, codec, texts and vision tower, to train adapters on."""
+    from mmbench.baselines.magic_mirror.model import TRAINED_NANO
+    from mmbench.model.small.trained import unpack
+
+    typer.echo(f"Base and vision tower in {unpack(TRAINED_NANO, out)}.")
+
+
+@app.command()
 def assemble(
     out: Annotated[
         Path,

@@ -32,6 +32,13 @@ BUILT_IN = {
     "success_rates": "mmbench.metrics.success_rates:SuccessRates",
 }
 
+ASKED_FOR = {
+    "text_alignment_nano": "mmbench.metrics.nano_world:TextAlignmentNano",
+    "inception_score_nano": "mmbench.metrics.nano_world:InceptionScoreNano",
+    "id_similarity_nano": "mmbench.metrics.nano_world:IdSimilarityNano",
+}
+"""Metrics of one small world alone, meaningless elsewhere: a run has them only where its settings name them."""
+
 
 @cache
 def plug_ins() -> dict[str, EntryPoint]:
@@ -44,7 +51,8 @@ def _loaded() -> tuple[dict[str, type[Metric]], dict[str, PlugInError]]:
     """The plug-ins that can be used, and what is wrong with the others. None of them stops another."""
     found: dict[str, type[Metric]] = {}
     wrong: dict[str, PlugInError] = {}
-    taken = {facts.name for name in BUILT_IN for facts in metric_class(name).all_facts()} | set(BUILT_IN)
+    own = (*BUILT_IN, *ASKED_FOR)
+    taken = {facts.name for name in own for facts in metric_class(name).all_facts()} | set(own)
     for name, point in plug_ins().items():
         try:
             found[name] = _checked(point, taken)
@@ -89,14 +97,14 @@ def forget() -> None:
 
 
 def metric_names() -> tuple[str, ...]:
-    """All metrics that can be used, built-in ones first in column order."""
+    """All metrics that a run has where none are named, built-in ones first in column order."""
     return (*BUILT_IN, *_loaded()[0])
 
 
 def metric_class(name: str) -> type[Metric]:
     """The class of one metric, loading no other. Raises MMBenchError for an unknown name, listing the known ones."""
-    if name in BUILT_IN:
-        module, attribute = BUILT_IN[name].split(":")
+    if own := BUILT_IN.get(name) or ASKED_FOR.get(name):
+        module, attribute = own.split(":")
         loaded: type[Metric] = getattr(import_module(module), attribute)
         return loaded
     if name in plug_ins():
@@ -106,18 +114,18 @@ def metric_class(name: str) -> type[Metric]:
         raise wrong[name]
     if owner := _owner(name):
         raise MMBenchError(f"{name!r} is measured together with {owner!r}, not by itself.", f"Name {owner}.")
-    raise no_such_metric(name, metric_names())
+    raise no_such_metric(name, metric_classes())
 
 
 def metric_version(name: str) -> str:
     """Version of the package that brings a metric; "" for our own, whose numbers have versions of their own."""
-    point = None if name in BUILT_IN else plug_ins().get(name)
+    point = None if name in BUILT_IN or name in ASKED_FOR else plug_ins().get(name)
     return point.dist.version if point and point.dist else ""
 
 
 def in_order(names: Iterable[str]) -> list[str]:
     """Names of metrics in column order, plug-ins last; each once. Loads none."""
-    order = {name: place for place, name in enumerate((*BUILT_IN, *plug_ins()))}
+    order = {name: place for place, name in enumerate((*BUILT_IN, *ASKED_FOR, *plug_ins()))}
     return sorted(dict.fromkeys(names), key=lambda name: (order.get(name, len(order)), name))
 
 
@@ -148,8 +156,8 @@ def no_such_metric(name: str, known: Iterable[str]) -> MMBenchError:
 
 
 def metric_classes() -> dict[str, type[Metric]]:
-    """Every installed metric's class by name."""
-    return {name: metric_class(name) for name in metric_names()}
+    """Every installed metric's class by name, those too that a run has only where they are named."""
+    return {name: metric_class(name) for name in (*BUILT_IN, *ASKED_FOR, *_loaded()[0])}
 
 
 def facts_by_name() -> dict[str, MetricFacts]:

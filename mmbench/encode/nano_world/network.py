@@ -29,12 +29,13 @@ class NanoClipEncoder(nn.Module):
     """Clips [B, 9, 3, 64, 64] in [-1, 1] and captions to vectors [B, 64]; frames to class logits [B, 9, classes].
 
     `words`: what captions are made of, single words and neighbouring pairs ("red shirt"), so that a red shirt before a
-    blue wall is not a blue shirt before a red wall. `classes`: names of what the frames' classifier tells apart.
+    blue wall is not a blue shirt before a red wall. `classes`: names of what the frames' classifier tells apart;
+    `actions`: the captions' words for what is done.
     """
 
-    def __init__(self, words: Sequence[str], classes: Sequence[str]) -> None:
+    def __init__(self, words: Sequence[str], classes: Sequence[str], actions: Sequence[str] = ()) -> None:
         super().__init__()
-        self.words, self.classes = tuple(words), tuple(classes)
+        self.words, self.classes, self.actions = tuple(words), tuple(classes), tuple(actions)
         self._number = {word: number for number, word in enumerate(self.words)}
         layers: list[nn.Module] = []
         for inner, outer in ((3, 24), (24, 48), (48, 64)):
@@ -73,6 +74,16 @@ class NanoClipEncoder(nn.Module):
         device = self.log_scale.device
         return nn.functional.normalize(self.text_head(self.caption(flat.to(device), starts.to(device))), dim=1)
 
+    def with_other_actions(self, caption: str) -> list[str]:
+        """The caption with each other action in the place of its own; none where it names no action."""
+        words = caption.split()
+        said = [number for number, word in enumerate(words) if word.lower().strip(".") in self.actions]
+        if len(said) != 1:
+            return []
+        own = words[said[0]].lower().strip(".")
+        others = [action for action in self.actions if action != own]
+        return [" ".join([*words[: said[0]], action, *words[said[0] + 1 :]]) for action in others]
+
     def _rows(self, caption: str) -> list[int]:
         parts = words_of(caption)
         if unknown := [part for part in parts if part not in self._number]:
@@ -88,7 +99,8 @@ class NanoClipEncoder(nn.Module):
 
         state = {n: v.half() if v.is_floating_point() else v for n, v in self.state_dict().items()}
         state = {name: value.cpu().contiguous() for name, value in state.items()}
-        save_file(state, path, {"words": json.dumps(self.words), "classes": json.dumps(self.classes), **(facts or {})})
+        lists = {name: json.dumps(getattr(self, name)) for name in ("words", "classes", "actions")}
+        save_file(state, path, {**lists, **(facts or {})})
 
 
 def words_of(caption: str) -> list[str]:
@@ -104,7 +116,7 @@ def load_clip_encoder(path: Path) -> NanoClipEncoder:
     try:
         with safe_open(path, framework="pt") as file:
             facts = file.metadata()
-            network = NanoClipEncoder(json.loads(facts["words"]), json.loads(facts["classes"]))
+            network = NanoClipEncoder(*(json.loads(facts[name]) for name in ("words", "classes", "actions")))
             network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118  # not a dict
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as cause:
         raise WeightsError(

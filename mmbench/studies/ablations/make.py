@@ -48,7 +48,7 @@ def arm_settings(settings: TrainSettings, arm: Arm, seed: int, points: int) -> T
     """
     by_name = {stage.name: stage for stage in settings.stages}
     if set(by_name) != {"image", "video"}:
-        raise ManifestError("An ablation needs two stages.", "Call them image and video, as in the preset nano-ablation.")
+        raise ManifestError("An ablation needs two stages.", "Call them image and video (preset nano-ablation).")
     total = total_steps(settings)
     if total % points:
         raise ManifestError(f"{total} steps cannot be measured at {points} equal distances.", "Change stages.steps.")
@@ -121,7 +121,9 @@ def _make_again(settings: TrainSettings, folder: Path, adapter: Path | None, cli
 
     model = settings.model.model_copy(update={"adapter": None if adapter is None else adapter.resolve()})
     with torch.no_grad():
-        clips.make(build(settings.model_copy(update={"model": model}), folder, torch_device(settings.machine.device)), step)
+        clips.make(
+            build(settings.model_copy(update={"model": model}), folder, torch_device(settings.machine.device)), step
+        )
 
 
 def _parameters(adapter: Path) -> int:

@@ -45,7 +45,7 @@ def texts() -> list[str]:
 def new_encoder() -> NanoClipEncoder:
     """An untrained encoder that knows every word of the grammar."""
     words = sorted({part for text in texts() for part in words_of(text)})
-    return NanoClipEncoder(words, CLASSES)
+    return NanoClipEncoder(words, CLASSES, tuple(ACTIONS))
 
 
 def train_clip_encoder(

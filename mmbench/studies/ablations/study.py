@@ -1,0 +1,76 @@
+"""The whole of an ablation in one call: train the arms, make their clips, measure, write the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmbench.config import EvaluateSettings
+from mmbench.errors import MissingWeights, RequestError
+from mmbench.studies.ablations.arms import ABLATIONS
+from mmbench.studies.ablations.make import Tell, make_arms
+from mmbench.studies.ablations.measure import AblationFound, measure
+from mmbench.studies.ablations.page import write_page
+
+if TYPE_CHECKING:
+    from mmbench.files import Progress
+    from mmbench.model.train.settings import TrainSettings
+
+SEEDS = (0, 1, 2)
+NANO_START = Path("runs") / "nano-start"
+"""What the preset nano-ablation starts from, relative to the settings."""
+
+
+def ablate(
+    name: str,
+    settings: TrainSettings,
+    folder: Path,
+    out: Path,
+    *,
+    seeds: Sequence[int] = SEEDS,
+    report: Path | None = None,
+    workers: int = 1,
+    tell: Tell | None = None,
+    step: Any = None,
+    progress: Progress | None = None,
+) -> tuple[AblationFound, Path]:
+    """Run the ablation `name` of `ABLATIONS`; paths in `settings` are relative to `folder`. Everything resumes.
+
+    Arms, clips and rows go below `out`, which ablations of equal settings share; the page goes to `report`, by default
+    `out/NAME`. Returns what was found and the page. Raises RequestError for an unknown ablation or no seeds, and what
+    training and evaluation raise.
+    """
+    if name not in ABLATIONS:
+        raise RequestError(f"There is no ablation {name!r}.", f"There are: {', '.join(ABLATIONS)}.")
+    if not seeds:
+        raise RequestError("An ablation needs at least one seed.", "Name three or more.")
+    start_from_bundled(settings, folder)
+    made = list(make_arms(ABLATIONS[name], settings, folder, out, seeds, tell=tell, report=step))
+    wanted = settings.validation
+    options = EvaluateSettings(
+        metrics=wanted.metrics,
+        flow={"backend": "dis"} if settings.model.size == "nano" else {},  # type: ignore[arg-type]  # pydantic reads it
+        device=settings.machine.device,
+        random_weights=wanted.random_weights,
+    )
+    found = measure(ABLATIONS[name], made, out / f"evaluation-{name}", options, workers=workers, progress=progress)
+    return found, write_page(found, settings, made, report or out / name)
+
+
+def start_from_bundled(settings: TrainSettings, folder: Path) -> None:
+    """Unpack the bundled nano model where the settings start from it and it is not unpacked yet.
+
+    Raises MissingWeights where their people are not rendered yet.
+    """
+    if settings.model.base != str(NANO_START):
+        return
+    from mmbench.baselines.magic_mirror.model import TRAINED_NANO
+    from mmbench.model.small.trained import unpack
+
+    unpack(TRAINED_NANO, folder / NANO_START)
+    for stage in settings.stages:
+        for source in stage.data:
+            world = folder / str(source.options.get("world", ""))
+            if not any(world.glob("train_*.npz")):
+                raise MissingWeights(f"There are no rendered people in {world}.", f"mmbench nano world --out {world}")
