@@ -83,16 +83,18 @@ def table(
     into: Annotated[
         Path | None, typer.Option(help="Markdown file: put the table between its marks (`mmbench table` names them).")
     ] = None,
+    name: Annotated[str, typer.Option(help="Of the place, where a file holds several tables.")] = "",
 ) -> None:
     """The short table of a finished report: one number and half its interval a cell, with the overall verdicts."""
-    from mmbench.reports.table.short import BEGIN, END, put_between, read_table, short_markdown
+    from mmbench.reports.table.short import marks, put_between, read_table, short_markdown
 
     text = short_markdown(read_table(leaderboard))
     if into is None:
         typer.echo(text, nl=False)
-        typer.echo(f"Into a file: --into FILE, between the lines {BEGIN} and {END}", err=True)
+        begin, end = marks(name)
+        typer.echo(f"Into a file: --into FILE, between the lines {begin} and {end}", err=True)
     else:
-        put_between(into, text)
+        put_between(into, text, name)
         typer.echo(f"table in {into}")
 
 

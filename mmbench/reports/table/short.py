@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mmbench.errors import ManifestError
+from mmbench.errors import ManifestError, RequestError
 from mmbench.files import read_json, write_text
 from mmbench.metrics.base import MetricFacts
 from mmbench.reports.numbers.overall import NO_VERDICTS, Overall, Verdicts
@@ -16,7 +17,7 @@ from mmbench.reports.table.overall import below
 from mmbench.reports.table.tables import Cell, Column, Table, TableRow
 from mmbench.reports.table.text import present_columns, short_cell
 
-BEGIN, END = "<!-- mmbench table -->", "<!-- end of mmbench table -->"
+NAME = re.compile(r"[\w-]*")
 
 Made = TypeVar("Made")
 
@@ -51,20 +52,33 @@ def short_markdown(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def between(text: str) -> str | None:
+def marks(name: str = "") -> tuple[str, str]:
+    """The two lines between which a table belongs; `name` tells several tables of one text apart.
+
+    Raises RequestError for a name of other characters than letters, digits, dash and underscore.
+    """
+    if not NAME.fullmatch(name):
+        raise RequestError(f"{name!r} is no name for a table.", "Use letters, digits, dashes and underscores.")
+    called = f" {name}" if name else ""
+    return f"<!-- mmbench table{called} -->", f"<!-- end of mmbench table{called} -->"
+
+
+def between(text: str, name: str = "") -> str | None:
     """What stands between the marks of a text; None where they are not there, in order, once."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+    begin, end = marks(name)
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
         return None
-    return text.split(BEGIN)[1].split(END)[0].strip("\n") + "\n"
+    return text.split(begin)[1].split(end)[0].strip("\n") + "\n"
 
 
-def put_between(path: Path, table: str) -> None:
+def put_between(path: Path, table: str, name: str = "") -> None:
     """Put `table` between the marks of a file, the rest of which stays. Raises ManifestError where they are missing."""
+    begin, end = marks(name)
     text = path.read_text(encoding="utf-8")
-    if between(text) is None:
-        raise ManifestError(f"{path}: no place for the table.", f"Write one line {BEGIN} and below it one line {END}.")
-    head, rest = text.split(BEGIN)
-    write_text(path, f"{head}{BEGIN}\n{table}{END}{rest.split(END)[1]}")
+    if between(text, name) is None:
+        raise ManifestError(f"{path}: no place for the table.", f"Write one line {begin} and below it one line {end}.")
+    head, rest = text.split(begin)
+    write_text(path, f"{head}{begin}\n{table}{end}{rest.split(end)[1]}")
 
 
 def _row(data: Mapping[str, Any]) -> TableRow:

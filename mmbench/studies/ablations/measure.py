@@ -129,7 +129,7 @@ def test_claims(
                 by_seed.setdefault(seed_of[key], []).append(difference)
             estimate = cluster_mean(differences, [key[0] for key in shared])
             seeds = tuple(float(np.mean(by_seed[seed])) for seed in sorted(by_seed))
-            raw.append((claim, metric, estimate, test.p, sign * test.difference.mean, seeds))
+            raw.append((claim, metric, estimate, test.p, test.difference.mean, seeds))
     adjusted = holm([p for _, _, _, p, _, _ in raw])
     return tuple(
         ClaimFound(claim, metric, estimate, p, p_holm, seeds, _verdict(p_holm, towards))

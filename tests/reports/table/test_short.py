@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from mmbench.errors import ManifestError
+from mmbench.errors import ManifestError, RequestError
 from mmbench.reports.numbers.samples import take_samples
 from mmbench.reports.table.data import table_json
-from mmbench.reports.table.short import BEGIN, END, between, put_between, read_table, short_markdown
+from mmbench.reports.table.short import between, marks, put_between, read_table, short_markdown
 from mmbench.reports.table.tables import build_table
 from mmbench.score import Score
 
@@ -53,20 +53,29 @@ def test_the_table_comes_back_from_its_file(make_row: Any, facts: Any, tmp_path:
         read_table(tmp_path / "leaderboard.json")
 
 
-def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["", "nano", "a-b_1"])
+def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path, name: str) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    put_between(page, "| new |\n")
-    assert page.read_text() == f"before\n{BEGIN}\n| new |\n{END}\nafter\n"
-    assert between(page.read_text()) == "| new |\n"
-    page.write_text(f"{END} {BEGIN}")
+    (begin, end), (other, other_end) = marks(name), marks("other")
+    page.write_text(f"before\n{begin}\nold\n{end}\nbetween\n{other}\nkept\n{other_end}\nafter\n")
+    put_between(page, "| new |\n", name)
+    assert page.read_text() == f"before\n{begin}\n| new |\n{end}\nbetween\n{other}\nkept\n{other_end}\nafter\n"
+    assert between(page.read_text(), name) == "| new |\n"
+    page.write_text(f"{end} {begin}")
     with pytest.raises(ManifestError, match="no place for the table"):
-        put_between(page, "x")
+        put_between(page, "x", name)
 
 
-def test_the_readme_has_the_bundled_leaderboard() -> None:
-    """Written by `mmbench table reports/leaderboard/leaderboard.json --into README.md`."""
-    assert between((ROOT / "README.md").read_text(encoding="utf-8")) == short_markdown(read_table(BUNDLED))
+def test_a_name_cannot_end_the_comment() -> None:
+    with pytest.raises(RequestError, match="no name for a table"):
+        marks("x -->")
+
+
+@pytest.mark.parametrize(("name", "folder"), [("", "leaderboard"), ("nano", "leaderboard-nano")])
+def test_the_readme_has_the_bundled_leaderboards(name: str, folder: str) -> None:
+    """Written by `mmbench table reports/FOLDER/leaderboard.json --into README.md --name NAME`."""
+    table = read_table(ROOT / "reports" / folder / "leaderboard.json")
+    assert between((ROOT / "README.md").read_text(encoding="utf-8"), name) == short_markdown(table)
 
 
 def test_the_controls_right_order_comes_out() -> None:
