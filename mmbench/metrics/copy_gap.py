@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -192,13 +192,19 @@ def measure_copying(
         )
     if missing is not None:
         return [missing, Score.missing(angle, missing.reason, missing.remedy)]
+    notes: tuple[str, ...] = ()
+    bank = ""
     if len(held_out):
         result = copy_gap(track.embeddings, shown, held_out)
         how = f"{len(held_out)} held-out pictures of the person"
     else:
         assert likeness is not None
         result = copy_gap_typical(track.embeddings, shown, likeness.degrees, likeness.cosine)
-        how = f"{likeness.people} {likeness.whose}"
+        how, bank = f"{likeness.people} {likeness.whose}", photographs.bank
+        notes = (
+            f"no_held_out: the person has no held-out picture; {how} say how alike one would be, for the copy gap.",
+        )
     made_by = track.embedding_provenance
     details = {"against": how, "shown": round(result.shown, 6), "held_out": round(result.held_out, 6)}
-    return [Score.ok(gap, result.gap, made_by, **details), Score.ok(angle, result.angle, made_by)]
+    scores = [Score.ok(gap, result.gap, made_by, **details), Score.ok(angle, result.angle, made_by)]
+    return [replace(score, notes=notes, bank=bank) for score in scores]

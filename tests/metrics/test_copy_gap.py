@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmbench.face.make import make_backend
-from mmbench.face.people.photographs import MIN_PEOPLE, RENDERED, Photographs, likeness, shown_rows
+from mmbench.face.people.photographs import MIN_PEOPLE, RENDERED, Likeness, Photographs, likeness, shown_rows
 from mmbench.face.people.references import reference_faces
 from mmbench.face.track import FaceTrack, ReferenceFaces
 from mmbench.items import Item
@@ -182,11 +182,32 @@ def test_missing_with_a_reason_where_nobody_can_stand_in() -> None:
         CopyGap.all_facts(), cast("FaceTrack", seen), Photographs(faces, np.array([True]), None), 2, "dlib"
     )
     assert [score.status for score in found] == ["missing", "missing"] and "held-out" in found[0].reason
-    rendered = measure_copying(
-        CopyGap.all_facts(), cast("FaceTrack", seen), Photographs(faces, np.array([True]), RENDERED), 2, "dlib"
-    )
-    assert rendered[1].value == pytest.approx((RENDERED.degrees - 5) / RENDERED.degrees)
-    assert "rendered" in rendered[0].details["against"]
+    own = Likeness(12.0, 0.98, 9, "people of this run")
+    for stand_in, bank in ((RENDERED, ""), (own, "digest")):
+        photographs = Photographs(faces, np.array([True]), stand_in, bank)
+        scores = measure_copying(CopyGap.all_facts(), cast("FaceTrack", seen), photographs, 2, "dlib")
+        assert scores[1].value == pytest.approx((stand_in.degrees - 5) / stand_in.degrees)
+        for score in scores:
+            assert score.bank == bank
+            assert [note.split(":")[0] for note in score.notes] == ["no_held_out"]
+            assert stand_in.whose in score.notes[0]
+    pictures = replace(faces, embeddings=np.concatenate([faces.embeddings, at(90.0)]))
+    held = Photographs(pictures, np.array([True, False]), own, "digest")
+    scores = measure_copying(CopyGap.all_facts(), cast("FaceTrack", seen), held, 2, "dlib")
+    assert [(score.bank, score.notes) for score in scores] == [("", ()), ("", ())]
+
+
+def test_likeness_counts_mirror_images_as_copying_does() -> None:
+    plain = people(MIN_PEOPLE, 2, 40.0)
+    turned = {name: [replace(sets[0], mirrored=sets[0].embeddings[::-1].copy())] for name, sets in plain.items()}
+    found = likeness(turned)
+    assert likeness(plain) is not None and found is None, "each picture's mirror image is the other picture"
+    near = {
+        name: [replace(sets[0], mirrored=at(15.0 + 30 * k, 90.0 + 30 * k))]
+        for k, (name, sets) in enumerate(plain.items())
+    }
+    near_found = likeness(near)
+    assert near_found is not None and near_found.degrees == pytest.approx(25.0)
 
 
 @pytest.mark.slow

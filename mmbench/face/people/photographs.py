@@ -47,7 +47,7 @@ class Likeness:
     whose: str
 
 
-RENDERED = Likeness(8.2, 0.9896, 37, "people rendered for synthetic50")
+RENDERED = Likeness(7.7, 0.9904, 37, "people rendered for synthetic50")
 """dlib's recogniser on the bundled set's pictures (a test measures it again). Photographs of real people are further
 apart, so that in their place this accuses too little, never too much."""
 
@@ -56,12 +56,14 @@ apart, so that in their place this accuses too little, never too much."""
 class Photographs:
     """The references of one item: `faces`, and which rows of them were `shown` to the model, (R,) bool.
 
-    `likeness` stands in for a person without a held-out picture; None where nothing is known.
+    `likeness` stands in for a person without a held-out picture; None where nothing is known. `bank` is the digest of
+    the run's people where they said it, else empty.
     """
 
     faces: ReferenceFaces
     shown: NDArray[np.bool_]
     likeness: Likeness | None
+    bank: str = ""
 
 
 def shown_rows(item: Item) -> NDArray[np.bool_]:
@@ -71,11 +73,16 @@ def shown_rows(item: Item) -> NDArray[np.bool_]:
 
 
 def likeness(people: Mapping[str, Sequence[ReferenceFaces]]) -> Likeness | None:
-    """How alike two pictures of one person are; None with fewer than `MIN_PEOPLE` people who have two."""
+    """How alike two pictures of one person are; None with fewer than `MIN_PEOPLE` people who have two.
+
+    As copying is measured: a picture or its mirror image, whichever is more alike.
+    """
     degrees, cosines = [], []
     for sets in people.values():
         faces = unit(np.concatenate([one.embeddings for one in sets]))
-        alike = (faces @ faces.T)[np.triu_indices(len(faces), 1)].clip(-1, 1)
+        turned = unit(np.concatenate([one.embeddings if one.mirrored is None else one.mirrored for one in sets]))
+        either = np.maximum(faces @ faces.T, np.maximum(faces @ turned.T, turned @ faces.T))
+        alike = either[np.triu_indices(len(faces), 1)].clip(-1, 1)
         apart = np.degrees(np.arccos(alike))
         if (two := apart > SAME_PICTURE).any():
             degrees.append(float(apart[two].mean()))
@@ -89,6 +96,7 @@ class PhotographsNeed(ReferenceNeed[Photographs]):
     """The references of an item told apart by who has seen them, embedded by dlib's recogniser."""
 
     name = "photographs"
+    revision = 2
     without: Likeness | None = RENDERED
     """What is taken where the run's own people do not say it."""
 
@@ -97,11 +105,12 @@ class PhotographsNeed(ReferenceNeed[Photographs]):
         from mmbench.face.people.store import keys_once
 
         known, key = self.known(run), keys_once()
-        typical = likeness(faces_of_people(items, known)) or self.without
+        own = likeness(faces_of_people(items, known))
+        typical, bank = own or self.without, digest_of_people(items) if own else ""
 
         def read(item: Item) -> Photographs | None:
             faces = known.get(key(item.references)) if item.references else None
-            return Photographs(faces, shown_rows(item), typical) if faces is not None else None
+            return Photographs(faces, shown_rows(item), typical, bank) if faces is not None else None
 
         return read
 
