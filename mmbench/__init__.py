@@ -1,7 +1,8 @@
 """mmbench: Magic Mirror in the open, and the benchmark for identity-preserved video generation.
 
 The public API, imported when first used: `read_folder` and `read_manifest` give items, `evaluate` measures them,
-`compare` and `build_report` read what was measured; `load_testset` and `metrics` serve code of your own.
+`compare` and `build_report` read what was measured; `score`, `Scorer` and `VideoMetric` measure clips in memory;
+`load_testset` and `metrics` serve code of your own.
 
     >>> import mmbench
     >>> from pathlib import Path
@@ -23,9 +24,13 @@ if TYPE_CHECKING:
     from mmbench.reports.numbers.comparison import compare
     from mmbench.runs.evaluate.evaluate import evaluate
     from mmbench.runs.evaluate.items import read_folder, read_manifest
+    from mmbench.runs.memory.metric import VideoMetric
+    from mmbench.runs.memory.scorer import Scorer, score
     from mmbench.testsets.load import load_testset
 
 __all__ = [
+    "Scorer",
+    "VideoMetric",
     "__version__",
     "build_report",
     "compare",
@@ -34,15 +39,19 @@ __all__ = [
     "metrics",
     "read_folder",
     "read_manifest",
+    "score",
 ]
 
 _LAZY = {
+    "Scorer": "mmbench.runs.memory.scorer",
+    "VideoMetric": "mmbench.runs.memory.metric",
     "build_report": "mmbench.reports.build",
     "compare": "mmbench.reports.numbers.comparison",
     "evaluate": "mmbench.runs.evaluate.evaluate",
     "load_testset": "mmbench.testsets.load",
     "read_folder": "mmbench.runs.evaluate.items",
     "read_manifest": "mmbench.runs.evaluate.items",
+    "score": "mmbench.runs.memory.scorer",
 }
 
 

@@ -56,8 +56,7 @@ def open_clip(path: Path | str, fps: float | None = None, limits: MediaLimits = 
     number.
     """
     file = Path(path)
-    if fps is not None and not (math.isfinite(fps) and fps > 0):
-        raise ManifestError(f"{file}: fps must be a positive number, got {fps}.", "Correct it in the manifest.")
+    check_rate(str(file), fps)
     source = open_source(file, limits)
     scan = source.scan()
     limits.check_clip(str(file), scan.n_frames, scan.width, scan.height, size_of(file))
@@ -111,6 +110,12 @@ def stream_frames(source: Source, path: Path, limits: MediaLimits) -> Iterator[F
             return
         limits.check_time(str(path), spent, now - started)
         yield frame
+
+
+def check_rate(name: str, fps: float | None) -> None:
+    """Raise ManifestError, naming the clip, for a rate that is given and is no positive number."""
+    if fps is not None and not (math.isfinite(fps) and fps > 0):
+        raise ManifestError(f"{name}: fps must be a positive number, got {fps}.", "Correct it in the manifest.")
 
 
 def choose_rate(manifest: float | None, container: float) -> tuple[float, FpsSource]:

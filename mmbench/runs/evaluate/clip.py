@@ -140,6 +140,19 @@ def composed(task: Task, metrics: Mapping[str, Metric]) -> ItemRow:
     return ItemRow(task.item, together(task.item, scores_at(task.kept), metrics, task.parts), task.clip)
 
 
+def scores_of(metrics: Mapping[str, Metric], evidence: Evidence, unmet: Mapping[Need[Any], Unmet]) -> tuple[Score, ...]:
+    """All scores of a clip that nobody keeps: what `measure_item` puts into a row, without keys.
+
+    Raises MachineFault where the machine is to blame.
+    """
+    found = [s for m in metrics.values() if isinstance(m, ClipMetric) for s in _measure_one(m, evidence, unmet)]
+    by_name: Mapping[str, Score] = {score.metric: score for score in found}
+    for metric in metrics.values():
+        if isinstance(metric, DerivedMetric):
+            found += _derive_one(metric, by_name, evidence.item)
+    return tuple(found)
+
+
 def together(
     item: Item, scores: Mapping[str, Sequence[Score]], metrics: Mapping[str, Metric], parts: Mapping[str, str]
 ) -> tuple[Score, ...]:

@@ -61,6 +61,10 @@ class Gatherer:
         self._unmade: dict[Need[Any], Unmet] = {}
         self._readers: dict[RunNeed[Any], Callable[[Item], Any]] = {}
 
+    def share(self, other: Gatherer) -> None:
+        """Use the networks that another gatherer of the same settings has loaded, and load further ones for both."""
+        self._networks, self._makers, self._unmade = other._networks, other._makers, other._unmade
+
     def prepare(self, progress: Progress) -> None:
         """Meet what is to be met before any clip is opened: reference faces. Raises ReferenceFaceError."""
         for needs in self._stores().values():
@@ -90,17 +94,23 @@ class Gatherer:
         return self._frame_makers([need])[need]
 
     def gather(
-        self, item: Item, needs: Iterable[Need[Any]] | None = None, measured: MeasuredFile | None = None
+        self,
+        item: Item,
+        needs: Iterable[Need[Any]] | None = None,
+        measured: MeasuredFile | None = None,
+        clip: Clip | None = None,
     ) -> tuple[Evidence, dict[Need[Any], Unmet]]:
         """What the metrics need of one clip (`needs`, else all), and why some of it is not there. Raises MediaError.
 
-        Nothing is decoded where an earlier look at this very clip gave all that is wanted: its facts, `measured`
-        (at this rate and within these limits), and what meets each need.
+        `clip` is the item's video where the caller has opened it. Nothing is decoded where an earlier look at this very
+        clip gave all that is wanted: its facts, `measured` (at this rate and within these limits), and what meets each
+        need.
         """
         from mmbench.video.limits import MediaLimits
         from mmbench.video.read import open_clip
 
-        clip = open_clip(item.video, fps=item.fps, limits=MediaLimits(**dict(self._settings.limits)))
+        if clip is None:
+            clip = open_clip(item.video, fps=item.fps, limits=MediaLimits(**dict(self._settings.limits)))
         wanted = tuple(dict.fromkeys(self._needs if needs is None else needs))
         makers = self._frame_makers(wanted)
         unmet = {need: why for need in wanted if (why := self._unprepared.get(need) or self._unmade.get(need))}

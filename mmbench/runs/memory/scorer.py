@@ -1,0 +1,198 @@
+"""`Scorer`: metrics of clips in memory or on disk, networks loaded once; `score` for a single clip."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mmbench.config import EvaluateSettings
+from mmbench.errors import RequestError
+from mmbench.files import Progress, silent
+from mmbench.items import Item, is_picture
+from mmbench.metrics.base import ClipMetric, DerivedMetric, Evidence, Metric, SetMetric, StoredFeatures
+from mmbench.runs.evaluate.clip import make_metrics, scores_of
+from mmbench.runs.evaluate.gather import Gatherer
+from mmbench.runs.inputs.pictures import placed
+from mmbench.runs.memory.frames import NAME, open_frames
+from mmbench.score import Score
+from mmbench.video.limits import MediaLimits
+
+PERSON = "person"
+"""What the person of a clip is called where nobody says."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip to score. `frames`: see `mmbench.runs.memory.frames.to_frames`, or a path. `references`: pictures of the
+    person (paths or PIL); None takes those that the scorer knows under `identity`. `shown`: those of them that the
+    model was given, the first one where nothing is said. The other fields are an item's."""
+
+    frames: Any
+    references: Any = None
+    shown: Any = ()
+    identity: str = PERSON
+    group: str | None = None
+    prompt: str | None = None
+    prompt_long: str | None = None
+    fps: float | None = None
+    condition: Any = None
+
+
+@dataclass
+class Scorer:
+    """Measures clips with networks that are loaded once and kept.
+
+    `metrics` are names as for `evaluate`, all installed ones where none is named. `people` are everybody's references
+    by name: whom a face is told apart from; without them the columns that compare people are missing. Numbers are those
+    of `evaluate` on the same frames, references and people, to the last bit.
+
+        >>> from mmbench.testsets.load import load_testset
+        >>> person = load_testset("synthetic50").identities[0]
+        >>> clip = load_testset("synthetic50").folder / "controls" / "still" / "man-00_0.mp4"
+        >>> scorer = Scorer(("motion_smoothness",), EvaluateSettings(flow={"backend": "dis"}))
+        >>> scorer(clip)["motion_smoothness"].value
+        0.0
+    """
+
+    metrics: Sequence[str] = ()
+    settings: EvaluateSettings = field(default_factory=EvaluateSettings)
+    people: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.settings = self.settings.model_copy(update={"metrics": tuple(self.metrics)})
+        self._made: dict[str, Metric] = make_metrics(self.settings)
+        self._folder = tempfile.TemporaryDirectory(prefix="mmbench-")
+        self._known: dict[tuple[Any, ...], Gatherer] = {}
+        self._last: tuple[tuple[Any, ...], tuple[Evidence, dict[str, Score]]] | None = None
+        self._items = tuple(
+            self._placed(Item(name, "", name, Path(NAME), references=_listed(pictures)))
+            for name, pictures in self.people.items()
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process is sent: what to make, no network and nothing found."""
+        return {"metrics": self.metrics, "settings": self.settings, "people": self.people}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """In the other process."""
+        self.__dict__.update(state)
+        self.__post_init__()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The metrics, by name, in column order."""
+        return tuple(self._made)
+
+    def metric(self, name: str) -> Metric:
+        """One of the metrics. Raises RequestError for one that this scorer does not have."""
+        if name not in self._made:
+            raise RequestError(f"This scorer has no metric {name!r}.", f"It has: {', '.join(self._made)}.")
+        return self._made[name]
+
+    def __call__(self, frames: Any, **given: Any) -> dict[str, Score]:
+        """Scores of one clip by name, companions too; `given` are the fields of `Clip`. A metric that cannot be
+        measured is "missing" with its reason. Raises MediaError for frames that are none, ReferenceFaceError."""
+        return self._scored(Clip(frames, **given))[1]
+
+    def batch(self, clips: Iterable[Clip], progress: Progress = silent) -> list[dict[str, Score]]:
+        """Scores of several clips, in their order."""
+        every = list(clips)
+        found = []
+        for done, clip in enumerate(every, start=1):
+            found.append(self._scored(clip)[1])
+            progress(done, len(every), "clips")
+        return found
+
+    def features(self, name: str, frames: Any, **given: Any) -> StoredFeatures:
+        """What a set metric keeps of one clip. Raises RequestError for a metric that is none, NoEvidence."""
+        metric = self.metric(name)
+        if not isinstance(metric, SetMetric):
+            raise RequestError(f"{name} is measured clip by clip.", "Call the scorer.")
+        return metric.features(self._scored(Clip(frames, **given))[0])
+
+    def of_set(self, name: str, clips: Sequence[StoredFeatures]) -> list[Score]:
+        """Scores of a set of clips, from what `features` gave for each."""
+        metric = self.metric(name)
+        if not isinstance(metric, SetMetric):
+            raise RequestError(f"{name} is measured clip by clip.", "Call the scorer.")
+        return metric.measure_set(clips)
+
+    def _scored(self, clip: Clip) -> tuple[Evidence, dict[str, Score]]:
+        opened = open_frames(clip.frames, clip.fps, MediaLimits(**dict(self.settings.limits)))
+        item = self._item(clip)
+        key = (opened.info.sha256, opened.info.fps, replace(item, video=Path(NAME)))
+        if self._last is not None and self._last[0] == key:  # several metrics ask for one clip in turn
+            return self._last[1]
+        gatherer = self._gatherer(item)
+        evidence, unmet = gatherer.gather(item, clip=opened)
+        of_clip = {n: m for n, m in self._made.items() if isinstance(m, ClipMetric | DerivedMetric)}
+        found = {score.metric: score for score in scores_of(of_clip, evidence, unmet)}
+        self._last = (key, (evidence, found))
+        return self._last[1]
+
+    def _item(self, clip: Clip) -> Item:
+        known = next((item for item in self._items if item.identity == clip.identity), None)
+        references = _listed(clip.references) if clip.references is not None else known.references if known else ()
+        path = clip.frames if isinstance(clip.frames, str | Path) else NAME
+        return self._placed(
+            Item(
+                id=NAME,
+                model="",
+                identity=clip.identity,
+                video=Path(path),
+                references=references,
+                shown=_listed(clip.shown),
+                group=clip.group,
+                prompt=clip.prompt,
+                prompt_long=clip.prompt_long,
+                fps=clip.fps,
+                condition=clip.condition,
+            )
+        )
+
+    def _placed(self, item: Item) -> Item:
+        return placed(item, Path(self._folder.name))
+
+    def _gatherer(self, item: Item) -> Gatherer:
+        """The gatherer for a clip's people: everybody's, and its own in the place of theirs."""
+        everybody = (*(one for one in self._items if one.identity != item.identity), item)
+        key = tuple((one.identity, one.references, one.shown, one.condition, one.group) for one in everybody)
+        if key not in self._known:
+            first = next(iter(self._known.values()), None)
+            made = Gatherer(
+                self.settings, self._made.values(), everybody, Path(self._folder.name) / str(len(self._known))
+            )
+            if first is not None:
+                made.share(first)
+            made.prepare(silent)
+            self._known[key] = made
+        return self._known[key]
+
+
+def score(
+    frames: Any,
+    *,
+    metrics: Sequence[str] = (),
+    settings: EvaluateSettings | None = None,
+    people: Mapping[str, Any] | None = None,
+    **given: Any,
+) -> dict[str, Score]:
+    """Scores of one clip by name: a `Scorer` for a single call. `given` are the fields of `Clip`.
+
+    >>> import numpy as np
+    >>> still = np.zeros((8, 64, 64, 3), np.uint8)
+    >>> settings = EvaluateSettings(flow={"backend": "dis"})
+    >>> score(still, metrics=["motion_smoothness"], settings=settings, fps=8)["motion_smoothness"].value
+    0.0
+    """
+    return Scorer(metrics, settings or EvaluateSettings(), people or {})(frames, **given)
+
+
+def _listed(pictures: Any) -> tuple[Any, ...]:
+    """One picture or several as a tuple."""
+    if isinstance(pictures, str | Path) or is_picture(pictures):
+        return (pictures,)
+    return tuple(pictures)

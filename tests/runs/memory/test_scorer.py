@@ -1,0 +1,175 @@
+"""Clips in memory are measured as files are, to the bit; torchmetrics' view of it, alone and over two processes."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torchmetrics
+from PIL import Image
+
+from mmbench.config import EvaluateSettings
+from mmbench.errors import RequestError
+from mmbench.items import Item
+from mmbench.runs.evaluate.evaluate import evaluate
+from mmbench.runs.evaluate.items import read_manifest
+from mmbench.runs.memory.metric import VideoMetric
+from mmbench.runs.memory.scorer import Clip, Scorer, score
+from mmbench.score import Score
+from mmbench.testsets.load import load_testset
+from mmbench.video.read import open_clip
+
+METRICS = ("dynamic_degree", "motion_smoothness", "id_similarity", "fm_ref", "fm_inter", "face_rate", "copy_gap")
+DIS = EvaluateSettings(flow={"backend": "dis"})  # type: ignore[arg-type]  # pydantic reads it
+
+
+@pytest.fixture(scope="module")
+def items() -> list[Item]:
+    """A clip each of four bundled people."""
+    every = read_manifest(load_testset("synthetic50").folder / "manifest.csv")
+    return [next(i for i in every if i.model == "truth" and i.identity == f"man-0{k}") for k in range(4)]
+
+
+@pytest.fixture(scope="module")
+def scorer(items: list[Item]) -> Scorer:
+    return Scorer(METRICS, DIS, {item.identity: item.references for item in items})
+
+
+def frames_of(item: Item) -> np.ndarray:
+    return np.stack(list(open_clip(item.video).frames()))
+
+
+def plain(found: dict[str, Score]) -> dict[str, Any]:
+    """What must agree: values, reasons and details; not times and keys."""
+    return {name: (one.value, one.reason, one.details, one.bank, one.notes) for name, one in found.items()}
+
+
+def test_equal_to_the_file_path_to_the_last_bit(items: list[Item], scorer: Scorer, tmp_path: Path) -> None:
+    settings = DIS.model_copy(update={"metrics": METRICS})
+    rows = {row.item.identity: row for row in evaluate(items, tmp_path / "run", settings).rows}
+    for item in items[:2]:
+        wanted = plain({one.metric: one for one in rows[item.identity].scores})
+        given = {"identity": item.identity, "shown": item.shown, "fps": item.fps}
+        frames = frames_of(item)
+        torched = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+        assert plain(scorer(frames, **given)) == wanted
+        assert plain(scorer(torched, **given)) == wanted
+        assert plain(scorer([Image.fromarray(frame) for frame in frames], **given)) == wanted
+        assert plain(scorer(item.video, **given)) == wanted
+    assert wanted["id_margin"][0] is not None
+
+
+def test_people_of_ones_own(items: list[Item], scorer: Scorer) -> None:
+    item, other = items[0], items[1]
+    with Image.open(other.references[0]) as picture:
+        own = scorer(frames_of(item), references=[picture.convert("RGB")], identity="new", fps=8)
+    right = scorer(frames_of(item), identity=item.identity, fps=8)
+    similar = [found["id_similarity"].value for found in (own, right)]
+    assert None not in similar and similar[0] < similar[1]  # type: ignore[operator]
+    alone = score(frames_of(item)[:9], metrics=["face_rate", "id_similarity"], references=item.references[0], fps=8)
+    assert alone["id_similarity"].value is not None
+    assert alone["id_margin"].status == "missing"
+    nobody = score(frames_of(item)[:9], metrics=["id_similarity", "face_rate"], fps=8)
+    assert (nobody["id_similarity"].status, nobody["face_rate"].value) == ("missing", 1.0)
+
+
+def test_batches_report_and_keep_their_order(items: list[Item], scorer: Scorer) -> None:
+    told: list[tuple[int, int, str]] = []
+    clips = [Clip(item.video, identity=item.identity, fps=8) for item in items[:2]]
+    found = scorer.batch(clips, lambda *said: told.append(said))
+    assert [plain(one) for one in found] == [plain(scorer(c.frames, identity=c.identity, fps=8)) for c in clips]
+    assert told == [(1, 2, "clips"), (2, 2, "clips")]
+
+
+def test_networks_are_loaded_once(items: list[Item], scorer: Scorer) -> None:
+    scorer(items[0].video, identity=items[0].identity)
+    before = [gatherer._networks for gatherer in scorer._known.values()]
+    scorer(items[0].video, references=items[1].references, identity="somebody else")
+    after = [gatherer._networks for gatherer in scorer._known.values()]
+    assert len(after) > len(before)
+    assert len({id(one) for one in after}) == 1
+
+
+def test_a_collection_decodes_once(items: list[Item], scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmbench.runs.memory import scorer as module
+
+    names = ("id_similarity", "id_margin", "face_rate")
+    collection = torchmetrics.MetricCollection({name: VideoMetric(name, scorer) for name in names})
+    seen = []
+    gather = module.Gatherer.gather
+    monkeypatch.setattr(module.Gatherer, "gather", lambda *a, **k: (seen.append(1), gather(*a, **k))[1])
+    for item in items[:2]:
+        collection.update(item.video, identity=item.identity, fps=8)
+    assert len(seen) == 2
+    wanted = [scorer(item.video, identity=item.identity, fps=8) for item in items[:2]]
+    for name, value in collection.compute().items():
+        assert float(value) == pytest.approx(np.mean([found[name].value for found in wanted]), rel=1e-12)
+    figure, _ = collection["face_rate"].plot()
+    assert figure is not None
+
+
+def test_reset_pickle_and_clips_without_a_value(scorer: Scorer) -> None:
+    metric = VideoMetric("face_rate", Scorer(("face_rate", "id_similarity")))
+    metric.update(np.zeros((9, 64, 64, 3), np.uint8), fps=8)
+    assert float(metric.compute()) == 0.0
+    again = pickle.loads(pickle.dumps(metric))  # noqa: S301  # its own
+    assert float(again.compute()) == 0.0
+    again.update(np.zeros((9, 64, 64, 3), np.uint8), fps=8)
+    assert len(again.values) == 2
+    metric.reset()
+    lacking = VideoMetric("id_similarity", Scorer(("id_similarity",)))
+    lacking.update(np.zeros((9, 64, 64, 3), np.uint8), fps=8)
+    assert torch.isnan(lacking.compute()) and int(lacking.missing) == 1
+    with pytest.raises(RequestError, match="no metric 'fm_ref'"):
+        VideoMetric("fm_ref", Scorer(("face_rate",)))
+
+
+def test_sets_are_scored_in_the_order_of_their_clips() -> None:
+    settings = EvaluateSettings(random_weights=True)
+    scorer = Scorer(("inception_score",), settings)
+    metric = VideoMetric("inception_score", scorer)
+    rng = np.random.default_rng(0)
+    clips = [rng.integers(0, 256, (int(n), 32, 32, 3), dtype=np.uint8) for n in rng.integers(2, 5, 10)]
+    for clip in clips:
+        metric.update(clip, fps=8)
+    kept = [scorer.features("inception_score", clip, fps=8) for clip in clips]
+    (wanted, *_) = scorer.of_set("inception_score", kept)
+    assert float(metric.compute()) == wanted.value
+
+
+def part(rank: int, port: int, folder: str) -> None:
+    """One of two processes: every other clip, then the value of all."""
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+    metric = VideoMetric("face_rate", Scorer(("face_rate",)))
+    for number in range(rank, 3, 2):
+        metric.update(Path(folder) / f"{number}.mp4", fps=8)
+    Path(folder, f"{rank}.txt").write_text(repr(float(metric.compute())))
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_are_one(items: list[Item], tmp_path: Path) -> None:
+    import shutil
+    import socket
+
+    from mmbench.video.write import write_video
+
+    alone = VideoMetric("face_rate", Scorer(("face_rate",)))
+    for number in range(3):
+        path = tmp_path / f"{number}.mp4"
+        if number == 1:
+            write_video(path, np.zeros((9, 64, 64, 3), np.uint8), 8.0)
+        else:
+            shutil.copyfile(items[number].video, path)
+        alone.update(path, fps=8)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(part, (port, str(tmp_path)), nprocs=2)
+    assert {float((tmp_path / f"{rank}.txt").read_text()) for rank in range(2)} == {float(alone.compute())}
+    assert float(alone.compute()) == pytest.approx(2 / 3)
