@@ -74,6 +74,7 @@ def _register() -> None:
     app.command("status", short_help="How far a run has come: done, failed, missing, by part.")(status.status)
     app.command("slurm", short_help="Print a job script that does a run in parts.")(status.slurm)
     app.command("report", short_help="Leaderboard of a run: page, Markdown, CSV, LaTeX, JSON.")(report.report)
+    app.command("rows", short_help="A run's rows as Parquet or CSV: a line a clip, or a number.")(report.rows)
     app.command("table", short_help="The short table of a report, into a Markdown file.")(report.table)
     app.command("compare", short_help="Is A better than B? Paired differences with intervals.")(report.compare)
     app.command("plot", short_help="Figures: means, paired differences, ablations, curves, grids.")(plot.plot)

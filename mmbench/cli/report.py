@@ -26,8 +26,10 @@ RandomWeights = Literal["hide", "show", "rank"]
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="Folder that `mmbench evaluate` wrote.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for the report; default: RUN/report.")] = None,
+    run: Annotated[list[Path], typer.Argument(help="Folder that `mmbench evaluate` wrote; several make one table.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the report; default: RUN/report. Needed for several runs.")
+    ] = None,
     companions: Annotated[
         bool, typer.Option("--companions", help="All numbers, not only the paper's columns.")
     ] = False,
@@ -76,6 +78,22 @@ def report(
         seed=seed,
     )
     print_leaderboard(build_report(run, out, ReportOptions(table=table, published=quoted, clips=clips)))
+
+
+def rows(
+    run: Annotated[list[Path], typer.Argument(help="Folder that `mmbench evaluate` wrote; repeat for several.")],
+    out: Annotated[Path, typer.Option(help="File to write: .parquet, .csv or .jsonl.")],
+    numbers: Annotated[
+        bool, typer.Option("--numbers", help="A line a number, with reasons, instead of a clip.")
+    ] = False,
+) -> None:
+    """A run's rows for pandas and spreadsheets: a line a clip, or a line a number."""
+    from mmbench.reports.several import read_runs
+    from mmbench.reports.table.frame import clips_frame, scores_frame, write_frame
+
+    held = read_runs(run).rows
+    frame = scores_frame(held) if numbers else clips_frame(held)
+    typer.echo(f"{len(frame)} lines in {write_frame(frame, out)}")
 
 
 def table(

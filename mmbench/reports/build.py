@@ -18,13 +18,14 @@ from mmbench.reports.page.media import MediaShelf
 from mmbench.reports.page.page import PageContent, page_html
 from mmbench.reports.plain_paths import PathShortener
 from mmbench.reports.table.data import table_csv, table_json
+from mmbench.reports.table.frame import clips_csv
 from mmbench.reports.table.latex import table_latex
 from mmbench.reports.table.markdown import comparison_markdown, table_markdown
 from mmbench.reports.table.published import DEFAULT, published_tables, with_published
 from mmbench.reports.table.tables import Table, TableOptions, build_table, make_verdicts
 from mmbench.runs.evaluate.rows import ItemRow, SetRow
 
-FILES = ("index.html", "leaderboard.md", "leaderboard.csv", "leaderboard.tex", "leaderboard.json")
+FILES = ("index.html", "leaderboard.md", "leaderboard.csv", "leaderboard.tex", "leaderboard.json", "clips.csv")
 MAX_COMPARED = 8
 """Above so many models, the pairwise tests would drown each other in Holm's correction; use `compare` then."""
 
@@ -40,21 +41,25 @@ class ReportOptions:
 
 @dataclass(frozen=True)
 class ReportPaths:
-    """The files written, and the table and comparisons they hold."""
+    """The files written, and the table and comparisons they hold. `clips` has a line a clip."""
 
     page: Path
     markdown: Path
     csv: Path
     latex: Path
     json: Path
+    clips: Path
     table: Table
     comparisons: tuple[Comparison, ...]
 
 
-def build_report(run: Path | str, out: Path | str | None = None, options: ReportOptions | None = None) -> ReportPaths:
-    """Read a run and write its report to `out` (default: RUN/report).
+def build_report(
+    run: Path | str | Sequence[Path | str], out: Path | str | None = None, options: ReportOptions | None = None
+) -> ReportPaths:
+    """Read a run, or several, and write the report to `out` (default: RUN/report).
 
-    Raises ManifestError when `run` is not a run or has no rows.
+    Of several runs one table is made (`mmbench.reports.several`), and `out` has to be named. Raises ManifestError for
+    what is no run or has no rows.
 
         >>> import mmbench
         >>> from mmbench.config import EvaluateSettings
@@ -65,15 +70,14 @@ def build_report(run: Path | str, out: Path | str | None = None, options: Report
         True
     """
     from mmbench.metrics.registry import facts_by_name
-    from mmbench.runs.evaluate.record import read_record
-    from mmbench.runs.evaluate.store import read_rows
+    from mmbench.reports.several import read_runs
 
-    run = Path(run)
-    rows, set_rows = read_rows(run)
-    if not rows:
-        raise ManifestError(f"{run}: the run has no rows yet.", "Let `mmbench evaluate` finish at least one clip.")
-    record = read_record(run)
-    return write_report(rows, set_rows, facts_by_name(), Path(out or run / "report"), options, record=record, run=run)
+    runs = [Path(run)] if isinstance(run, str | Path) else [Path(one) for one in run]
+    if out is None and len(runs) != 1:
+        raise ManifestError(f"{len(runs)} runs are named, and no folder for their report.", "Name one: --out FOLDER.")
+    held = read_runs(runs)
+    place, single = Path(out or runs[0] / "report"), runs[0] if len(runs) == 1 else None
+    return write_report(held.rows, held.sets, facts_by_name(), place, options, record=held.record, run=single)
 
 
 def check_folder(out: Path) -> None:
@@ -91,7 +95,7 @@ def write_report(
     record: Mapping[str, Any] | None = None,
     run: Path | None = None,
 ) -> ReportPaths:
-    """Write leaderboard.{md,csv,tex,json}, comparisons.md, index.html and media/ to `out`, and a marker that says so.
+    """Write leaderboard.{md,csv,tex,json}, clips.csv, comparisons.md, index.html, media/ and a marker to `out`.
 
     Raises ManifestError where one of these files is there and no report of ours wrote it; what else is in `out` stays.
 
@@ -112,6 +116,7 @@ def write_report(
         "leaderboard.csv": table_csv(content.table),
         "leaderboard.tex": table_latex(content.table),
         "leaderboard.json": table_json(content.table, content.comparisons),
+        "clips.csv": clips_csv(samples.rows),
         "index.html": page_html(content),
     }
     if content.comparisons:
@@ -130,6 +135,7 @@ def write_report(
         csv=out / "leaderboard.csv",
         latex=out / "leaderboard.tex",
         json=out / "leaderboard.json",
+        clips=out / "clips.csv",
         table=content.table,
         comparisons=content.comparisons,
     )
@@ -167,5 +173,5 @@ def _content(
         samples=samples,
         published=tuple(published_tables().values()),
         run=run,
-        downloads=("leaderboard.md", "leaderboard.csv", "leaderboard.tex", "leaderboard.json"),
+        downloads=tuple(name for name in FILES if name != "index.html"),
     )

@@ -19,6 +19,7 @@ SIGNS = {
     "leaderboard.tex": "% Needs \\usepackage{booktabs}",
     "leaderboard.json": '"schema": ',
     "comparisons.md": " against ",
+    "clips.csv": '"id","model","identity","group"',
 }
 """What every file of ours holds: reports of versions that left no marker are known by it."""
 

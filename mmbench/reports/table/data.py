@@ -56,7 +56,7 @@ def table_json(table: Table, comparisons: tuple[Comparison, ...] = ()) -> str:
 def _record(row: TableRow, cell: Cell, column: Column) -> dict[str, Any]:
     return {
         "kind": row.kind,
-        "model": _no_formula(row.model),
+        "model": no_formula(row.model),
         "metric": column.facts.name,
         "state": cell.state,
         "mean": cell.mean,
@@ -71,11 +71,11 @@ def _record(row: TableRow, cell: Cell, column: Column) -> dict[str, Any]:
         "random_weights": cell.random_weights,
         "higher_is_better": column.facts.higher_is_better,
         "unit": column.facts.unit,
-        "note": _no_formula(" | ".join(cell.footnotes)),
+        "note": no_formula(" | ".join(cell.footnotes)),
         "source": row.source,
     }
 
 
-def _no_formula(text: str) -> str:
+def no_formula(text: str) -> str:
     """A leading = + - @ would be run by spreadsheets; an apostrophe makes it text."""
     return f"'{text}" if text[:1] in tuple("=+-@\t\r") else text

@@ -79,7 +79,7 @@ def to_frames(frames: Any) -> NDArray[np.uint8]:
     """Frames as uint8 RGB (T, H, W, 3), in memory of its own where anything had to be changed.
 
     Takes numpy and torch arrays of any device in (T, H, W, 3) or (T, 3, H, W), with a leading batch of one too: uint8,
-    or floats in [0, 1] (rounded to 255 levels, as a video is written); or a sequence of PIL pictures or of single frames.
+    or floats in [0, 1] (rounded to 255 levels, as a video is written); or a sequence of PIL pictures or single frames.
     Raises MediaError, naming shape and range, for anything else, and where both layouts fit.
     """
     if not hasattr(frames, "shape"):

@@ -1,0 +1,103 @@
+"""Rows as data frames, for people who work with pandas: one line a clip, or one line a number."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from mmbench.errors import RequestError
+from mmbench.reports.numbers.samples import sorted_rows
+from mmbench.reports.table.data import no_formula
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mmbench.runs.evaluate.rows import ItemRow
+
+ITEM: Final = (
+    "id",
+    "model",
+    "identity",
+    "group",
+    "prompt",
+    "prompt_long",
+    "prompt_index",
+    "seed",
+    "step",
+    "video",
+)
+TEXTS: Final = (*ITEM[:6], "video", "error")
+"""Columns that hold what users wrote: a spreadsheet must not take them for formulas. All texts are quoted, for a
+carriage return would end the line."""
+
+
+def clips_frame(rows: Sequence[ItemRow]) -> pd.DataFrame:
+    """One line a clip, in the order of reports: what it is of, its facts, its error, and a float64 column a score.
+
+    A score that is missing is NaN; `scores_frame` has its reason. Columns are ordered as the rows have them.
+    """
+    import pandas as pd
+
+    ordered = sorted_rows(rows)
+    metrics = list(dict.fromkeys(score.metric for row in ordered for score in row.scores))
+    lines = [_line(row) for row in ordered]
+    frame = pd.DataFrame(lines, columns=[*ITEM, "n_frames", "width", "height", "fps", "sha256", "error", *metrics])
+    for name in ("prompt_index", "seed", "step", "n_frames", "width", "height"):
+        frame[name] = frame[name].astype("Int64")
+    for name in metrics:
+        frame[name] = frame[name].astype("float64")
+    return frame
+
+
+def scores_frame(rows: Sequence[ItemRow]) -> pd.DataFrame:
+    """One line a number: clip, model, identity, metric, value, status, reason, remedy, what made it, against whom."""
+    import pandas as pd
+
+    names = ("id", "model", "identity", "metric", "value", "status", "reason", "remedy", "backend", "weights", "bank")
+    lines = []
+    for row in sorted_rows(rows):
+        for score in row.scores:
+            made = score.provenance
+            weights = ", ".join(f"{name} {digest[:12]}" for name, digest in made.weights.items()) if made else ""
+            backend = made.backend if made else ""
+            said = (score.value, score.status, score.reason, score.remedy, backend, weights, score.bank)
+            lines.append((row.item.id, row.item.model, row.item.identity, score.metric, *said))
+    frame = pd.DataFrame(lines, columns=list(names))
+    frame["value"] = frame["value"].astype("float64")
+    return frame
+
+
+def clips_csv(rows: Sequence[ItemRow]) -> str:
+    """`clips_frame` as CSV: nothing rounded, texts that begin like a formula made harmless."""
+    frame = clips_frame(rows)
+    for name in TEXTS:
+        frame[name] = [no_formula(text) if isinstance(text, str) else text for text in frame[name]]
+    text: str = frame.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    return text
+
+
+def write_frame(frame: pd.DataFrame, path: Path) -> Path:
+    """Write as Parquet, CSV or JSON lines, as the ending says. Raises RequestError for another ending."""
+    from mmbench.files import whole
+
+    writers: dict[str, Any] = {
+        ".parquet": lambda part: frame.to_parquet(part, index=False, engine="pyarrow"),
+        ".csv": lambda part: frame.to_csv(part, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC),
+        ".jsonl": lambda part: frame.to_json(part, orient="records", lines=True),
+    }
+    if path.suffix.lower() not in writers:
+        raise RequestError(f"{path}: rows are not written as such files.", f"End it in {', '.join(writers)}.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as part:
+        writers[path.suffix.lower()](part)
+    return path
+
+
+def _line(row: ItemRow) -> dict[str, Any]:
+    clip = row.clip
+    facts = {name: getattr(clip, name) for name in ("n_frames", "width", "height", "fps", "sha256")} if clip else {}
+    scores = {score.metric: score.value for score in row.scores}
+    item = {name: getattr(row.item, name) for name in ITEM}
+    return {**item, "video": str(row.item.video), **facts, "error": row.error.message if row.error else "", **scores}
