@@ -70,8 +70,9 @@ def scores_frame(rows: Sequence[ItemRow]) -> pd.DataFrame:
 
 
 def clips_csv(rows: Sequence[ItemRow]) -> str:
-    """`clips_frame` as CSV: nothing rounded, texts that begin like a formula made harmless."""
+    """`clips_frame` as CSV, for reports: nothing rounded, a video's name without its folder, no formulas."""
     frame = clips_frame(rows)
+    frame["video"] = [Path(video).name for video in frame["video"]]
     for name in TEXTS:
         frame[name] = [no_formula(text) if isinstance(text, str) else text for text in frame[name]]
     text: str = frame.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)

@@ -47,7 +47,7 @@ class VideoMetric(torchmetrics.Metric):
         self.owner = self.scorer.metric(owner)
         self._owner_name = owner
         self.facts = facts_by_name()[name]
-        self.higher_is_better = self.facts.higher_is_better
+        self.__dict__["higher_is_better"] = self.facts.higher_is_better  # torchmetrics has it of the class alone
         self.of_set = isinstance(self.owner, SetMetric)
         self.add_state("values", default=[], dist_reduce_fx="cat")
         self.add_state("lengths", default=[], dist_reduce_fx="cat")
@@ -85,6 +85,10 @@ class VideoMetric(torchmetrics.Metric):
         if score.value is None:
             raise RequestError(score.reason, score.remedy)
         return torch.tensor(score.value, dtype=torch.float64)
+
+    def plot(self, val: Any = None, ax: Any = None) -> Any:
+        """torchmetrics' plot of the value, or of several `forward` gave: (figure, axes)."""
+        return self._plot(val, ax)
 
 
 def _joined(state: Sequence[Tensor] | Tensor) -> Tensor | None:

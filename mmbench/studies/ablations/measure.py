@@ -90,9 +90,15 @@ def measure(
     steps = sorted({item.step or 0 for one in made for item in one.items} - {0})
     named = {(one.arm.name, one.seed): one for one in made}
     items = [_named(item, last) for one in made for item in one.items]
-    result = evaluate(items, run, settings, workers=workers, progress=progress)
+    on_the_way = [item for item in items if item.step not in (0, last)]
+    rows = list(
+        evaluate([i for i in items if i not in on_the_way], run, settings, workers=workers, progress=progress).rows
+    )
+    if on_the_way:
+        few = settings.model_copy(update={"metrics": of_curves(settings.metrics)})
+        rows += evaluate(on_the_way, run.parent / f"{run.name}-way", few, workers=workers, progress=progress).rows
     values: Values = {}
-    for row in result.rows:
+    for row in rows:
         for score in row.scores:
             if score.value is not None:
                 values.setdefault(row.item.model, {}).setdefault(score.metric, {})[_key(row.item)] = score.value
@@ -109,6 +115,13 @@ def measure(
     claims = test_claims(ablation.claims, values, facts, seed_of)
     curves = _curves(values, facts, [arm.name for arm in ablation.arms], steps, last, seed_of) if ablation.curve else {}
     return AblationFound(ablation, seeds, len(items), arms, claims, facts, curves)
+
+
+def of_curves(metrics: Sequence[str]) -> tuple[str, ...]:
+    """What clips on the way are measured by: a world's own small networks where it has some, else everything."""
+    from mmbench.metrics.registry import ASKED_FOR
+
+    return tuple(name for name in metrics if name in ASKED_FOR) or tuple(metrics)
 
 
 def test_claims(

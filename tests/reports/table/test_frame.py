@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -39,15 +40,14 @@ def test_a_line_a_clip_and_a_line_a_number(make_row: Callable[..., ItemRow]) -> 
 @settings(deadline=None, max_examples=50)
 def test_csv_keeps_every_text_and_number(held: list[tuple[str, float]]) -> None:
     rows = [
-        ItemRow(Item(str(k), "m", "p", Path("v.mp4"), prompt=text, seed=k), (Score.ok("x", value),))
+        ItemRow(Item(str(k), "m", f"p{k}", Path("v.mp4"), prompt=text, seed=k), (Score.ok("x", value),))
         for k, (text, value) in enumerate(held)
     ]
-    back = pd.read_csv(io.StringIO(clips_csv(rows), newline=""), keep_default_na=False, lineterminator="\n")
-    assert [float(value) for value in back["x"]] == [value for _, value in held]
-    for text, (given_text, _) in zip(back["prompt"], held, strict=True):
-        harmless = str(text)
-        assert harmless in (given_text, f"'{given_text}")
-        assert harmless[:1] not in tuple("=+-@\t\r")
+    back = list(csv.DictReader(io.StringIO(clips_csv(rows), newline="")))
+    assert [float(line["x"]) for line in back] == [value for _, value in held]
+    for line, (text, _) in zip(back, held, strict=True):
+        assert line["prompt"] in (text, f"'{text}")
+        assert line["prompt"][:1] not in tuple("=+-@\t\r")
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
@@ -60,7 +60,7 @@ def test_files(make_row: Callable[..., ItemRow], tmp_path: Path, suffix: str) ->
         ".jsonl": lambda file: pd.read_json(file, lines=True),
     }[suffix]
     assert list(read(path)["id_similarity"]) == pytest.approx([k / 7 for k in range(5)], abs=1e-9)
-    with pytest.raises(RequestError, match="no|not written"):
+    with pytest.raises(RequestError, match="not written"):
         write_frame(clips_frame(rows), tmp_path / "rows.xls")
 
 
