@@ -127,7 +127,8 @@ def _facts(suffix: str, recogniser: str, stand_in: str) -> tuple[MetricFacts, Me
         "1 is a copy of the picture shown, 0 is as near to one as to the other; mean over frames and held-out "
         "pictures, each as it is or mirrored.",
         source="WithAnyone (arXiv 2510.14975), M_CP, per frame of a video",
-        caveats=f"Clips of the right person scatter by some 0.2 about 0. {stand_in}",
+        caveats="Clips of the right person scatter by some 0.2 about 0. Only the middle of a photograph's face, cut "
+        f"out along the landmarks and pasted on somebody moving, may stay below 0.3. {stand_in}",
     )
     return gap, angle
 
