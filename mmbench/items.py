@@ -19,6 +19,7 @@ FIELDS = (
     "fps",
     "condition",
     "step",
+    "conditioned_on",
     "extra",
 )
 """What an item says of its video: all that a number may depend on besides the video itself."""
@@ -33,6 +34,8 @@ class Item:
     says. `shown` are those of the references that the model was given, the first one where nothing is said; the others
     are held out, and tell copying from likeness. `condition` is the conditioning first frame of an image-to-video
     model. `step` is the number of training steps behind the weights, where a clip was made while they were trained.
+    `conditioned_on` names the networks (weight files of the registry) through which the model knew the person, or that
+    it was trained against: a number by one of them is told apart.
     """
 
     id: str
@@ -49,6 +52,7 @@ class Item:
     fps: float | None = None
     condition: Path | None = None
     step: int | None = None
+    conditioned_on: tuple[str, ...] = ()
     extra: dict[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:

@@ -34,6 +34,7 @@ class ConsisID(CogVideoX):
     """Identity model of the paper's second version; takes one reference, the first."""
 
     name: ClassVar[str] = "consisid"
+    conditioned_on: ClassVar[tuple[str, ...]] = ("consisid-glintr100",)
     kind: ClassVar[Kind] = "identity"
     variants: ClassVar[tuple[str, ...]] = ("preview",)
     licence: ClassVar[str] = "CogVideoX licence; antelopev2 face networks: non-commercial research only"

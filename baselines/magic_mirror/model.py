@@ -72,6 +72,7 @@ class MagicMirror(TorchBaseline):
     tiny_variants: ClassVar[tuple[str, ...]] = ("nano", "smoke")
     options_type: ClassVar[type[Options]] = MagicMirrorOptions
     licence: ClassVar[str] = "CogVideoX licence for the base; insightface buffalo_l: non-commercial research only"
+    conditioned_on: ClassVar[tuple[str, ...]] = ("buffalo-l-w600k-r50",)
     paper_parts: ClassVar[tuple[str, ...]] = ("transformer", "face_encoder", "text_encoder", "vae")
 
     def __init__(self, prompt_kind: PromptKind | None = None, adapter: Path | None = None) -> None:
@@ -102,6 +103,10 @@ class MagicMirror(TorchBaseline):
         if frames % 4 != 1 or frames > native.frames:
             raise RequestError(f"{self.name} makes 4k+1 frames up to {native.frames}, not {frames}.", "Use fewer.")
         super().check_shape(size, native.frames, variant)
+
+    def recognisers(self, variant: str) -> tuple[str, ...]:
+        """ArcFace for the full size; the nano model has a recogniser of its own."""
+        return self.conditioned_on if variant == "5b" else ()
 
     def weights(self, variant: str | None = None) -> tuple[WeightFile, ...]:
         from mmbench.face.packs import BUFFALO_L

@@ -65,6 +65,7 @@ class PhotoMakerV2(FirstFrame):
     """The paper's maker of first frames: long prompt with the trigger, all references."""
 
     name: ClassVar[str] = "photomaker_v2"
+    conditioned_on: ClassVar[tuple[str, ...]] = ("buffalo-l-w600k-r50",)
     variants: ClassVar[tuple[str, ...]] = ("realvisxl4",)
     tiny_variants: ClassVar[tuple[str, ...]] = ("tiny",)
     options_type: ClassVar[type[Options]] = PhotoMakerOptions

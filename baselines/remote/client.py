@@ -54,8 +54,12 @@ class Remote(Baseline):
         self.variants = tuple(about["variants"])  # type: ignore[misc]
         self.tiny_variants = tuple(about["tiny_variants"])  # type: ignore[misc]
         self.needs_trigger = about["needs_trigger"]  # type: ignore[misc]
+        self._recognisers = {key: tuple(names) for key, names in about.get("recognisers", {}).items()}
         self._native = {key: wire.native_from_json(value) for key, value in about["native"].items()}
         super().__init__(about["prompt_kind"])
+
+    def recognisers(self, variant: str) -> tuple[str, ...]:
+        return self._recognisers.get(variant, ())
 
     def native(self, variant: str | None = None) -> Native:
         return self._native[self.pick_variant(variant)]

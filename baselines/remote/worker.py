@@ -30,6 +30,7 @@ def answer(model: Baseline, op: str, args: dict[str, Any]) -> Any:
             "kind": model.kind,
             "variants": list(model.variants),
             "tiny_variants": list(model.tiny_variants),
+            "recognisers": {name: list(model.recognisers(name)) for name in model.variants},
             "prompt_kind": model.prompt_kind,
             "needs_trigger": model.needs_trigger,
             "native": {

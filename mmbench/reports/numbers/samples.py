@@ -145,7 +145,7 @@ def _clip_sample(model: str, metric: str, rows: Sequence[ItemRow]) -> Sample:
         weights=tuple(sorted({_weights(score) for _, score in valid})),
         random_weights=any(_is_random(score) or generator_is_random(row.item) for row, score in valid),
         banks=tuple(sorted({score.bank for _, score in valid} - {""})),
-        remarks=_clip_remarks([score for _, score in valid]),
+        remarks=(*_clip_remarks([score for _, score in valid]), *_same_network(valid)),
     )
 
 
@@ -198,6 +198,18 @@ def _clip_remarks(scores: Sequence[Score]) -> tuple[str, ...]:
     """What the metric remarks about single clips, with their number."""
     counts = Counter(remark for score in scores if isinstance(remark := score.details.get("remark"), str))
     return tuple(f"{count} of {len(scores)} clips: {remark}" for remark, count in sorted(counts.items()))
+
+
+def _same_network(valid: Sequence[tuple[ItemRow, Score]]) -> tuple[str, ...]:
+    """What is to be told where the network that measures is one that the model was conditioned on or trained with."""
+    shared: Counter[str] = Counter()
+    for row, score in valid:
+        made = score.provenance.weights if score.provenance else {}
+        shared.update(name for name in row.item.conditioned_on if name in made)
+    return tuple(
+        f"{count} of {len(valid)} clips: the model was conditioned on or trained with this very network ({name})"
+        for name, count in sorted(shared.items())
+    )
 
 
 def _weights(score: Score) -> tuple[tuple[str, str], ...]:

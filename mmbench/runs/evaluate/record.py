@@ -153,5 +153,6 @@ def item_from_json(data: dict[str, Any]) -> Item:
         "references": tuple(Path(path) for path in data["references"]),
         "shown": tuple(Path(path) for path in data.get("shown", ())),
         "condition": Path(data["condition"]) if data["condition"] else None,
+        "conditioned_on": tuple(data.get("conditioned_on", ())),
     }
     return Item(**{**data, **paths})

@@ -93,6 +93,7 @@ class ItemRow:
         item["references"] = tuple(Path(path) for path in item["references"])
         item["shown"] = tuple(Path(path) for path in item.get("shown", ()))
         item["condition"] = Path(item["condition"]) if item["condition"] else None
+        item["conditioned_on"] = tuple(item.get("conditioned_on", ()))
         clip = row["clip"]
         return cls(
             item=Item(**item),

@@ -207,6 +207,7 @@ class RunFolder:
             "seed": job.seed,
             "fps": record.get("fps", ""),
             "condition": os.path.relpath(condition, self.folder) if condition else "",
+            "conditioned_on": ";".join(record.get("conditioned_on", ())),
             "random_weights": "true" if record.get("random_weights") else "",
             "error": record.get("message", ""),
         }

@@ -168,4 +168,12 @@ class GenerateWork:
             "device": self.settings.device,
             "versions": self.model.versions(),
             "weights": self.model_weights,
+            "conditioned_on": self._conditioned_on(),
         }
+
+    def _conditioned_on(self) -> list[str]:
+        """The recognisers through which the model, or the maker of its opening picture, knows the person."""
+        names = [*self.model.recognisers(self.variant)]
+        if self.maker is not None:
+            names += self.maker.recognisers(self.maker_variant)
+        return list(dict.fromkeys(names))

@@ -21,7 +21,7 @@ from mmbench.tables import Line, TableFile, printable, rate, read_table, whole_n
 
 MANIFEST_COLUMNS = (
     *("id", "model", "identity", "group", "video", "references", "shown"),
-    *("prompt", "prompt_long", "prompt_index", "seed", "fps", "condition"),
+    *("prompt", "prompt_long", "prompt_index", "seed", "fps", "condition", "conditioned_on"),
 )
 KNOWN = frozenset((*MANIFEST_COLUMNS, "step", "system"))
 _LONGEST_NAME, _LONGEST_PATH = 255, 4096
@@ -62,6 +62,7 @@ def write_manifest(path: Path, items: Sequence[Item]) -> None:
             "references": _joined([_relative(reference, base) for reference in item.references]),
             "shown": _joined([_relative(reference, base) for reference in item.shown]),
             "condition": _relative(item.condition, base) if item.condition else None,
+            "conditioned_on": ";".join(item.conditioned_on),
             **item.extra,
         }
 
@@ -100,6 +101,7 @@ class _Cells:
             fps=self.number("fps", rate),
             condition=self.path("condition", condition) if condition else None,
             step=self.whole("step", 0),
+            conditioned_on=tuple(name.strip() for name in line.name("conditioned_on").split(";") if name.strip()),
             extra={name: cell for name, cell in line.cells.items() if name not in KNOWN and cell},
         )
 

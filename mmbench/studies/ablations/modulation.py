@@ -164,10 +164,9 @@ def study_modulation(
     from mmbench.baselines.session import Session
     from mmbench.runs.generate.plan import open_references
     from mmbench.testsets.load import load_testset
-    from mmbench.weights import weights_folder
 
     shown = [open_references(identity) for identity in load_testset(testset).identities[:people]]
-    with Session(weights or weights_folder(), device) as session:
+    with Session(weights or cache_dir(), device) as session:
         pipe = session.load(MagicMirror(), variant).pipe
         pipe.scheduler.set_timesteps(steps)
         times = [int(t) for t in pipe.scheduler.timesteps]
