@@ -164,6 +164,7 @@ def study_modulation(
     from mmbench.baselines.session import Session
     from mmbench.runs.generate.plan import open_references
     from mmbench.testsets.load import load_testset
+    from mmbench.weights.cache import cache_dir
 
     shown = [open_references(identity) for identity in load_testset(testset).identities[:people]]
     with Session(weights or cache_dir(), device) as session:
