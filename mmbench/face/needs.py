@@ -288,13 +288,25 @@ class Bank(ReferenceNeed["ReferenceBank"]):
         from mmbench.face.people.bank import build_bank
 
         people = faces_of_people(items, self.known(run))
-        bank = build_bank(people, digest_of_people(items)) if people else None
+        bank = build_bank(people, _digest_of_bank(items), groups_of(items)) if people else None
         return lambda item: bank
 
     def inputs(self, items: Sequence[Item]) -> Callable[[Item], str]:
-        """Everybody's names and the bytes of everybody's references."""
-        digest = digest_of_people(items)
+        """Everybody's names, groups and the bytes of everybody's references."""
+        digest = _digest_of_bank(items)
         return lambda item: digest
+
+
+def groups_of(items: Sequence[Item]) -> dict[str, str]:
+    """The group of every identity that has one; of several the first by name."""
+    found: dict[str, str] = {}
+    for identity, group in sorted({(item.identity, item.group) for item in items if item.group}):
+        found.setdefault(identity, group)
+    return found
+
+
+def _digest_of_bank(items: Sequence[Item]) -> str:
+    return sha256(json.dumps([digest_of_people(items), groups_of(items)], sort_keys=True).encode())[:16]
 
 
 def digest_of_people(items: Sequence[Item]) -> str:

@@ -45,6 +45,7 @@ class BankResult:
     rank1: bool
     centred: float
     nearest: str
+    group_rank1: bool | None = None
 
 
 def usable_rows(embeddings: Floats) -> NDArray[np.bool_]:
@@ -81,13 +82,14 @@ def id_similarity(embeddings: Floats, references: Floats, same_person: float = D
 
 
 def compare_with_bank(
-    embeddings: Floats, own: str, identities: tuple[str, ...], centroids: Floats
+    embeddings: Floats, own: str, identities: tuple[str, ...], centroids: Floats, groups: tuple[str, ...] = ()
 ) -> BankResult | None:
     """The clip against every identity of the bank; None when the bank holds fewer than two.
 
     centroids: (I, D) unit average references in the order of `identities`. `margin` is the own similarity minus
     the mean over the others; `rank1` says whether the own identity is the most similar; `centred` is the own
-    cosine after subtracting the mean centroid, which undoes the compression of dlib's cosine scale.
+    cosine after subtracting the mean centroid, which undoes the compression of dlib's cosine scale. `group_rank1` says
+    whether it is the most similar of its own group (`groups` are the identities'); None where nobody else is in it.
     """
     if len(identities) < 2:
         return None
@@ -98,11 +100,13 @@ def compare_with_bank(
     mean = bank.mean(axis=0)
     centred = (unit(faces - mean) @ unit(bank[index] - mean)).mean()
     others = np.delete(similarity, index)
+    group = [k for k, name in enumerate(groups) if name and name == groups[index] and k != index]
     return BankResult(
         margin=float(similarity[index] - others.mean()),
         rank1=bool(similarity[index] > others.max()),
         centred=float(centred),
         nearest=identities[int(similarity.argmax())],
+        group_rank1=bool(similarity[index] > similarity[group].max()) if group else None,
     )
 
 
@@ -188,6 +192,13 @@ class IdSimilarity(ClipMetric):
             "Rank-1",
             "1 when the own reference is the most similar of all identities, else 0.",
             "share",
+        ),
+        _companion(
+            "id_group_rank1",
+            "Rank-1 in the group",
+            "1 when the own reference is the most similar of the identities of the person's own group, else 0.",
+            "share",
+            "Chance is 1 in the number of people of the group.",
         ),
         _companion(
             "id_verified",
@@ -291,11 +302,17 @@ def measure_identity(
         Score.ok("id_verified", result.verified, provenance),
         Score.ok("id_score", result.value * face_rate, provenance),
     ]
-    against = compare_with_bank(track.embeddings, identity, bank.identities, bank.centroids) if bank else None
+    against = (
+        compare_with_bank(track.embeddings, identity, bank.identities, bank.centroids, bank.groups) if bank else None
+    )
     if against is None:
         reason = "The run holds a single identity, so there is nobody to compare with."
-        return scores + [Score.missing(n, reason) for n in ("id_margin", "id_centred", "id_rank1")]
+        return scores + [Score.missing(n, reason) for n in ("id_margin", "id_centred", "id_rank1", "id_group_rank1")]
+    in_group = Score.missing("id_group_rank1", "The run holds nobody else of the person's group.", "Name groups.")
+    if against.group_rank1 is not None:
+        in_group = Score.ok("id_group_rank1", float(against.group_rank1), provenance)
     compared = (
+        in_group,
         Score.ok("id_margin", against.margin, provenance),
         Score.ok("id_centred", against.centred, provenance),
         Score.ok("id_rank1", float(against.rank1), provenance, nearest=against.nearest),

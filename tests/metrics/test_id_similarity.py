@@ -104,6 +104,17 @@ def test_one_identity_has_nobody_to_compare_with() -> None:
     assert compare_with_bank(np.ones((4, 2)), "a", ("a",), np.ones((1, 2))) is None
 
 
+def test_rank_within_the_own_group() -> None:
+    """The face is nearest to c, of another group; within its own it is nearest to itself, or not."""
+    names, groups = ("a", "b", "c", "d"), ("man", "man", "boy", "")
+    faces = np.tile([2.0, 1.0, 3.0, 0.0], (4, 1))
+    found = {who: compare_with_bank(faces, who, names, np.eye(4), groups) for who in names}
+    assert [found[who].group_rank1 for who in names] == [True, False, None, None]  # type: ignore[union-attr]
+    assert [found[who].rank1 for who in names] == [False, False, True, False]  # type: ignore[union-attr]
+    ungrouped = compare_with_bank(faces, "a", names, np.eye(4))
+    assert ungrouped is not None and ungrouped.group_rank1 is None
+
+
 def test_merged_state_equals_one_pass(rng: np.random.Generator) -> None:
     clips = [(rng.normal(size=(16, 8)), rng.normal(size=(1, 8))) for _ in range(5)]
     whole, left, right = IdSimilarity(), IdSimilarity(), IdSimilarity()

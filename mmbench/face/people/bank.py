@@ -18,13 +18,15 @@ class ReferenceBank:
 
     `centroids` are (I, D) float64 unit vectors: the normalised mean of the unit embeddings of an identity's
     references. `mean` is (D,) float64, the mean of the centroids over identities: what the centred similarity takes
-    off both sides before comparing. `digest` tells banks of other people or pictures apart.
+    off both sides before comparing. `digest` tells banks of other people or pictures apart. `groups` are the
+    identities' own ("woman"), "" where nothing is said; empty where nobody has one.
     """
 
     identities: tuple[str, ...]
     centroids: NDArray[np.float64]
     mean: NDArray[np.float64]
     digest: str = ""
+    groups: tuple[str, ...] = ()
 
     def index(self, identity: str) -> int:
         """Row of an identity. Raises KeyError when it is not in the bank."""
@@ -48,7 +50,11 @@ def centroid(embeddings: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     return unit(unit(embeddings).mean(axis=0))
 
 
-def build_bank(references: Mapping[str, ReferenceFaces | Sequence[ReferenceFaces]], digest: str = "") -> ReferenceBank:
+def build_bank(
+    references: Mapping[str, ReferenceFaces | Sequence[ReferenceFaces]],
+    digest: str = "",
+    groups: Mapping[str, str] | None = None,
+) -> ReferenceBank:
     """The bank of a test set, identity -> references; several sets of one identity count together, picture by picture.
 
     Raises ValueError when there is none.
@@ -57,7 +63,8 @@ def build_bank(references: Mapping[str, ReferenceFaces | Sequence[ReferenceFaces
         raise ValueError("a reference bank needs at least one identity")
     identities = tuple(sorted(references))
     centroids = np.stack([centroid(_embeddings(references[identity])) for identity in identities])
-    return ReferenceBank(identities, centroids, centroids.mean(axis=0), digest)
+    named = tuple((groups or {}).get(identity, "") for identity in identities)
+    return ReferenceBank(identities, centroids, centroids.mean(axis=0), digest, named if any(named) else ())
 
 
 def _embeddings(faces: ReferenceFaces | Sequence[ReferenceFaces]) -> NDArray[np.float32]:
