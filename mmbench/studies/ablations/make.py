@@ -95,7 +95,9 @@ def _one(arm: Arm, settings: TrainSettings, folder: Path, out: Path, base_too: b
     steps = [settings.validation.every * k for k in range(1, total_steps(settings) // settings.validation.every + 1)]
     done = place / "run" / "adapter" / "fp32"
     if not done.is_dir():
-        train(settings, folder, place / "run", resume=True, report=report, validate=clips.make)
+        result = train(settings, folder, place / "run", resume=True, report=report, validate=clips.make)
+        if result.interrupted:  # told to stop, it has saved: the same call goes on from there
+            raise KeyboardInterrupt
     missing = [step for step in steps if not clips.has(step)]
     for step in missing:
         if step != steps[-1]:
