@@ -113,7 +113,7 @@ class InceptionScore(SetMetric):
         decimals=2,
         column=True,
     )
-    companions = (
+    companions: ClassVar[tuple[MetricFacts, ...]] = (
         MetricFacts(
             name="is_shuffled",
             title="Inception Score, clip order shuffled",

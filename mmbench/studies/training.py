@@ -204,8 +204,8 @@ class Validation:
             generator=torch.Generator().manual_seed(job.seed),
             output_type="np",
         )
-        frames = (np.asarray(made.frames[0]) * 255).round().clip(0, 255).astype(np.uint8)
-        return enlarge(frames, (size.height * wanted.enlarged, size.width * wanted.enlarged))
+        video = (np.asarray(made.frames[0]) * 255).round().clip(0, 255).astype(np.uint8)
+        return enlarge(video, (size.height * wanted.enlarged, size.width * wanted.enlarged))
 
     def _write(self, path: Path, video: Any) -> None:
         from mmbench.video.write import write_video

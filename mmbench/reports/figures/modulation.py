@@ -38,10 +38,10 @@ def modulation_figure(held: Mapping[str, NDArray[Any]]) -> Figure:
         figure, axes = panels(2, size=(4.2, 3.6))
         for number, name in enumerate(kinds):
             chosen = held["kind"] == number
-            axes[0].scatter(*xy[chosen].T, s=size[chosen], color=colours[name], label=name, linewidths=0)
+            axes[0].scatter(xy[chosen, 0], xy[chosen, 1], s=size[chosen], color=colours[name], label=name, linewidths=0)
         axes[0].legend(markerscale=2)
         axes[0].set_title("by modality", loc="left")
-        drawn = axes[1].scatter(*xy.T, s=size, c=held["layer"], cmap="viridis", linewidths=0)
+        drawn = axes[1].scatter(xy[:, 0], xy[:, 1], s=size, c=held["layer"], cmap="viridis", linewidths=0)
         axes[1].set_title("by layer", loc="left")
         figure.colorbar(drawn, ax=axes[1], label="layer")
         for panel in axes:
