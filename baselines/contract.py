@@ -143,8 +143,10 @@ class Model(ABC):
     licence: ClassVar[str] = ""
     """One line on what the weights may be used for; the registry of weights holds the details per file."""
     conditioned_on: ClassVar[tuple[str, ...]] = ()
-    """Recognisers (names of weight files) that it sees the person through or was trained against: a column measured by
-    one of them is no independent witness, and says so. Empty where it sees pixels, or CLIP's features, alone."""
+    """Recognisers (names of weight files) that it sees the person through or was trained against.
+
+    A column measured by one of them is no independent witness, and says so. Empty where it sees pixels, or CLIP's
+    features, alone."""
 
     def recognisers(self, variant: str) -> tuple[str, ...]:
         """`conditioned_on` of a variant; none of random weights."""

@@ -116,22 +116,12 @@ def _training(name: str) -> Callable[..., None]:
         from mmbench.cli.progress import progress_bar
         from mmbench.cli.train import step_progress
         from mmbench.model.train.settings import read_settings
-        from mmbench.studies.ablations.study import SEEDS, ablate
+        from mmbench.studies.ablations.study import SEEDS, AblateOptions, ablate
 
         chosen, folder = read_settings(settings)
         with step_progress() as step, progress_bar() as progress:
-            found, page = ablate(
-                name,
-                chosen,
-                folder,
-                out,
-                seeds=seed or SEEDS,
-                report=report,
-                workers=workers,
-                tell=lambda text: typer.echo(text, err=True),
-                step=step,
-                progress=progress,
-            )
+            options = AblateOptions(seed or SEEDS, report, workers, lambda text: typer.echo(text, err=True), step)
+            found, page = ablate(name, chosen, folder, out, options, progress=progress)
         for claim in found.claims:
             said = f"{claim.claim.better} above {claim.claim.worse} in {claim.metric}"
             typer.echo(f"{claim.verdict}: {said}, by {claim.difference.mean:+.4f} (adjusted p {claim.p_holm:.3g})")

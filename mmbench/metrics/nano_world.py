@@ -14,7 +14,7 @@ import numpy as np
 
 from mmbench.encode.nano_world.eyes import NANO_WORLD
 from mmbench.errors import RequestError
-from mmbench.face.nano_people import NANO_FACES, NANO_PEOPLE, unit
+from mmbench.face.nano.people import NANO_FACES, NANO_PEOPLE, unit
 from mmbench.metrics.arrays import as_array
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need, StoredFeatures
 from mmbench.metrics.inception_score import InceptionScore
@@ -116,8 +116,9 @@ class InceptionScoreNano(InceptionScore):
 
 @dataclass(frozen=True)
 class NanoIdentity:
-    """`similarity`: mean cosine of a clip's frames to the own references' mean; `margin`: less the mean to the other
-    people of the group; `rank1`, `group_rank1`: the own person is the most similar of all, of the group. The last three
+    """`similarity`: mean cosine of a clip's frames to the own references' mean.
+
+    `margin`: less the mean to the other people of the group; `rank1`, `group_rank1`: the own person is the most similar of all, of the group. The last three
     are None where there is nobody else."""
 
     similarity: float

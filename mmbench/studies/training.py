@@ -145,7 +145,7 @@ class Validation:
         if (analyser := self.settings.validation.analyser) is not None:
             pipe.face_analyser = called(analyser, "validation.analyser")
         elif self.settings.model.tower is not None:
-            from mmbench.face.nano_recogniser import NanoFaces
+            from mmbench.face.nano.recogniser import NanoFaces
 
             pipe.face_analyser = NanoFaces(parts.face_encoder.vision.recogniser)
         elif size_of(self.settings).codec is not None:

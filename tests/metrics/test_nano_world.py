@@ -11,7 +11,7 @@ from mmbench.config import EvaluateSettings
 from mmbench.encode.nano_world.eyes import WEIGHTS as CLIP_WEIGHTS
 from mmbench.encode.nano_world.eyes import NanoView
 from mmbench.encode.nano_world.network import load_clip_encoder
-from mmbench.face.nano_people import unit
+from mmbench.face.nano.people import unit
 from mmbench.items import Item
 from mmbench.metrics.base import Evidence
 from mmbench.metrics.nano_world import InceptionScoreNano, TextAlignmentNano, nano_identity

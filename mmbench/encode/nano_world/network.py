@@ -56,8 +56,8 @@ class NanoClipEncoder(nn.Module):
         batch = clips.shape[:2]
         grid = torch.relu(self.squeeze(self.trunk(clips.flatten(0, 1))))
         seen: Tensor = torch.relu(self.frame(grid.flatten(1)))
-        unflat: Tensor = seen.unflatten(0, batch)
-        return unflat
+        by_clip: Tensor = seen.unflatten(0, batch)
+        return by_clip
 
     def video(self, seen: Tensor) -> Tensor:
         """Unit vectors [B, 64] of clips from `frames`; motion is read from the differences between frames."""

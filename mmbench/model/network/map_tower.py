@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmbench.errors import WeightsError
-from mmbench.face.nano_recogniser import NanoRecogniser
+from mmbench.face.nano.recogniser import NanoRecogniser
 from mmbench.model.network.pixels import CLIP_MEAN, CLIP_STD
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 
 from mmbench.errors import MissingWeights, require_extra
-from mmbench.face.nano_recogniser import NanoFaces
+from mmbench.face.nano.recogniser import NanoFaces
 from mmbench.files import whole
 from mmbench.model.network.configs import size_named
 from mmbench.model.network.map_tower import load_tower

@@ -54,7 +54,7 @@ class VideoMetric(torchmetrics.Metric):
         self.add_state("missing", default=torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, frames: Any, **given: Any) -> None:
-        """Add one clip: frames and the fields of `mmbench.runs.memory.scorer.Clip`. Raises as the scorer."""
+        """Add one clip: frames and the fields of `mmbench.runs.memory.scorer.ClipInput`. Raises as the scorer."""
         if self.of_set:
             kept = self.scorer.features(self._owner_name, frames, **given)
             (array,) = kept.arrays.values()

@@ -25,7 +25,7 @@ PERSON = "person"
 
 
 @dataclass(frozen=True)
-class Clip:
+class ClipInput:
     """One clip to score. `frames`: see `mmbench.runs.memory.frames.to_frames`, or a path. `references`: pictures of the
     person (paths or PIL); None takes those that the scorer knows under `identity`. `shown`: those of them that the
     model was given, the first one where nothing is said. The other fields are an item's."""
@@ -93,11 +93,11 @@ class Scorer:
         return self._made[name]
 
     def __call__(self, frames: Any, **given: Any) -> dict[str, Score]:
-        """Scores of one clip by name, companions too; `given` are the fields of `Clip`. A metric that cannot be
+        """Scores of one clip by name, companions too; `given` are the fields of `ClipInput`. A metric that cannot be
         measured is "missing" with its reason. Raises MediaError for frames that are none, ReferenceFaceError."""
-        return self._scored(Clip(frames, **given))[1]
+        return self._scored(ClipInput(frames, **given))[1]
 
-    def batch(self, clips: Iterable[Clip], progress: Progress = silent) -> list[dict[str, Score]]:
+    def batch(self, clips: Iterable[ClipInput], progress: Progress = silent) -> list[dict[str, Score]]:
         """Scores of several clips, in their order."""
         every = list(clips)
         found = []
@@ -111,7 +111,7 @@ class Scorer:
         metric = self.metric(name)
         if not isinstance(metric, SetMetric):
             raise RequestError(f"{name} is measured clip by clip.", "Call the scorer.")
-        return metric.features(self._scored(Clip(frames, **given))[0])
+        return metric.features(self._scored(ClipInput(frames, **given))[0])
 
     def of_set(self, name: str, clips: Sequence[StoredFeatures]) -> list[Score]:
         """Scores of a set of clips, from what `features` gave for each."""
@@ -120,7 +120,7 @@ class Scorer:
             raise RequestError(f"{name} is measured clip by clip.", "Call the scorer.")
         return metric.measure_set(clips)
 
-    def _scored(self, clip: Clip) -> tuple[Evidence, dict[str, Score]]:
+    def _scored(self, clip: ClipInput) -> tuple[Evidence, dict[str, Score]]:
         opened = open_frames(clip.frames, clip.fps, MediaLimits(**dict(self.settings.limits)))
         item = self._item(clip)
         key = (opened.info.sha256, opened.info.fps, replace(item, video=Path(NAME)))
@@ -133,7 +133,7 @@ class Scorer:
         self._last = (key, (evidence, found))
         return self._last[1]
 
-    def _item(self, clip: Clip) -> Item:
+    def _item(self, clip: ClipInput) -> Item:
         known = next((item for item in self._items if item.identity == clip.identity), None)
         references = _listed(clip.references) if clip.references is not None else known.references if known else ()
         path = clip.frames if isinstance(clip.frames, str | Path) else NAME
@@ -180,7 +180,7 @@ def score(
     people: Mapping[str, Any] | None = None,
     **given: Any,
 ) -> dict[str, Score]:
-    """Scores of one clip by name: a `Scorer` for a single call. `given` are the fields of `Clip`.
+    """Scores of one clip by name: a `Scorer` for a single call. `given` are the fields of `ClipInput`.
 
     >>> import numpy as np
     >>> still = np.zeros((8, 64, 64, 3), np.uint8)

@@ -31,7 +31,7 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Claim:
+class PaperClaim:
     """`better` is said to beat `worse` in what `role` measures; `source` in the paper."""
 
     better: str
@@ -52,7 +52,7 @@ class Ablation:
     source: str
     arms: tuple[Arm, ...]
     against: str
-    claims: tuple[Claim, ...]
+    claims: tuple[PaperClaim, ...]
     curve: bool = False
 
 
@@ -86,14 +86,14 @@ ABLATIONS: Final[dict[str, Ablation]] = {
         MODULE_ARMS,
         "Full",
         (
-            *(Claim("Full", name, "identity", _TABLE3) for name in "ABCDEFG"),
-            Claim("C", "A", "identity", _TABLE3),
-            Claim("C", "B", "identity", _TABLE3),
-            Claim("E", "A", "identity", _TABLE3),
-            Claim("E", "A", "motion", _TABLE3),
-            Claim("Full", "F", "motion", _TABLE3),
-            Claim("Full", "G", "motion", _TABLE3),
-            Claim("Full", "F", "text", _TABLE3),
+            *(PaperClaim("Full", name, "identity", _TABLE3) for name in "ABCDEFG"),
+            PaperClaim("C", "A", "identity", _TABLE3),
+            PaperClaim("C", "B", "identity", _TABLE3),
+            PaperClaim("E", "A", "identity", _TABLE3),
+            PaperClaim("E", "A", "motion", _TABLE3),
+            PaperClaim("Full", "F", "motion", _TABLE3),
+            PaperClaim("Full", "G", "motion", _TABLE3),
+            PaperClaim("Full", "F", "text", _TABLE3),
         ),
     ),
     "stages": Ablation(
@@ -103,10 +103,10 @@ ABLATIONS: Final[dict[str, Ablation]] = {
         (IMAGE_ONLY, VIDEO_ONLY, FULL),
         "Full",
         (
-            Claim("Full", "video only", "identity", "v2 Fig. 7"),
-            Claim("Full", "image only", "colour", "section 4.4"),
-            Claim("video only", "image only", "colour", "section 4.4"),
-            Claim("Full", "image only", "motion", "v2 Fig. 7"),
+            PaperClaim("Full", "video only", "identity", "v2 Fig. 7"),
+            PaperClaim("Full", "image only", "colour", "section 4.4"),
+            PaperClaim("video only", "image only", "colour", "section 4.4"),
+            PaperClaim("Full", "image only", "motion", "v2 Fig. 7"),
         ),
     ),
     "can": Ablation(
@@ -116,8 +116,8 @@ ABLATIONS: Final[dict[str, Ablation]] = {
         (FULL, NO_CAN, WIDE),
         "Full",
         (
-            Claim("Full", "no CAN", "identity", "Fig. 8"),
-            Claim("Full", "no CAN, same size", "identity", "control for its size"),
+            PaperClaim("Full", "no CAN", "identity", "Fig. 8"),
+            PaperClaim("Full", "no CAN, same size", "identity", "control for its size"),
         ),
         curve=True,
     ),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mmbench.errors import ManifestError
 from mmbench.studies.ablations.arms import BASE, Ablation, Arm
 
 if TYPE_CHECKING:
     from mmbench.items import Item
+    from mmbench.model.train.loop import Report
     from mmbench.model.train.settings import StageSettings, TrainSettings
     from mmbench.studies.training import Validation
 
@@ -70,7 +71,7 @@ def make_arms(
     seeds: Sequence[int],
     *,
     tell: Tell | None = None,
-    report: Any = None,
+    report: Report | None = None,
 ) -> Iterator[Trained]:
     """Train every arm with every seed below `out/arms`, seed by seed, and make its clips; what is there is kept.
 
@@ -85,7 +86,9 @@ def make_arms(
             yield from _one(arm, arm_settings(settings, arm, seed, points), folder, out, number == 0, report)
 
 
-def _one(arm: Arm, settings: TrainSettings, folder: Path, out: Path, base_too: bool, report: Any) -> Iterator[Trained]:
+def _one(
+    arm: Arm, settings: TrainSettings, folder: Path, out: Path, base_too: bool, report: Report | None
+) -> Iterator[Trained]:
     from mmbench.engine.alone import alone
     from mmbench.model.train.loop import train
     from mmbench.studies.training import Validation

@@ -11,7 +11,7 @@ import numpy as np
 
 from mmbench.metrics.base import MetricFacts
 from mmbench.reports.numbers.stats import Estimate, cluster_mean, holm, paired_test
-from mmbench.studies.ablations.arms import BASE, Ablation, Claim, Role
+from mmbench.studies.ablations.arms import BASE, Ablation, PaperClaim, Role
 from mmbench.studies.ablations.colour import COLOUR, colour_shift
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class ClaimFound:
     """A claim on one metric. `difference`: the better minus the worse arm, in the metric's unit; `seeds`: the same for
     each seed of training alone. `verdict`: "holds" or "reversed" where Holm's p is at most 0.05, else "undecided"."""
 
-    claim: Claim
+    claim: PaperClaim
     metric: str
     difference: Estimate
     p: float
@@ -125,7 +125,7 @@ def of_curves(metrics: Sequence[str]) -> tuple[str, ...]:
 
 
 def test_claims(
-    claims: Sequence[Claim], values: Values, facts: Mapping[str, MetricFacts], seed_of: Mapping[Key, int]
+    claims: Sequence[PaperClaim], values: Values, facts: Mapping[str, MetricFacts], seed_of: Mapping[Key, int]
 ) -> tuple[ClaimFound, ...]:
     """Every claim on every metric of its role that both arms have; Holm's correction spans them all."""
     raw = []

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mmbench.config import EvaluateSettings
 from mmbench.errors import MissingWeights, RequestError
@@ -15,6 +16,7 @@ from mmbench.studies.ablations.page import write_page
 
 if TYPE_CHECKING:
     from mmbench.files import Progress
+    from mmbench.model.train.loop import Report
     from mmbench.model.train.settings import TrainSettings
 
 SEEDS = (0, 1, 2)
@@ -22,40 +24,51 @@ NANO_START = Path("runs") / "nano-start"
 """What the preset nano-ablation starts from, relative to the settings."""
 
 
+@dataclass(frozen=True)
+class AblateOptions:
+    """`seeds` of training; `report`: folder of the page (`out/NAME` by default); `workers` of the evaluation.
+
+    `tell` is told each arm when its turn comes, `step` each step of training.
+    """
+
+    seeds: Sequence[int] = SEEDS
+    report: Path | None = None
+    workers: int = 1
+    tell: Tell | None = None
+    step: Report | None = None
+
+
 def ablate(
     name: str,
     settings: TrainSettings,
     folder: Path,
     out: Path,
+    options: AblateOptions | None = None,
     *,
-    seeds: Sequence[int] = SEEDS,
-    report: Path | None = None,
-    workers: int = 1,
-    tell: Tell | None = None,
-    step: Any = None,
     progress: Progress | None = None,
 ) -> tuple[AblationFound, Path]:
     """Run the ablation `name` of `ABLATIONS`; paths in `settings` are relative to `folder`. Everything resumes.
 
-    Arms, clips and rows go below `out`, which ablations of equal settings share; the page goes to `report`, by default
-    `out/NAME`. Returns what was found and the page. Raises RequestError for an unknown ablation or no seeds, and what
+    Arms, clips and rows go below `out`, which ablations of equal settings share. Returns what was found and the page. Raises RequestError for an unknown ablation or no seeds, and what
     training and evaluation raise.
     """
     if name not in ABLATIONS:
         raise RequestError(f"There is no ablation {name!r}.", f"There are: {', '.join(ABLATIONS)}.")
-    if not seeds:
+    chosen = options or AblateOptions()
+    if not chosen.seeds:
         raise RequestError("An ablation needs at least one seed.", "Name three or more.")
     start_from_bundled(settings, folder)
-    made = list(make_arms(ABLATIONS[name], settings, folder, out, seeds, tell=tell, report=step))
+    made = list(make_arms(ABLATIONS[name], settings, folder, out, chosen.seeds, tell=chosen.tell, report=chosen.step))
     wanted = settings.validation
-    options = EvaluateSettings(
+    measured_by = EvaluateSettings(
         metrics=wanted.metrics,
         flow={"backend": "dis"} if settings.model.size == "nano" else {},  # type: ignore[arg-type]  # pydantic reads it
         device=settings.machine.device,
         random_weights=wanted.random_weights,
     )
-    found = measure(ABLATIONS[name], made, out / f"evaluation-{name}", options, workers=workers, progress=progress)
-    return found, write_page(found, settings, made, report or out / name)
+    run = out / f"evaluation-{name}"
+    found = measure(ABLATIONS[name], made, run, measured_by, workers=chosen.workers, progress=progress)
+    return found, write_page(found, settings, made, chosen.report or out / name)
 
 
 def start_from_bundled(settings: TrainSettings, folder: Path) -> None:

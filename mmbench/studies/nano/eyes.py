@@ -10,7 +10,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from mmbench.face.nano_recogniser import VECTOR, NanoRecogniser
+from mmbench.face.nano.recogniser import VECTOR, NanoRecogniser
 from mmbench.studies.nano.pictures import WorldPictures
 from mmbench.synth.world.people import CLIPS, FRAMES
 

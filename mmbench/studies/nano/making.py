@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mmbench.device import torch_device
-from mmbench.face.nano_recogniser import NanoRecogniser
+from mmbench.face.nano.recogniser import NanoRecogniser
 from mmbench.files import sha256_file, versions, write_json
 from mmbench.model.network.map_tower import MapTower
 from mmbench.model.network.pixels import CLIP_MEAN, CLIP_STD

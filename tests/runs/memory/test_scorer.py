@@ -19,7 +19,7 @@ from mmbench.items import Item
 from mmbench.runs.evaluate.evaluate import evaluate
 from mmbench.runs.evaluate.items import read_manifest
 from mmbench.runs.memory.metric import VideoMetric
-from mmbench.runs.memory.scorer import Clip, Scorer, score
+from mmbench.runs.memory.scorer import ClipInput, Scorer, score
 from mmbench.score import Score
 from mmbench.testsets.load import load_testset
 from mmbench.video.read import open_clip
@@ -80,7 +80,7 @@ def test_people_of_ones_own(items: list[Item], scorer: Scorer) -> None:
 
 def test_batches_report_and_keep_their_order(items: list[Item], scorer: Scorer) -> None:
     told: list[tuple[int, int, str]] = []
-    clips = [Clip(item.video, identity=item.identity, fps=8) for item in items[:2]]
+    clips = [ClipInput(item.video, identity=item.identity, fps=8) for item in items[:2]]
     found = scorer.batch(clips, lambda *said: told.append(said))
     assert [plain(one) for one in found] == [plain(scorer(c.frames, identity=c.identity, fps=8)) for c in clips]
     assert told == [(1, 2, "clips"), (2, 2, "clips")]

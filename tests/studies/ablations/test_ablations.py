@@ -15,11 +15,20 @@ from mmbench.model.network.variants import VARIANTS
 from mmbench.model.train.drawn import drawn_settings, make_world
 from mmbench.model.train.settings import TrainSettings, read_settings
 from mmbench.reports.figures.ablation import read_ablation
-from mmbench.studies.ablations.arms import ABLATIONS, BASE, FULL, IMAGE_ONLY, MODULE_ARMS, NO_CAN, VIDEO_ONLY, Claim
+from mmbench.studies.ablations.arms import (
+    ABLATIONS,
+    BASE,
+    FULL,
+    IMAGE_ONLY,
+    MODULE_ARMS,
+    NO_CAN,
+    VIDEO_ONLY,
+    PaperClaim,
+)
 from mmbench.studies.ablations.make import arm_settings, make_arms, total_steps
 from mmbench.studies.ablations.measure import measure, test_claims
 from mmbench.studies.ablations.page import write_page
-from mmbench.studies.ablations.study import ablate
+from mmbench.studies.ablations.study import AblateOptions, ablate
 
 
 def settings(steps: int = 2) -> TrainSettings:
@@ -69,7 +78,7 @@ def test_settings_that_cannot_be_ablated() -> None:
     with pytest.raises(RequestError, match="no ablation 'x'"):
         ablate("x", settings(), Path(), Path("out"))
     with pytest.raises(RequestError, match="at least one seed"):
-        ablate("can", settings(), Path(), Path("out"), seeds=())
+        ablate("can", settings(), Path(), Path("out"), AblateOptions(seeds=()))
 
 
 def test_the_preset_is_one_that_can_be_ablated() -> None:
@@ -125,7 +134,7 @@ def planted(shift: float, seeds: int = 3, people: int = 20) -> tuple[dict, dict,
 def test_claims_are_told_whichever_way_they_fall(shift: float, verdict: str) -> None:
     better, worse, seed_of = planted(shift)
     values = {"Full": {"id_similarity": better}, "F": {"id_similarity": worse}}
-    (found,) = test_claims((Claim("Full", "F", "identity", "x"),), values, facts_by_name(), seed_of)
+    (found,) = test_claims((PaperClaim("Full", "F", "identity", "x"),), values, facts_by_name(), seed_of)
     assert found.verdict == verdict
     assert found.difference.mean == pytest.approx(shift, abs=0.01)
     assert np.mean(found.seeds) == pytest.approx(found.difference.mean)
@@ -136,5 +145,5 @@ def test_where_lower_is_better_the_claim_turns() -> None:
 
     better, worse, seed_of = planted(-0.05)
     values = {"Full": {COLOUR.name: better}, "image only": {COLOUR.name: worse}}
-    (found,) = test_claims((Claim("Full", "image only", "colour", "x"),), values, {COLOUR.name: COLOUR}, seed_of)
+    (found,) = test_claims((PaperClaim("Full", "image only", "colour", "x"),), values, {COLOUR.name: COLOUR}, seed_of)
     assert (found.verdict, found.difference.mean < 0) == ("holds", True)

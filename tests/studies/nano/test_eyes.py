@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mmbench.errors import WeightsError
-from mmbench.face.nano_recogniser import NanoRecogniser, load_recogniser
+from mmbench.face.nano.recogniser import NanoRecogniser, load_recogniser
 from mmbench.studies.nano.eyes import judged, recognition, train_recogniser
 from mmbench.studies.nano.pictures import WorldPictures
 

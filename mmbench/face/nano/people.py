@@ -20,12 +20,12 @@ from mmbench.video.need import FrameNeed, Maker, Need, Networks, RunNeed
 
 if TYPE_CHECKING:
     from mmbench.config import EvaluateSettings
-    from mmbench.face.nano_recogniser import NanoRecogniser
+    from mmbench.face.nano.recogniser import NanoRecogniser
     from mmbench.files import Progress
     from mmbench.items import Item
     from mmbench.video.clip import ClipInfo, Frame
 
-WEIGHTS: Final = Path(__file__).parent / "nano_judge.safetensors"
+WEIGHTS: Final = Path(__file__).parent / "judge.safetensors"
 """Trained by this project (`mmbench nano judges`); its card is NANO.md beside the nano model."""
 
 
@@ -155,7 +155,7 @@ def unit(vectors: NDArray[Any]) -> NDArray[np.float64]:
 
 def embed(recogniser: NanoRecogniser, picture: Frame) -> NDArray[np.float32]:
     """The raw vector (64,) of a picture's largest square in the middle."""
-    from mmbench.face.nano_recogniser import NanoFaces
+    from mmbench.face.nano.recogniser import NanoFaces
 
     faces = NanoFaces(recogniser)
     return faces.embed(picture, faces.whole(picture))
@@ -164,7 +164,7 @@ def embed(recogniser: NanoRecogniser, picture: Frame) -> NDArray[np.float32]:
 @lru_cache(maxsize=1)
 def judge() -> NanoRecogniser:
     """The bundled second recogniser. Raises WeightsError."""
-    from mmbench.face.nano_recogniser import load_recogniser
+    from mmbench.face.nano.recogniser import load_recogniser
 
     return load_recogniser(WEIGHTS)
 

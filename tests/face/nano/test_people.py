@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmbench.face.nano_people import NANO_FACES, NANO_PEOPLE, embed, judge
+from mmbench.face.nano.people import NANO_FACES, NANO_PEOPLE, embed, judge
 from mmbench.items import Item
 from mmbench.model.small.nano import example_reference
 
