@@ -118,8 +118,9 @@ class InceptionScoreNano(InceptionScore):
 class NanoIdentity:
     """`similarity`: mean cosine of a clip's frames to the own references' mean.
 
-    `margin`: less the mean to the other people of the group; `rank1`, `group_rank1`: the own person is the most similar of all, of the group. The last three
-    are None where there is nobody else."""
+    `margin`: less the mean to the other people of the group; `rank1`, `group_rank1`: the own person is the most similar
+    of all, of the group. The last three are None where there is nobody else.
+    """
 
     similarity: float
     margin: float | None

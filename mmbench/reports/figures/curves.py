@@ -23,7 +23,7 @@ Curves = Mapping[str, Mapping[str, Mapping[int, Sequence[float]]]]
 def curves_of_rows(rows: Sequence[ItemRow]) -> dict[str, dict[str, dict[int, tuple[float, ...]]]]:
     """The curves in rows that carry a training step.
 
-    A model's name ends in "@STEP" there, and what is before it is the line. Raises RequestError where no row has a step.
+    A model's name ends in "@STEP" there, and what is before it is the line. Raises RequestError where there is none.
     """
     values: dict[tuple[str, str, int], list[float]] = {}
     for row in rows:

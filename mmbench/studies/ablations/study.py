@@ -49,8 +49,8 @@ def ablate(
 ) -> tuple[AblationFound, Path]:
     """Run the ablation `name` of `ABLATIONS`; paths in `settings` are relative to `folder`. Everything resumes.
 
-    Arms, clips and rows go below `out`, which ablations of equal settings share. Returns what was found and the page. Raises RequestError for an unknown ablation or no seeds, and what
-    training and evaluation raise.
+    Arms, clips and rows go below `out`, which ablations of equal settings share. Returns what was found and the page.
+    Raises RequestError for an unknown ablation or no seeds, and what training and evaluation raise.
     """
     if name not in ABLATIONS:
         raise RequestError(f"There is no ablation {name!r}.", f"There are: {', '.join(ABLATIONS)}.")
