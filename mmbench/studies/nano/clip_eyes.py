@@ -26,8 +26,8 @@ CLASSES: Final = tuple(f"{group}, {shirt} shirt" for group in GROUPS for shirt i
 class Reading:
     """Shares in 0-1 over clips of people not trained on.
 
-    Of the choices of each slot of the caption (others as they are), how often the right one scores highest; `pairs`: how
-    often a caption scores its own clip above another drawn one; `frames`: how often the classifier is right about a
+    Of the choices of each slot of the caption (others as they are), how often the right one scores highest; `pairs`:
+    how often a caption scores its own clip above another drawn one; `frames`: how often the classifier is right about a
     frame.
     """
 
