@@ -30,7 +30,7 @@ class TextAlignmentNano(ClipMetric):
 
     facts = MetricFacts(
         name="text_alignment_nano",
-        title="Text alignment (nano)",
+        title="Nano text alignment",
         higher_is_better=True,
         unit="cosine",
         range=(-1.0, 1.0),
@@ -41,7 +41,7 @@ class TextAlignmentNano(ClipMetric):
     companions: ClassVar[tuple[MetricFacts, ...]] = (
         MetricFacts(
             name="text_action_nano",
-            title="Action seen (nano)",
+            title="Nano action seen",
             higher_is_better=True,
             unit="share",
             range=(0.0, 1.0),
@@ -83,7 +83,7 @@ class InceptionScoreNano(InceptionScore):
 
     facts = MetricFacts(
         name="inception_score_nano",
-        title="Inception-style score (nano)",
+        title="Nano class score",
         higher_is_better=True,
         unit="effective classes",
         range=(1.0, 42.0),
@@ -100,7 +100,7 @@ class InceptionScoreNano(InceptionScore):
         replace(
             facts,
             name=f"{facts.name}_nano",
-            title=facts.title.replace("Inception Score", "Inception-style score (nano)"),
+            title=facts.title.replace("Inception Score", "Nano class score"),
             range=(1.0, 42.0),
             source="mmbench",
         )
@@ -152,23 +152,23 @@ class IdSimilarityNano(ClipMetric):
 
     facts: ClassVar[MetricFacts] = _facts(
         "id_similarity_nano",
-        "ID similarity (nano)",
+        "Nano ID similarity",
         "cosine",
         "Mean over all frames of the cosine between the frame's vector and the mean of the references' vectors.",
     )
     companions: ClassVar[tuple[MetricFacts, ...]] = (
         _facts(
             "id_margin_nano",
-            "ID margin in the group (nano)",
+            "Nano ID margin in the group",
             "cosine difference",
             "Own similarity minus the mean similarity to the other people of the person's own group.",
         ),
         _facts(
-            "id_rank1_nano", "Rank-1 (nano)", "share", "1 when the own references are the most similar of all people's."
+            "id_rank1_nano", "Nano rank-1", "share", "1 when the own references are the most similar of all people's."
         ),
         _facts(
             "id_group_rank1_nano",
-            "Rank-1 in the group (nano)",
+            "Nano rank-1 in the group",
             "share",
             "1 when the own references are the most similar of the own group's; chance is 1 in the group's size.",
         ),

@@ -50,7 +50,7 @@ def test_a_run_has_them_only_where_they_are_named() -> None:
 def test_they_never_pass_for_others(name: str) -> None:
     for facts in metric_class(name).all_facts():
         assert facts.name.endswith("_nano")
-        assert "nano" in facts.title
+        assert "Nano" in facts.title
         assert not facts.in_default_table
 
 

@@ -89,7 +89,7 @@ def _load() -> tuple[NanoClipEncoder, Provenance]:
 
     from mmbench.encode.nano_world.network import load_clip_encoder
 
-    made = Provenance("nano", {"nano clip encoder": sha256_file(WEIGHTS)}, {"torch": torch.__version__})
+    made = Provenance("encoder", {"nano clip encoder": sha256_file(WEIGHTS)}, {"torch": torch.__version__})
     return load_clip_encoder(WEIGHTS), made
 
 

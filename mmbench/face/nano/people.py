@@ -173,7 +173,7 @@ def provenance() -> Provenance:
     """What made the vectors."""
     import torch
 
-    return Provenance("nano judge", {"nano judge": sha256_file(WEIGHTS)}, {"torch": torch.__version__})
+    return Provenance("judge", {"nano judge": sha256_file(WEIGHTS)}, {"torch": torch.__version__})
 
 
 NANO_FACES = NanoFacesNeed()
