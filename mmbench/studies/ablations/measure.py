@@ -27,6 +27,8 @@ ROLES: Final[dict[Role, tuple[str, ...]]] = {
     "colour": (COLOUR.name,),
 }
 """What speaks for each role; all that were measured are told."""
+BESIDE: Final = ("id_group_rank1", "id_group_rank1_nano", "face_rate", "motion_smoothness")
+"""What a page shows beside the roles' columns: of the other companions the rows have every number."""
 ALPHA: Final = 0.05
 
 Key = tuple[str, int | None, int | None]
@@ -105,7 +107,8 @@ def measure(
     for name, found in colour_shift(items).items():
         values.setdefault(name, {})[COLOUR.name] = found
     facts = {**facts_by_name(), COLOUR.name: COLOUR}
-    facts = {name: facts[name] for name in facts if any(name in held for held in values.values())}
+    shown = {*BESIDE, *(name for names in ROLES.values() for name in names)}
+    facts = {name: facts[name] for name in facts if name in shown and any(name in held for held in values.values())}
     seeds = tuple(sorted({one.seed for one in made}))
     seed_of = {_key(item): one.seed for one in made for item in one.items}
     arms = tuple(
