@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,14 +51,14 @@ def _draw(
     from matplotlib.figure import Figure
 
     wide = 1 + len(names) * len(shares)
-    figure = Figure(figsize=(SIDE * wide, SIDE * 1.15 * len(keys) + 0.3), layout="constrained")
+    figure = Figure(figsize=(SIDE * wide, SIDE * 1.2 * len(keys) + 0.3), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)  # type: ignore[union-attr,call-arg]
     axes = figure.subplots(len(keys), wide, squeeze=False)
     for place in axes.flat:
         place.set_axis_off()
     for row, key in enumerate(keys):
         item = held[names[0]][key]
-        axes[row, 0].set_title((item.prompt or item.identity)[:40], loc="left", fontsize=5)
+        axes[row, 0].set_title(textwrap.fill(item.prompt or item.identity, 28)[:84], loc="left", fontsize=5)
         if item.shown:
             axes[row, 0].imshow(_picture(item.shown[0]))
         for column, name in enumerate(names):

@@ -35,7 +35,7 @@ def styled() -> Iterator[None]:
         "axes.spines.right": False,
         "axes.titlesize": 9,
         "legend.frameon": False,
-        "savefig.dpi": 160,
+        "savefig.dpi": 110,
     }
     with mpl.rc_context(style):
         yield
