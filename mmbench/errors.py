@@ -120,6 +120,7 @@ EXTRAS = {
     "generate": ("accelerate", "diffusers", "transformers"),
     "insightface": ("onnxruntime", "onnx"),
     "insightface-gpu": ("onnxruntime", "onnx"),
+    "ray": ("ray",),
     "synth": ("numba",),
     "train": ("accelerate", "diffusers", "transformers"),
 }

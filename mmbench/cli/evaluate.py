@@ -59,6 +59,9 @@ def evaluate(
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes; 0: one a core, on a GPU what its memory holds.")] = 0,
     shard: sharing.Shard = None,
+    engine: sharing.Engine = "local",
+    address: sharing.Address = "",
+    gpus_per_worker: sharing.GpusPerWorker = 0.0,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse inputs of which anything is passed over, cut, merged or overruled.")
     ] = False,
@@ -72,7 +75,6 @@ def evaluate(
     """Measure videos: yours, or a model's. Rerun the same command to continue after an interruption, or start it
     several times at once: processes on one folder share the work."""
     from mmbench.cli.inputs import collect, tell
-    from mmbench.engine.spread import Spread
     from mmbench.runs.evaluate.evaluate import default_workers
     from mmbench.runs.evaluate.evaluate import evaluate as run_evaluation
     from mmbench.runs.inputs.folder import FolderSource
@@ -92,17 +94,18 @@ def evaluate(
     source = None if folder is None else FolderSource(folder, references, prompts, name, pattern)
     inputs = collect(manifest, source)
     tell(inputs, strict=strict)
-    part = sharing.shard_of(shard)
+    workers = workers or default_workers(options)
+    spread = sharing.spread_of(shard, engine, address, workers, gpus_per_worker)
     with progress_bar() as progress:
         result = run_evaluation(
             inputs.items,
             out,
             options,
-            workers=workers or default_workers(options),
+            workers=workers,
             retry=retry,
             notes=inputs.notes,
             progress=progress,
-            spread=Spread(part),
+            spread=spread,
         )
     print_result(result)
     if not result.complete:

@@ -33,7 +33,7 @@ from mmbench.runs.evaluate.rows import ItemRow
 from mmbench.runs.evaluate.session import RECORD, Joined, joined
 from mmbench.runs.evaluate.sets import SetScorer
 from mmbench.runs.evaluate.store import ROWS, RowWriter, next_attempt
-from mmbench.runs.evaluate.work import Errand, work
+from mmbench.runs.evaluate.work import Errand, work, work_on_cluster
 from mmbench.runs.inputs.pictures import placed
 
 __all__ = ["EvaluateResult", "default_workers", "evaluate"]
@@ -171,7 +171,7 @@ class _Evaluation:
         (self._run / ROWS).mkdir(parents=True, exist_ok=True)
         errand = Errand(self._settings, gatherer, self._attempt, self._kept.seen())
         tasks = [*plan.tasks, *self._keep(plan)]
-        measured = self._measure(tasks, errand, workers, spread.shard, progress)
+        measured = self._measure(tasks, errand, workers, spread, progress)
         with self._session.claims.only(RECORD):
             return self._finish(plan, measured, retry)
 
@@ -197,10 +197,10 @@ class _Evaluation:
         return taken
 
     def _measure(
-        self, tasks: Sequence[Task], errand: Errand, workers: int, shard: Shard, progress: Progress
+        self, tasks: Sequence[Task], errand: Errand, workers: int, spread: Spread, progress: Progress
     ) -> frozenset[str]:
         """Measure this process's share; ids of what it measured itself. At the end all of its part is measured."""
-        mine = shard.of(tasks, lambda task: task.item.id)
+        mine = spread.shard.of(tasks, lambda task: task.item.id)
         total, done = len(self._items), len(self._items) - len(mine)
         measured: set[str] = set()
         progress(done, total, "clips")
@@ -211,7 +211,11 @@ class _Evaluation:
 
         left = self._session.turned(mine)
         for turn in count():
-            work(left, errand, self._session.claims, workers=workers, turn=turn, on_row=on_row)
+            claims = self._session.claims
+            if spread.cluster is None:
+                work(left, errand, claims, workers=workers, turn=turn, on_row=on_row)
+            elif left:
+                work_on_cluster(left, errand, claims, spread.cluster, turn=turn, on_row=on_row)
             left = self._left([task for task in left if task.item.id not in measured])
             while left and not any(self._session.claims.free(task.item.id) for task in left):
                 sleep(POLL_SECONDS)  # others are at them

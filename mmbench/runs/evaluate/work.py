@@ -9,9 +9,11 @@ from functools import partial
 from itertools import count
 
 from mmbench.config import EvaluateSettings
-from mmbench.engine.claims import TRIES, Claims
+from mmbench.engine.claims import TRIES, Claims, WorkClaim
 from mmbench.engine.pool import run_tasks
+from mmbench.engine.ray import RayCluster, run_on_ray
 from mmbench.errors import WorkerDied
+from mmbench.metrics.base import Metric
 from mmbench.runs.evaluate.clip import Task, lost, make_metrics, measure_item
 from mmbench.runs.evaluate.gather import Gatherer
 from mmbench.runs.evaluate.index import RowIndex
@@ -75,6 +77,62 @@ def work(tasks: Sequence[Task], errand: Errand, claims: Claims, *, workers: int,
     )
 
 
+def work_on_cluster(
+    tasks: Sequence[Task], errand: Errand, claims: Claims, cluster: RayCluster, *, turn: int = 0, on_row: OnRow
+) -> None:
+    """As `work`, over a Ray cluster: actors measure, this process claims and writes. All nodes see the same files."""
+    settings, run = errand.settings, errand.gatherer.run
+    metrics = make_metrics(settings)
+    with RowWriter(run, f"{errand.attempt:04d}-ray{turn}") as writer:
+        others = RowIndex.behind(run, errand.seen, writer.path)
+        held: dict[str, WorkClaim] = {}
+
+        def mine() -> Iterator[Task]:
+            for task in tasks:
+                claim = _taken(task, claims, others, metrics)
+                if claim is None:
+                    continue
+                held[task.item.id] = claim
+                if claim.hopeless:
+                    on_result(task, lost(task, "WorkerDied", f"{task.item.video}: {HOPELESS[0]}", HOPELESS[1]))
+                else:
+                    yield task
+
+        def on_result(task: Task, row: ItemRow) -> None:
+            writer.add(row)
+            claims.done(held.pop(task.item.id))
+            on_row(row)
+
+        run_on_ray(
+            mine(),
+            partial(measuring_only, errand),
+            cluster,
+            on_result=on_result,
+            name=lambda task: str(task.item.video),
+            lost=lambda task, died: lost(task, "WorkerDied", died.message, died.remedy),
+            seconds=2 * settings.limits.clip_seconds + START_SECONDS,
+        )
+
+
+@contextmanager
+def measuring_only(errand: Errand, worker: int) -> Iterator[Callable[[Task], ItemRow]]:
+    """What an actor does: it measures, and writes no row."""
+    metrics = make_metrics(errand.settings)
+    yield lambda task: measure_item(task, metrics, errand.gatherer)
+
+
+def _taken(task: Task, claims: Claims, others: RowIndex, metrics: Mapping[str, Metric]) -> WorkClaim | None:
+    """The claim to a task's clip; None where another process has it, or has measured it meanwhile."""
+    if (claim := claims.take(task.item.id)) is None:
+        return None
+    others.refresh()
+    brief = others.briefs.get(task.item.id)
+    if brief is not None and answers(task, brief, metrics, others.run):
+        claims.done(claim)
+        return None
+    return claim
+
+
 @contextmanager
 def measuring(errand: Errand, turn: int, worker: int) -> Iterator[Callable[[Task], ItemRow | None]]:
     """What a worker does: None for a clip that another process has, or has done. Networks are loaded once."""
@@ -84,13 +142,7 @@ def measuring(errand: Errand, turn: int, worker: int) -> Iterator[Callable[[Task
         others = RowIndex.behind(run, errand.seen, writer.path)
 
         def measure(task: Task) -> ItemRow | None:
-            claim = claims.take(task.item.id)
-            if claim is None:
-                return None
-            others.refresh()
-            brief = others.briefs.get(task.item.id)
-            if brief is not None and answers(task, brief, metrics, run):
-                claims.done(claim)
+            if (claim := _taken(task, claims, others, metrics)) is None:
                 return None
             try:
                 row = (
