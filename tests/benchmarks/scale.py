@@ -108,6 +108,7 @@ def fill(folder: Path, given: argparse.Namespace) -> None:
             os.link(features, path)
     record = RunManifest(chosen, tuple(items), chosen.digest(), attempts=(attempt_facts(),), parts=(len(items),))
     record.save(folder / "run")
+    assert evaluate(items, folder / "run", settings()).measured_now == 0  # the sets: after the last clip, once
 
 
 def under_its_own_key(row: ItemRow, digest: str, inputs: Inputs, metrics: Mapping[str, Metric]) -> ItemRow:
