@@ -22,7 +22,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = {
-    **dict.fromkeys(("errors", "items", "names", "score", "trigger", "version"), 0),
+    **dict.fromkeys(("errors", "items", "names", "scores", "trigger", "version"), 0),
     "files": 0.5,  # with the next ones on the first floor, where everybody else writes with it
     **dict.fromkeys(("engine", "device", "config", "tables"), 1),
     **dict.fromkeys(("weights", "video"), 2),

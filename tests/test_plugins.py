@@ -13,7 +13,7 @@ METRIC = '''
 from typing import ClassVar
 
 from mmbench.metrics.base import ClipMetric, Evidence, MetricFacts
-from mmbench.score import Score
+from mmbench.scores import Score
 
 
 class Length(ClipMetric):

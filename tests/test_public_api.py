@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import mmbench
+from mmbench.video.read import open_clip
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLIC = tuple(name for name in mmbench.__all__ if name != "__version__")
@@ -58,7 +60,11 @@ def test_the_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("MMBENCH_WEIGHTS", str(tmp_path / "no weights"))
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     assert blocks
-    names = {"embeddings": np.eye(16, 128), "references": np.ones((2, 128))}
+    for name, person in (("anna", "man-00"), ("ben", "man-01")):
+        picture = Image.open(bundled / "references" / person / "1.jpg")
+        picture.save(tmp_path / f"{name}.png")
+    frames = list(open_clip(bundled / "controls" / "still" / "man-00_0.mp4").frames())
+    names = {"embeddings": np.eye(16, 128), "references": np.ones((2, 128)), "frames": np.stack(frames[:5])}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
     assert len(names["result"].rows) == 2  # type: ignore[attr-defined]

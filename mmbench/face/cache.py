@@ -16,7 +16,7 @@ from mmbench.face.face_pass import Frames
 from mmbench.face.track import FaceTrack
 from mmbench.face.types import VERSION, FaceBackend
 from mmbench.files import installed_version, sha256, whole
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 from mmbench.video.clip import VERSION as READING
 from mmbench.video.clip import ClipInfo
 

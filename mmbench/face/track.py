@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.face.types import Face
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 
 __all__ = ["SLOTS", "Face", "FaceTrack", "ReferenceFaces"]
 

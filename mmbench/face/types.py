@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from mmbench.face.geometry import Array
-    from mmbench.score import Provenance
+    from mmbench.scores import Provenance
     from mmbench.video.clip import Frame
 
 
@@ -97,7 +97,7 @@ class BatchedBackend(FaceBackend, Protocol):
 
 def chained(detector: Provenance, recogniser: Provenance) -> Provenance:
     """What made embeddings: a detector's provenance and a recogniser's. Names "insightface+dlib" where they differ."""
-    from mmbench.score import Provenance
+    from mmbench.scores import Provenance
 
     same = detector.backend == recogniser.backend
     return Provenance(

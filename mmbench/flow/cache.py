@@ -17,7 +17,7 @@ from mmbench.files import installed_version, sha256, whole
 from mmbench.flow.flow_pass import FlowResult
 from mmbench.flow.smoothness import SmoothnessTerm
 from mmbench.flow.types import VERSION
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 from mmbench.video.clip import ClipInfo
 
 UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, TypeError)

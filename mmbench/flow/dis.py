@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmbench.flow.vbench_rule import pad_amounts
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 from mmbench.video.clip import Frame
 
 if TYPE_CHECKING:

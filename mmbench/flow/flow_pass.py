@@ -17,7 +17,7 @@ from mmbench.flow.smoothness import SmoothnessTerm, smoothness_term
 from mmbench.flow.spool import Spool
 from mmbench.flow.store import FeatureStore
 from mmbench.flow.types import FlowBackend
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 from mmbench.video.clip import ClipInfo, Frame
 from mmbench.video.sample import rate_stride
 

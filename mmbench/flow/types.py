@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 from mmbench.video.clip import Frame
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mmbench.errors import MMBenchError
 from mmbench.items import FIELDS, Item
-from mmbench.score import Provenance, Score
+from mmbench.scores import Provenance, Score
 from mmbench.video.need import FrameNeed, Maker, Need, Networks, RunNeed
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from mmbench.face.track import FaceTrack
 from mmbench.metrics.arrays import as_array
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
 from mmbench.metrics.id_similarity import DLIB_SIZE, foreign_embeddings, too_few_faces, usable_rows
-from mmbench.score import Score
+from mmbench.scores import Score
 
 SAME = 1e-6
 """Radians: pictures closer together than this are one picture, and have no measure of copying."""

@@ -14,7 +14,7 @@ from mmbench.flow.needs import FLOW
 from mmbench.flow.vbench_rule import count_needed, pair_threshold
 from mmbench.metrics.arrays import as_array
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
-from mmbench.score import Score
+from mmbench.scores import Score
 
 
 @dataclass(frozen=True)

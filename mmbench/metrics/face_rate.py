@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mmbench.face.needs import FACES
 from mmbench.metrics.arrays import as_array
 from mmbench.metrics.base import ClipMetric, Evidence, MetricFacts, Need
-from mmbench.score import Score
+from mmbench.scores import Score
 
 
 def face_rate(slot_usable: NDArray[np.bool_]) -> float:

@@ -14,7 +14,7 @@ from mmbench.face.track import FaceTrack
 from mmbench.metrics.arrays import as_array, as_number
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
 from mmbench.metrics.id_similarity import too_few_faces
-from mmbench.score import Score
+from mmbench.scores import Score
 
 if TYPE_CHECKING:
     from mmbench.config import EvaluateSettings

@@ -15,7 +15,7 @@ from mmbench.face.people.bank import ReferenceBank, centroid, unit
 from mmbench.face.track import FaceTrack, ReferenceFaces
 from mmbench.metrics.arrays import as_array
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
-from mmbench.score import Score
+from mmbench.scores import Score
 
 MIN_SLOTS = 4
 """Fewer slots with a usable face than this, and a clip has no face value at all."""

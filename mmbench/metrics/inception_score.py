@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mmbench.encode.needs import INCEPTION
 from mmbench.metrics.arrays import as_array
 from mmbench.metrics.base import Evidence, MetricFacts, Need, SetMetric, StoredFeatures
-from mmbench.score import Score
+from mmbench.scores import Score
 
 SPLITS = 10
 SHUFFLES = 10

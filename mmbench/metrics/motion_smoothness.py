@@ -13,7 +13,7 @@ from mmbench.flow.needs import SMOOTH_FLOW
 from mmbench.flow.smoothness import SmoothnessTerm
 from mmbench.metrics.arrays import as_array, as_number
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
-from mmbench.score import Score
+from mmbench.scores import Score
 
 BROKEN_CADENCE = 0.8
 SUSPECT = f"above {BROKEN_CADENCE}: stop-and-go from frame to frame, as of repeated frames or trembling"

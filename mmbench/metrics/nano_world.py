@@ -19,7 +19,7 @@ from mmbench.metrics.arrays import as_array
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need, StoredFeatures
 from mmbench.metrics.inception_score import InceptionScore
 from mmbench.metrics.text_alignment import Alignment, alignment
-from mmbench.score import Score
+from mmbench.scores import Score
 from mmbench.trigger import without_trigger
 
 WORLD = "Only for clips of the nano world; trained by this project (mmbench nano judges)."

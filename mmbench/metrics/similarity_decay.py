@@ -12,7 +12,7 @@ from mmbench.face.needs import FACES, REFERENCES
 from mmbench.metrics.arrays import as_array
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
 from mmbench.metrics.id_similarity import DLIB_SIZE, MIN_SLOTS, foreign_embeddings, similarity_curve, too_few_faces
-from mmbench.score import Score
+from mmbench.scores import Score
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from mmbench.config import SuccessSettings
 from mmbench.metrics.base import DerivedMetric, MetricFacts
-from mmbench.score import Provenance, Score
+from mmbench.scores import Provenance, Score
 
 if TYPE_CHECKING:
     from mmbench.config import EvaluateSettings

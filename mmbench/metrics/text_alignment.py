@@ -11,7 +11,7 @@ import numpy as np
 from mmbench.encode.needs import VIDEO_TEXT
 from mmbench.metrics.arrays import as_array
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need
-from mmbench.score import Score
+from mmbench.scores import Score
 from mmbench.trigger import without_trigger
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.runs.evaluate.rows import ItemRow, SetRow
-from mmbench.score import Score
+from mmbench.scores import Score
 
 
 class PathShortener:

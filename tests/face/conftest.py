@@ -9,7 +9,7 @@ from PIL import Image
 
 from mmbench.face.make import make_backend
 from mmbench.face.types import Face, FaceBackend
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 from mmbench.video.clip import ClipInfo, Frame
 
 

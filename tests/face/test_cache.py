@@ -11,7 +11,7 @@ from mmbench.face import cache
 from mmbench.face.cache import DamagedTrack, FaceCache, read_track, write_track
 from mmbench.face.face_pass import FacePass
 from mmbench.face.make import make_backend
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from mmbench.face.face_pass import FacePass
 from mmbench.face.track import SLOTS
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 from mmbench.video.sample import sample_indices
 
 

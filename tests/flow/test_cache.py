@@ -16,7 +16,7 @@ from mmbench.flow.dis import DisFlow
 from mmbench.flow.flow_pass import FlowPass, FlowResult
 from mmbench.flow.needs import FlowMaker
 from mmbench.flow.types import VERSION
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 from mmbench.video.clip import ClipInfo
 
 INFO = ClipInfo(Path("clip"), 5, 64, 64, 8.0, "container", 8.0, False, "0" * 64)

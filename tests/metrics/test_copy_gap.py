@@ -20,7 +20,7 @@ from mmbench.face.people.references import reference_faces
 from mmbench.face.track import FaceTrack, ReferenceFaces
 from mmbench.items import Item
 from mmbench.metrics.copy_gap import CopyGap, copy_gap, copy_gap_typical, measure_copying
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 from mmbench.testsets.load import load_testset
 from mmbench.video.read import open_clip
 

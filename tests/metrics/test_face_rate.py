@@ -14,7 +14,7 @@ from mmbench.face.needs import FACES
 from mmbench.items import Item
 from mmbench.metrics.base import Evidence, NoEvidence
 from mmbench.metrics.face_rate import FaceRate, face_rate
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 from mmbench.video.clip import ClipInfo
 
 ITEM = Item(id="a", model="m", identity="i", video=Path("a.mp4"))

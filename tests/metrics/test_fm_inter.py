@@ -16,7 +16,7 @@ from mmbench.items import Item
 from mmbench.metrics.base import Evidence
 from mmbench.metrics.fm_inter import FMInter, align_similarity, fm_inter, fm_inter_rate
 from mmbench.metrics.similarity_decay import SimilarityDecay
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 from mmbench.video.clip import ClipInfo
 
 FACE = np.array([[30.0, 40], [70, 40], [50, 60], [35, 80], [65, 80]])

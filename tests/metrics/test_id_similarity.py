@@ -15,7 +15,7 @@ from mmbench.items import Item
 from mmbench.metrics.base import ClipMetric, Evidence
 from mmbench.metrics.id_similarity import IdSimilarity, IdSimilarityArcFace, compare_with_bank, id_similarity
 from mmbench.metrics.similarity_decay import SimilarityDecay
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 from mmbench.video.clip import ClipInfo
 
 

@@ -17,7 +17,7 @@ from mmbench.metrics.base import Evidence
 from mmbench.metrics.nano_world import InceptionScoreNano, TextAlignmentNano, nano_identity
 from mmbench.metrics.registry import ASKED_FOR, BUILT_IN, facts_by_name, metric_class, metric_names
 from mmbench.runs.evaluate.clip import make_metrics
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 
 
 def test_identity_by_hand() -> None:

@@ -8,7 +8,7 @@ from mmbench.config import EvaluateSettings, SuccessSettings
 from mmbench.errors import MMBenchError
 from mmbench.metrics.success_rates import SuccessRates
 from mmbench.runs.evaluate.clip import make_metrics
-from mmbench.score import Provenance, Score
+from mmbench.scores import Provenance, Score
 
 GOOD = {
     "dynamic_degree": 1.0,

@@ -13,7 +13,7 @@ import torch
 from mmbench.encode.viclip.alignment import ViClip, VideoTextPass, centre_cut, normalise
 from mmbench.encode.viclip.net import LARGE, VideoTower, text_tower
 from mmbench.metrics.text_alignment import alignment
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 from mmbench.video.clip import ClipInfo
 from mmbench.video.sample import middle_indices
 from mmbench.weights import load_strict

@@ -17,7 +17,7 @@ import pytest
 from mmbench.items import Item
 from mmbench.metrics.base import MetricFacts
 from mmbench.runs.evaluate.rows import ItemRow, MeasuredFile, RowError
-from mmbench.score import Provenance, Score
+from mmbench.scores import Provenance, Score
 
 
 def _facts(name: str, title: str, higher: bool, **more: Any) -> MetricFacts:

@@ -20,7 +20,7 @@ from mmbench.reports.page.plots import colours, distribution_svg
 from mmbench.reports.plain_paths import PathShortener
 from mmbench.reports.table.tables import TableOptions
 from mmbench.runs.evaluate.rows import RowError
-from mmbench.score import Score
+from mmbench.scores import Score
 
 
 @pytest.fixture

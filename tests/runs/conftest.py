@@ -25,7 +25,7 @@ from mmbench.errors import MissingWeights
 from mmbench.metrics.base import (
     ClipMetric, Evidence, FrameNeed, Maker, MetricFacts, Need, Networks, SetMetric, StoredFeatures
 )
-from mmbench.score import Score
+from mmbench.scores import Score
 
 
 def facts(name: str, scope: str = "clip") -> MetricFacts:

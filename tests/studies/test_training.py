@@ -13,7 +13,7 @@ from mmbench.model.train.drawn import drawn_settings, make_world
 from mmbench.model.train.settings import TrainSettings
 from mmbench.runs.evaluate.rows import ItemRow
 from mmbench.runs.evaluate.store import read_rows
-from mmbench.score import Score
+from mmbench.scores import Score
 from mmbench.studies.training import curve, train_and_validate
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.device import torch_device
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 from mmbench.video.clip import ClipInfo, Frame
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.files import sha256_file
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 from mmbench.video.need import FrameNeed, Maker, Networks
 
 if TYPE_CHECKING:

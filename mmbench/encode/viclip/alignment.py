@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.device import torch_device
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 from mmbench.video.clip import ClipInfo, Frame
 from mmbench.video.sample import middle_indices
 

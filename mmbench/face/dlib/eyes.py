@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mmbench.face.dlib.recogniser import DlibRecogniser, import_dlib, rectangle
 from mmbench.face.geometry import enclosing_box, five_from_68
 from mmbench.face.types import Face
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 from mmbench.weights.checked import checked
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mmbench.errors import MissingDependency
 from mmbench.files import installed_version
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 from mmbench.weights.checked import checked
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from mmbench.face.insightface.session import check_provider, import_onnxruntime,
 from mmbench.face.insightface.tiny import tiny_arcface, tiny_scrfd
 from mmbench.face.packs import BUFFALO_L
 from mmbench.face.types import chained
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 from mmbench.weights.checked import checked
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.files import content_of, sha256, sha256_file
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 from mmbench.video.need import FrameNeed, Maker, Need, Networks, RunNeed
 
 if TYPE_CHECKING:

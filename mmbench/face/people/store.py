@@ -16,7 +16,7 @@ from mmbench.errors import ReferenceFaceError
 from mmbench.face.cache import UNREADABLE
 from mmbench.files import Progress, content_of, sha256, whole
 from mmbench.items import Item
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 
 if TYPE_CHECKING:
     from mmbench.face.track import ReferenceFaces

@@ -14,7 +14,7 @@ from mmbench.device import torch_device
 from mmbench.face.dlib.recogniser import DlibRecogniser
 from mmbench.face.retinaface.detect import detect_faces
 from mmbench.face.types import chained
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 
 if TYPE_CHECKING:
     from mmbench.face.types import Face

@@ -19,7 +19,7 @@ from mmbench.flow.raft.correlation import CorrelationLookup, coordinates, correl
 from mmbench.flow.raft.update import SplitUpdate
 from mmbench.flow.types import FlowBackend, Precision
 from mmbench.flow.vbench_rule import pad_amounts
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 from mmbench.video.clip import Frame
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 
 if TYPE_CHECKING:
     from torchvision.models.optical_flow import RAFT

@@ -108,7 +108,7 @@ def compare(
         >>> from pathlib import Path
         >>> import mmbench
         >>> from mmbench.items import Item
-        >>> from mmbench.score import Score
+        >>> from mmbench.scores import Score
         >>> def rows(model, value):
         ...     items = [Item(f"{model}{n}", model, f"person {n}", Path("a.mp4"), prompt="waves") for n in range(8)]
         ...     return [ItemRow(item, (Score.ok("id_similarity", value + 0.01 * n),)) for n, item in enumerate(items)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from mmbench.items import Item
 from mmbench.runs.evaluate.rows import ItemRow, SetRow
-from mmbench.score import Score
+from mmbench.scores import Score
 
 NOT_ASKED = "not measured in this run"
 

@@ -62,8 +62,17 @@ def scores_frame(rows: Sequence[ItemRow]) -> pd.DataFrame:
             made = score.provenance
             weights = ", ".join(f"{name} {digest[:12]}" for name, digest in made.weights.items()) if made else ""
             backend = made.backend if made else ""
-            said = (score.value, score.status, score.reason, score.remedy, backend, weights, score.bank)
-            lines.append((row.item.id, row.item.model, row.item.identity, score.metric, *said))
+            told = (_unicode(row.item.id), _unicode(row.item.model), _unicode(row.item.identity), score.metric)
+            said = (
+                score.value,
+                score.status,
+                _unicode(score.reason),
+                _unicode(score.remedy),
+                backend,
+                weights,
+                score.bank,
+            )
+            lines.append((*told, *said))
     frame = pd.DataFrame(lines, columns=list(names))
     frame["value"] = frame["value"].astype("float64")
     return frame
@@ -101,4 +110,11 @@ def _line(row: ItemRow) -> dict[str, Any]:
     facts = {name: getattr(clip, name) for name in ("n_frames", "width", "height", "fps", "sha256")} if clip else {}
     scores = {score.metric: score.value for score in row.scores}
     item = {name: getattr(row.item, name) for name in ITEM}
-    return {**item, "video": str(row.item.video), **facts, "error": row.error.message if row.error else "", **scores}
+    said = {**item, "video": str(row.item.video), "error": row.error.message if row.error else ""}
+    texts = {name: _unicode(value) if isinstance(value, str) else value for name, value in said.items()}
+    return {**facts, **texts, **scores}
+
+
+def _unicode(text: str) -> str:
+    """The text with bytes of a name that are no UTF-8 written out: data frames cannot hold them."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -22,7 +22,7 @@ from mmbench.runs.evaluate.gather import UNAVAILABLE, Gatherer, Unmet
 from mmbench.runs.evaluate.index import RowSource, scores_at
 from mmbench.runs.evaluate.inputs import clip_key, derived_key, score_key
 from mmbench.runs.evaluate.rows import ItemRow, MeasuredFile, RowError
-from mmbench.score import Score
+from mmbench.scores import Score
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 from mmbench.files import whole
 from mmbench.items import Item
 from mmbench.metrics.base import StoredFeatures
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 
 
 @dataclass(frozen=True)

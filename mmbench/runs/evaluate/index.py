@@ -12,7 +12,7 @@ from mmbench.errors import ManifestError
 from mmbench.runs.evaluate.inputs import digest_of
 from mmbench.runs.evaluate.rows import ItemRow, MeasuredFile, RowError, SetRow, item_dict
 from mmbench.runs.evaluate.store import ROWS, attempt_and_worker, read_lines, row_files
-from mmbench.score import Score
+from mmbench.scores import Score
 
 
 class RowSource(NamedTuple):

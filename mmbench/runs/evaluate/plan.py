@@ -14,7 +14,7 @@ from mmbench.runs.evaluate.features import features_path, read_features
 from mmbench.runs.evaluate.index import Brief, RowIndex, item_digest, same_as
 from mmbench.runs.evaluate.inputs import Inputs, clip_key, derived_key, score_key
 from mmbench.runs.evaluate.rows import ItemRow, item_dict
-from mmbench.score import Score
+from mmbench.scores import Score
 
 
 @dataclass

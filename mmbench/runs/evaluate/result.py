@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmbench.runs.evaluate.index import Brief, RowIndex
 from mmbench.runs.evaluate.rows import ItemRow, Lacking, SetRow, lacking
-from mmbench.score import Score
+from mmbench.scores import Score
 
 
 @dataclass(frozen=True)

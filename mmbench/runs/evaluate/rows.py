@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.items import Item
-from mmbench.score import Score
+from mmbench.scores import Score
 
 SCHEMA = 2
 """Rows of version 1 do not say what their numbers were made of."""

@@ -14,7 +14,7 @@ from mmbench.runs.evaluate.features import NoFeatures, features_path, read_featu
 from mmbench.runs.evaluate.inputs import digest_of, score_key
 from mmbench.runs.evaluate.plan import failed
 from mmbench.runs.evaluate.rows import ItemRow, SetRow
-from mmbench.score import Score
+from mmbench.scores import Score
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from mmbench.runs.evaluate.clip import make_metrics, scores_of
 from mmbench.runs.evaluate.gather import Gatherer
 from mmbench.runs.inputs.pictures import placed
 from mmbench.runs.memory.frames import NAME, open_frames
-from mmbench.score import Score
+from mmbench.scores import Score
 from mmbench.video.limits import MediaLimits
 
 PERSON = "person"

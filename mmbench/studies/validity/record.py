@@ -17,7 +17,7 @@ from mmbench.studies.validity.levels import Levels
 from mmbench.version import __version__
 
 if TYPE_CHECKING:
-    from mmbench.score import Provenance
+    from mmbench.scores import Provenance
 
 Packed = dict[str, dict[str, dict[str, list[list[float]]]]]
 """Measurements by metric, series and person: [level, value] or [level, value, x], six digits."""

@@ -18,7 +18,7 @@ from mmbench.reports.figures.models import means_figure, paired_figure
 from mmbench.reports.figures.style import save_figure
 from mmbench.reports.numbers.samples import Samples, take_samples
 from mmbench.runs.evaluate.rows import ItemRow
-from mmbench.score import Score
+from mmbench.scores import Score
 from mmbench.video.write import write_video
 
 

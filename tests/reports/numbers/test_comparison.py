@@ -15,7 +15,7 @@ from mmbench.reports.numbers.power import enough_identities, why_all_undecidable
 from mmbench.reports.numbers.samples import take_samples
 from mmbench.reports.numbers.standings import standings
 from mmbench.reports.numbers.stats import smallest_p
-from mmbench.score import Score
+from mmbench.scores import Score
 
 
 def only(comparison: Comparison, metric: str) -> Any:

@@ -14,7 +14,7 @@ from mmbench.metrics.registry import facts_by_name
 from mmbench.reports.numbers.overall import GuardedColumn, Overall, Verdicts, guards_named, overall
 from mmbench.reports.numbers.samples import take_samples
 from mmbench.reports.table.tables import build_table
-from mmbench.score import Score
+from mmbench.scores import Score
 
 PEOPLE = 24
 

@@ -13,7 +13,7 @@ from mmbench.items import Item
 from mmbench.reports.numbers.samples import take_samples
 from mmbench.runs.evaluate.rows import ItemRow
 from mmbench.runs.inputs.manifest import collect_manifest, write_manifest
-from mmbench.score import Provenance, Score
+from mmbench.scores import Provenance, Score
 from mmbench.weights import registry
 
 ARCFACE = "buffalo-l-w600k-r50"

@@ -11,7 +11,7 @@ import pytest
 
 from mmbench.reports.build import ReportPaths, write_report
 from mmbench.runs.evaluate.rows import RowError, SetRow
-from mmbench.score import Provenance, Score
+from mmbench.scores import Provenance, Score
 
 ATTACK = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 MODEL = 'evil </script> & "model"'

@@ -17,7 +17,7 @@ from mmbench.errors import RequestError
 from mmbench.items import Item
 from mmbench.reports.table.frame import clips_csv, clips_frame, scores_frame, write_frame
 from mmbench.runs.evaluate.rows import ItemRow
-from mmbench.score import Score
+from mmbench.scores import Score
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 
@@ -62,6 +62,14 @@ def test_files(make_row: Callable[..., ItemRow], tmp_path: Path, suffix: str) ->
     assert list(read(path)["id_similarity"]) == pytest.approx([k / 7 for k in range(5)], abs=1e-9)
     with pytest.raises(RequestError, match="not written"):
         write_frame(clips_frame(rows), tmp_path / "rows.xls")
+
+
+def test_names_that_are_no_utf_8(tmp_path: Path) -> None:
+    name = b"caf\xe9".decode("utf-8", "surrogateescape")
+    row = ItemRow(Item(name, name, name, Path(f"{name}.mp4")), (Score.missing("x", name),))
+    assert clips_frame([row])["id"][0] == scores_frame([row])["reason"][0] == "caf\\udce9"
+    write_frame(clips_frame([row]), tmp_path / "rows.parquet")
+    assert "caf" in clips_csv([row])
 
 
 def test_nothing_is_a_frame_too() -> None:

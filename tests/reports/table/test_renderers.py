@@ -26,7 +26,7 @@ from mmbench.reports.table.markdown import prose as markdown_prose
 from mmbench.reports.table.published import with_published
 from mmbench.reports.table.tables import Table, build_table
 from mmbench.reports.table.text import html, number
-from mmbench.score import Score
+from mmbench.scores import Score
 
 HOSTILE = "a|b_$x$ <script>100% & #1 [link](http://x) \\evil\nline"
 

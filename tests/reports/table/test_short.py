@@ -12,7 +12,7 @@ from mmbench.reports.numbers.samples import take_samples
 from mmbench.reports.table.data import table_json
 from mmbench.reports.table.short import between, marks, put_between, read_table, short_markdown
 from mmbench.reports.table.tables import build_table
-from mmbench.score import Score
+from mmbench.scores import Score
 
 ROOT = Path(__file__).parents[3]
 BUNDLED = ROOT / "reports" / "leaderboard" / "leaderboard.json"

@@ -12,7 +12,7 @@ from mmbench.errors import MMBenchError
 from mmbench.reports.numbers.samples import take_samples
 from mmbench.reports.table.tables import Cell, Table, TableOptions, build_table
 from mmbench.runs.evaluate.rows import ItemRow, MeasuredFile, RowError, SetRow
-from mmbench.score import Provenance, Score
+from mmbench.scores import Provenance, Score
 
 IDENTITIES = ("anna", "bert", "carl")
 

@@ -25,7 +25,7 @@ from mmbench.runs.doctor import examine
 from mmbench.runs.evaluate.evaluate import evaluate
 from mmbench.runs.evaluate.record import MANIFEST
 from mmbench.runs.evaluate.store import read_rows
-from mmbench.score import Provenance
+from mmbench.scores import Provenance
 from mmbench.video import read
 from mmbench.video.clip import ClipInfo
 from mmbench.video.image import read_image
@@ -232,7 +232,7 @@ def test_retry_measures_failures_and_nothing_else(
 ) -> None:
     import engine_toy_metric
 
-    from mmbench.score import Score
+    from mmbench.scores import Score
 
     monkeypatch.setattr(engine_toy_metric.Length, "measure", lambda self, evidence: [Score.missing("length", "none")])
     monkeypatch.setenv("TOY_FAILS_AT", "3")  # clips of three frames never get there

@@ -20,7 +20,7 @@ from mmbench.runs.evaluate.clip import make_metrics
 from mmbench.runs.evaluate.evaluate import EvaluateResult, evaluate
 from mmbench.runs.evaluate.gather import Gatherer
 from mmbench.runs.evaluate.items import read_manifest
-from mmbench.score import Score
+from mmbench.scores import Score
 from mmbench.video.clip import ClipInfo, Frame
 from mmbench.video.read import open_clip
 

@@ -30,7 +30,7 @@ import numpy as np
 from mmbench.metrics.base import (
     ClipMetric, DerivedMetric, FrameNeed, Maker, MetricFacts, RunNeed, SetMetric, StoredFeatures
 )
-from mmbench.score import Score
+from mmbench.scores import Score
 from mmbench.video.need import content_of
 
 DONE: list[tuple[str, str]] = []

@@ -10,7 +10,7 @@ from mmbench.errors import ManifestError
 from mmbench.items import Item
 from mmbench.runs.evaluate.rows import ItemRow, MeasuredFile, RowError, SetRow
 from mmbench.runs.evaluate.store import RowWriter, next_attempt, read_rows
-from mmbench.score import Provenance, Score
+from mmbench.scores import Provenance, Score
 
 PROMPT = 'a "quoted", <b>prompt</b>\nline'
 ITEM = Item("m/a_0", "m", "a", Path("/v/a_0.mp4"), (Path("/r/a.png"),), prompt=PROMPT, seed=7)

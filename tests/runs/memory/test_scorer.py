@@ -20,7 +20,7 @@ from mmbench.runs.evaluate.evaluate import evaluate
 from mmbench.runs.evaluate.items import read_manifest
 from mmbench.runs.memory.metric import VideoMetric
 from mmbench.runs.memory.scorer import ClipInput, Scorer, score
-from mmbench.score import Score
+from mmbench.scores import Score
 from mmbench.testsets.load import load_testset
 from mmbench.video.read import open_clip
 
