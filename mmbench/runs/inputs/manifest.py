@@ -101,7 +101,7 @@ class _Cells:
             fps=self.number("fps", rate),
             condition=self.path("condition", condition) if condition else None,
             step=self.whole("step", 0),
-            conditioned_on=tuple(name.strip() for name in line.name("conditioned_on").split(";") if name.strip()),
+            conditioned_on=tuple(self.several(line.name("conditioned_on"))),
             extra={name: cell for name, cell in line.cells.items() if name not in KNOWN and cell},
         )
 

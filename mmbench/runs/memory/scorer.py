@@ -46,7 +46,7 @@ class Scorer:
     """Measures clips with networks that are loaded once and kept.
 
     `metrics` are names as for `evaluate`, all installed ones where none is named. `people` are everybody's references
-    by name: whom a face is told apart from; without them the columns that compare people are missing. Numbers are those
+    by name: whom a face is told apart from; without them the columns that compare people are missing. `groups` are theirs. Numbers are those
     of `evaluate` on the same frames, references and people, to the last bit.
 
         >>> from mmbench.testsets.load import load_testset
@@ -60,6 +60,7 @@ class Scorer:
     metrics: Sequence[str] = ()
     settings: EvaluateSettings = field(default_factory=EvaluateSettings)
     people: Mapping[str, Any] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.settings = self.settings.model_copy(update={"metrics": tuple(self.metrics)})
@@ -68,13 +69,13 @@ class Scorer:
         self._known: dict[tuple[Any, ...], Gatherer] = {}
         self._last: tuple[tuple[Any, ...], tuple[Evidence, dict[str, Score]]] | None = None
         self._items = tuple(
-            self._placed(Item(name, "", name, Path(NAME), references=_listed(pictures)))
+            self._placed(Item(name, "", name, Path(NAME), references=_listed(pictures), group=self.groups.get(name)))
             for name, pictures in self.people.items()
         )
 
     def __getstate__(self) -> dict[str, Any]:
         """What another process is sent: what to make, no network and nothing found."""
-        return {"metrics": self.metrics, "settings": self.settings, "people": self.people}
+        return {name: getattr(self, name) for name in ("metrics", "settings", "people", "groups")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """In the other process."""
@@ -145,7 +146,7 @@ class Scorer:
                 video=Path(path),
                 references=references,
                 shown=_listed(clip.shown),
-                group=clip.group,
+                group=clip.group or self.groups.get(clip.identity),
                 prompt=clip.prompt,
                 prompt_long=clip.prompt_long,
                 fps=clip.fps,

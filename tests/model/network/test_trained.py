@@ -18,6 +18,7 @@ PARTS = {
     "C": {"fusion", "tau_face", "face_proj", "null_face", "adapters"},
     "D": {"tau_face", "face_proj", "null_face", "adapters"},
     "E": {"fusion", "id_proj", "adapters"},
+    "no-CAN": {"fusion", "tau_face", "face_proj", "null_face", "adapters"},
 }
 ALL = {"fusion", "tau_face", "face_proj", "id_proj", "null_face", "adapters"}
 

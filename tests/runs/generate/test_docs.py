@@ -18,7 +18,7 @@ DOCS = Path(__file__).resolve().parents[3] / "mmbench" / "runs" / "README.md"
 
 
 def test_own_model_example(tmp_path: Path, monkeypatch):
-    (code,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    code, *_ = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
     assert len([line for line in code.splitlines() if line.strip()]) <= 16
     (tmp_path / "my_model.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)

@@ -197,7 +197,8 @@ def test_manifest_has_the_columns_evaluate_reads(toy, testset, tmp_path):
     with result.manifest.open() as stream:
         header = next(csv.reader(stream))
     assert ",".join(header) == (
-        "id,model,identity,group,video,references,shown,prompt,prompt_long,prompt_index,seed,fps,condition,random_weights,error"
+        "id,model,identity,group,video,references,shown,prompt,prompt_long,prompt_index,seed,fps,condition,"
+        "conditioned_on,random_weights,error"
     )
 
 

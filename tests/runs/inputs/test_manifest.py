@@ -81,6 +81,7 @@ def test_tables_of_other_programs_give_the_same_items(tmp_path: Path, rows: list
                 "video": item.video.name,
                 "references": json.dumps([path.name for path in item.references]),
                 "shown": json.dumps([path.name for path in item.shown]),
+                "conditioned_on": ";".join(item.conditioned_on),
             }
             for item in items
         ]

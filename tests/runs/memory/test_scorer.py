@@ -37,7 +37,8 @@ def items() -> list[Item]:
 
 @pytest.fixture(scope="module")
 def scorer(items: list[Item]) -> Scorer:
-    return Scorer(METRICS, DIS, {item.identity: item.references for item in items})
+    people = {item.identity: item.references for item in items}
+    return Scorer(METRICS, DIS, people, {item.identity: item.group or "" for item in items})
 
 
 def frames_of(item: Item) -> np.ndarray:
