@@ -46,7 +46,8 @@ class Scorer:
     """Measures clips with networks that are loaded once and kept.
 
     `metrics` are names as for `evaluate`, all installed ones where none is named. `people` are everybody's references
-    by name: whom a face is told apart from; without them the columns that compare people are missing. `groups` are theirs. Numbers are those
+    by name: whom a face is told apart from; without them the columns that compare people are missing. `groups` are
+    theirs. Numbers are those
     of `evaluate` on the same frames, references and people, to the last bit.
 
         >>> from mmbench.testsets.load import load_testset
