@@ -183,18 +183,24 @@ class _Evaluation:
             if shared:
                 self._kept.refresh()
             for one in plan.rows:
-                name = one.item.id
                 row = composed(one, self._metrics) if isinstance(one, Task) else one
-                brief = self._kept.briefs.get(name)
-                if brief is not None and same_as(brief, row):
-                    continue  # it was so before, or another process wrote it meanwhile
-                if shared and (claim := claims.take(name)) is None:
-                    taken += [one] if isinstance(one, Task) else []
+                if self._is_so(row):
                     continue
-                writer.add(row)
-                if shared and claim is not None:
+                if not shared:
+                    writer.add(row)
+                elif (claim := claims.take(row.item.id)) is None:
+                    taken += [one] if isinstance(one, Task) else []
+                else:
+                    self._kept.refresh()  # whoever had the claim until now may have written just this row
+                    if not self._is_so(row):
+                        writer.add(row)
                     claims.done(claim)
         return taken
+
+    def _is_so(self, row: ItemRow) -> bool:
+        """Whether the run says this already: it was so before, or another process wrote it meanwhile."""
+        brief = self._kept.briefs.get(row.item.id)
+        return brief is not None and same_as(brief, row)
 
     def _measure(
         self, tasks: Sequence[Task], errand: Errand, workers: int, spread: Spread, progress: Progress

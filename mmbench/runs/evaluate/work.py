@@ -51,13 +51,14 @@ def work(tasks: Sequence[Task], errand: Errand, claims: Claims, *, workers: int,
     disk. Raises WorkerDied where workers cannot start or all of them die, MachineFault where the disk or the memory is
     full.
     """
-    numbers = count()
+    numbers, run = count(), errand.gatherer.run
+    metrics, others = make_metrics(errand.settings), RowIndex.behind(run, errand.seen)
 
     def given_up(task: Task, died: WorkerDied) -> ItemRow | None:
-        if (claim := claims.take(task.item.id)) is None:
+        if (claim := _taken(task, claims, others, metrics)) is None:
             return None
         row = lost(task, "WorkerDied", died.message, died.remedy)
-        with RowWriter(errand.gatherer.run, f"{errand.attempt:04d}-lost{turn}_{next(numbers)}") as writer:
+        with RowWriter(run, f"{errand.attempt:04d}-lost{turn}_{next(numbers)}") as writer:
             writer.add(row)
         claims.done(claim)
         return row
