@@ -6,7 +6,7 @@ nothing outside `mmbench.synth.world`. A run has them where its settings name th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -14,9 +14,11 @@ import numpy as np
 
 from mmbench.encode.nano_world.eyes import NANO_WORLD
 from mmbench.errors import RequestError
-from mmbench.face.nano.people import NANO_FACES, NANO_PEOPLE, unit
+from mmbench.face.nano.people import NANO_FACES, NANO_PEOPLE
+from mmbench.face.people.bank import ReferenceBank, unit
 from mmbench.metrics.arrays import as_array
 from mmbench.metrics.base import ClipMetric, Evidence, Floats, MetricFacts, Need, StoredFeatures
+from mmbench.metrics.id_similarity import compare_with_bank
 from mmbench.metrics.inception_score import InceptionScore
 from mmbench.metrics.text_alignment import Alignment, alignment
 from mmbench.scores import Score
@@ -128,16 +130,17 @@ class NanoIdentity:
     group_rank1: bool | None
 
 
-def nano_identity(vectors: Floats, own: int, centroids: Floats, groups: Sequence[str]) -> NanoIdentity:
-    """A clip's vectors (T, 64) against everybody's unit centroids (I, 64), person `own` among them, of `groups` (I)."""
-    cosines = (unit(vectors) @ np.asarray(centroids, np.float64).T).mean(axis=0)
-    others = np.arange(len(cosines)) != own
-    inside = others & (np.asarray(groups) == groups[own])
+def nano_identity(vectors: Floats, own: str, people: ReferenceBank) -> NanoIdentity:
+    """A clip's raw vectors (T, 64) against everybody, person `own` among them. Raises KeyError where it is not."""
+    cosines = (unit(vectors) @ people.centroids.T).mean(axis=0)
+    index = people.index(own)
+    found = compare_with_bank(vectors, own, people.identities, people.centroids, people.groups)
+    group = [k for k, name in enumerate(people.groups) if name and name == people.groups[index] and k != index]
     return NanoIdentity(
-        similarity=float(cosines[own]),
-        margin=float(cosines[own] - cosines[inside].mean()) if inside.any() else None,
-        rank1=bool(cosines[own] > cosines[others].max()) if others.any() else None,
-        group_rank1=bool(cosines[own] > cosines[inside].max()) if inside.any() else None,
+        similarity=float(cosines[index]),
+        margin=float(cosines[index] - cosines[group].mean()) if group else None,
+        rank1=found.rank1 if found else None,
+        group_rank1=found.group_rank1 if found else None,
     )
 
 
@@ -176,17 +179,16 @@ class IdSimilarityNano(ClipMetric):
     needs: ClassVar[Collection[Need[Any]]] = (NANO_FACES, NANO_PEOPLE)
     reads = ("identity",)
 
-    def update(self, vectors: Floats, own: int, centroids: Floats, groups: Sequence[str]) -> NanoIdentity:
+    def update(self, vectors: Floats, own: str, people: ReferenceBank) -> NanoIdentity:
         """Add one clip, given as to `nano_identity`."""
-        result = nano_identity(as_array(vectors), int(own), as_array(centroids), list(groups))
+        result = nano_identity(as_array(vectors), own, people)
         self._add(result.similarity)
         return result
 
     def measure(self, evidence: Evidence) -> list[Score]:
         """Scores of one clip, against all people of the run."""
         seen, people = evidence[NANO_FACES], evidence[NANO_PEOPLE]
-        own = people.identities.index(evidence.item.identity)
-        result = self.update(seen.vectors, own, people.centroids, people.groups)
+        result = self.update(seen.vectors, evidence.item.identity, people)
         main = Score.ok(self.facts.name, result.similarity, seen.provenance)
         margin, rank1, in_group = (facts.name for facts in self.companions)
         scores = [main]

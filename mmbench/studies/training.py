@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from mmbench.config import EvaluateSettings
 from mmbench.errors import ManifestError, MissingWeights
-from mmbench.files import write_text
+from mmbench.files import read_json, write_json, write_text
 from mmbench.model.train.build import called
 from mmbench.model.train.loop import Report, TrainResult, train
+from mmbench.model.train.settings import changed_settings
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from mmbench.runs.generate.plan import Job
 
 CURVE = "curve.csv"
+ASKED = "asked.json"
+"""Beside validation clips: what they were made of."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,42 @@ class Validation:
         if writes:
             self._measure()
 
+    def asked(self) -> dict[str, Any]:
+        """What decides the clips beside the trained weights, as JSON values.
+
+        The settings of sampling, the base (and its bytes, where it lies here), every prompt, seed and picture shown.
+        """
+        from mmbench.files import content_of
+
+        wanted, model = self.settings.validation, self.settings.model
+        how = ("steps", "guidance_scale", "identity_guidance", "frames", "enlarged", "text", "analyser")
+        base = sorted((self.folder / model.base / "transformer").glob("*.safetensors"))
+        return {
+            **wanted.model_dump(mode="json", include=set(how)),
+            "size": model.size,
+            "base": [model.base, *map(content_of, base)],
+            "clips": {job.name: [job.seed, job.prompt.long, *map(content_of, job.identity.shown)] for job in self.jobs},
+        }
+
+    def check(self) -> None:
+        """Raise ManifestError where the folder's clips were made in another way; note the way of new ones."""
+        path, asked = self.out / ASKED, self.asked()
+        if path.is_file():
+            held = read_json(path, "Delete that folder: its clips are made again.")
+            if changed := changed_settings(held, asked):
+                raise ManifestError(
+                    f"{self.out}: its clips were made with other settings: {changed[:300]}.",
+                    "Use those settings, or another folder.",
+                )
+        elif any(self.out.glob("step-*/*.mp4")):
+            raise ManifestError(f"{self.out}: nothing says how its clips were made.", "Delete that folder.")
+        else:
+            write_json(path, asked)
+
     def make(self, parts: Parts, step: int, writes: bool = True) -> None:
-        """Make the clips of a step that are not there yet."""
+        """Make the clips of a step that are not there yet. Raises as `check`."""
+        if writes:
+            self.check()
         clips = self.out / f"step-{step:08d}"
         frames = self._frames(parts)
         pipe = self._pipeline(parts)
@@ -98,7 +135,8 @@ class Validation:
         parts.module.train()
 
     def has(self, step: int) -> bool:
-        """Whether all clips of a step are there."""
+        """Whether all clips of a step are there. Raises as `check`."""
+        self.check()
         clips = self.out / f"step-{step:08d}"
         return all((clips / f"{job.name}.mp4").is_file() for job in self.jobs)
 

@@ -11,7 +11,7 @@ from mmbench.config import EvaluateSettings
 from mmbench.encode.nano_world.eyes import WEIGHTS as CLIP_WEIGHTS
 from mmbench.encode.nano_world.eyes import NanoView
 from mmbench.encode.nano_world.network import load_clip_encoder
-from mmbench.face.nano.people import unit
+from mmbench.face.people.bank import bank_of
 from mmbench.items import Item
 from mmbench.metrics.base import Evidence
 from mmbench.metrics.nano_world import InceptionScoreNano, TextAlignmentNano, nano_identity
@@ -21,10 +21,9 @@ from mmbench.scores import Provenance
 
 
 def test_identity_by_hand() -> None:
-    centroids = np.eye(4)
-    groups = ("man", "man", "man", "woman")
-    clip = unit(np.array([[2.0, 1.0, 0, 2.5], [2.0, 1.0, 0, 2.5]]))
-    found = nano_identity(clip, 0, centroids, groups)
+    groups = {"a": "man", "b": "man", "c": "man", "d": "woman"}
+    people = bank_of({name: row[None] for name, row in zip("abcd", np.eye(4), strict=True)}, "", groups)
+    found = nano_identity(np.array([[2.0, 1.0, 0, 2.5], [4.0, 2.0, 0, 5.0]]), "a", people)
     length = np.sqrt(4 + 1 + 6.25)
     assert found.similarity == pytest.approx(2 / length)
     assert found.margin == pytest.approx(2 / length - (1 / length + 0) / 2)
@@ -32,7 +31,7 @@ def test_identity_by_hand() -> None:
 
 
 def test_identity_alone_in_the_run() -> None:
-    found = nano_identity(np.ones((3, 4)), 0, np.ones((1, 4)) / 2, ("man",))
+    found = nano_identity(np.ones((3, 4)), "a", bank_of({"a": np.ones((1, 4))}))
     assert found.similarity == pytest.approx(1.0)
     assert (found.margin, found.rank1, found.group_rank1) == (None, None, None)
 

@@ -14,14 +14,14 @@ from mmbench.scores import Provenance
 from mmbench.video.need import FrameNeed, Maker, Networks
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from mmbench.config import EvaluateSettings
     from mmbench.encode.nano_world.network import NanoClipEncoder
     from mmbench.video.clip import ClipInfo, Frame
 
 WEIGHTS: Final = Path(__file__).parent / "clip_encoder.safetensors"
 """Trained by this project (`mmbench nano judges`); its card is NANO.md beside the nano model."""
-MAX_FRAMES: Final = 256
-"""A longer clip is none of the nano world's; only its first frames are kept."""
 
 
 @dataclass(frozen=True)
@@ -46,25 +46,28 @@ class NanoViewPass:
         self.encoder, self.provenance = encoder, provenance
 
     def start(self, clip: ClipInfo) -> None:
-        """Prepare for the frames of `clip`."""
-        self._frames: list[Frame] = []
+        """Choose nine evenly spaced frames; of a shorter clip some are taken twice."""
+        from mmbench.encode.nano_world.network import FRAMES
+
+        self._indices = np.linspace(0, clip.n_frames - 1, FRAMES).round().astype(int)
+        self._small: dict[int, Tensor] = {}
 
     def feed(self, index: int, frame: Frame) -> None:
-        """Take every frame."""
-        if index < MAX_FRAMES:
-            self._frames.append(frame.copy())
+        """Make frame `index` small if it is one of the nine."""
+        from mmbench.encode.nano_world.network import small_square
+
+        if index in self._indices:
+            self._small[index] = small_square(frame)
 
     def finish(self) -> NanoView:
-        """Encode nine of them. Raises MediaError for frames that are not square."""
+        """Encode them."""
         import torch
 
-        from mmbench.encode.nano_world.network import as_clip
-
+        clip = torch.stack([self._small[int(index)] for index in self._indices])[None]
         with torch.inference_mode():
-            seen = self.encoder.frames(as_clip(torch.from_numpy(np.stack(self._frames))))
+            seen = self.encoder.frames(clip)
             probs = torch.log_softmax(self.encoder.classifier(seen[0]), dim=1)
             video = self.encoder.video(seen)[0]
-        self._frames = []
         return NanoView(video.numpy(), probs.numpy(), self.encoder, self.provenance)
 
 

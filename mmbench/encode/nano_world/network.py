@@ -12,10 +12,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mmbench.errors import MediaError, RequestError, WeightsError
+from mmbench.errors import RequestError, WeightsError
 
 SIDE: Final = 64
 """Pixels a side of the frames it takes."""
@@ -126,15 +128,11 @@ def load_clip_encoder(path: Path) -> NanoClipEncoder:
     return network.float().eval().requires_grad_(False)
 
 
-def as_clip(frames: Tensor) -> Tensor:
-    """Frames uint8 [T, H, W, 3] as a clip [1, 9, 3, 64, 64] in [-1, 1]: nine evenly spaced ones, averaged down.
-
-    Raises MediaError for frames that are not square: the nano world's are.
-    """
-    count, height, width, _ = frames.shape
-    if height != width:
-        raise MediaError(f"The frames are {width} x {height} pixels, and the nano world's are square.", "")
-    chosen = torch.linspace(0, count - 1, FRAMES).round().long()
-    pixels = frames[chosen].permute(0, 3, 1, 2).float()
+def small_square(frame: NDArray[np.uint8]) -> Tensor:
+    """A frame's largest square in the middle, (H, W, 3) uint8, averaged down to [3, 64, 64] in [-1, 1]."""
+    height, width = frame.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    pixels = torch.from_numpy(frame[top : top + side, left : left + side].copy()).permute(2, 0, 1)[None].float()
     small = nn.functional.interpolate(pixels, (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
-    return (small / 127.5 - 1)[None]
+    return (small[0] / 127.5 - 1).detach()

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbench.face.needs import groups_of
 from mmbench.files import content_of, sha256, sha256_file
 from mmbench.scores import Provenance
 from mmbench.video.need import FrameNeed, Maker, Need, Networks, RunNeed
@@ -21,6 +22,7 @@ from mmbench.video.need import FrameNeed, Maker, Need, Networks, RunNeed
 if TYPE_CHECKING:
     from mmbench.config import EvaluateSettings
     from mmbench.face.nano.recogniser import NanoRecogniser
+    from mmbench.face.people.bank import ReferenceBank
     from mmbench.files import Progress
     from mmbench.items import Item
     from mmbench.video.clip import ClipInfo, Frame
@@ -35,19 +37,6 @@ class NanoFacesSeen:
 
     vectors: NDArray[np.float32]
     provenance: Provenance
-
-
-@dataclass(frozen=True)
-class NanoPeople:
-    """Everybody of a run: `identities` sorted, their `groups`, and `centroids` float64 (I, 64), unit.
-
-    `digest` tells other people apart.
-    """
-
-    identities: tuple[str, ...]
-    groups: tuple[str, ...]
-    centroids: NDArray[np.float64]
-    digest: str
 
 
 class NanoFacesPass:
@@ -86,8 +75,8 @@ class NanoFacesNeed(FrameNeed[NanoFacesSeen]):
         return Maker(lambda: NanoFacesPass(judge(), provenance()))
 
 
-class NanoPeopleNeed(RunNeed[NanoPeople]):
-    """All people of a run by the second recogniser, from their reference pictures."""
+class NanoPeopleNeed(RunNeed["ReferenceBank"]):
+    """All people of a run by the second recogniser, from their reference pictures; None for a clip without any."""
 
     name = "nano people"
     store = "nano people"
@@ -110,47 +99,42 @@ class NanoPeopleNeed(RunNeed[NanoPeople]):
         run: Path,
         progress: Progress,
     ) -> None:
-        """Nothing to keep: a picture takes half a millisecond."""
+        """Look at every picture, so that one that cannot be read is told before any clip; nothing needs keeping.
+
+        Raises MediaError.
+        """
+        self.read(items, run)
 
     def inputs(self, items: Sequence[Item]) -> Callable[[Item], str]:
         """Everybody's names, groups and the bytes of everybody's references."""
         digest = _digest(items)
         return lambda item: digest
 
-    def read(self, items: Sequence[Item], run: Path) -> Callable[[Item], NanoPeople | None]:
-        """The same people for every item, whatever their order; None where nobody has a reference."""
-        shown = {
-            (item.identity, item.group or "", path) for item in items for path in item.references if path.is_file()
-        }
+    def read(self, items: Sequence[Item], run: Path) -> Callable[[Item], ReferenceBank | None]:
+        """The same people for every item, whatever their order. Raises MediaError for a picture that cannot be read."""
+        shown = tuple(sorted({(item.identity, path) for item in items for path in item.references}))
         if not shown:
             return lambda item: None
-        people = _people(tuple(sorted(shown)), _digest(items))
-        return lambda item: people
+        people = _people(shown, tuple(sorted(groups_of(items).items())), _digest(items))
+        return lambda item: people if item.identity in people.identities else None
 
 
 @lru_cache(maxsize=4)
-def _people(shown: tuple[tuple[str, str, Path], ...], digest: str) -> NanoPeople:
+def _people(shown: tuple[tuple[str, Path], ...], groups: tuple[tuple[str, str], ...], digest: str) -> ReferenceBank:
+    """Kept by the pictures' bytes, which `digest` tells."""
+    from mmbench.face.people.bank import bank_of
     from mmbench.video.image import read_image
 
-    vectors: dict[str, list[NDArray[np.float64]]] = {}
-    groups = {}
-    for identity, group, path in shown:
-        vectors.setdefault(identity, []).append(unit(embed(judge(), read_image(path))))
-        groups[identity] = group
-    names = tuple(sorted(vectors))
-    centroids = np.stack([unit(np.mean(vectors[name], axis=0)) for name in names])
-    return NanoPeople(names, tuple(groups[name] for name in names), centroids, digest)
+    vectors: dict[str, list[NDArray[np.float32]]] = {}
+    for identity, path in shown:
+        vectors.setdefault(identity, []).append(embed(judge(), read_image(path)))
+    return bank_of({name: np.stack(held) for name, held in vectors.items()}, digest, dict(groups))
 
 
 def _digest(items: Sequence[Item]) -> str:
-    people = {(item.identity, item.group or "", content_of(path)) for item in items for path in item.references}
-    return sha256(repr(sorted(people)).encode(errors="surrogatepass"))[:16]
-
-
-def unit(vectors: NDArray[Any]) -> NDArray[np.float64]:
-    """Rows (..., D) of length 1, float64."""
-    rows = np.asarray(vectors, np.float64)
-    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12))
+    content = cache(content_of)
+    people = sorted({(item.identity, content(path)) for item in items for path in item.references})
+    return sha256(repr((people, groups_of(items))).encode(errors="surrogatepass"))[:16]
 
 
 def embed(recogniser: NanoRecogniser, picture: Frame) -> NDArray[np.float32]:

@@ -59,10 +59,17 @@ def build_bank(
 
     Raises ValueError when there is none.
     """
-    if not references:
+    return bank_of({identity: _embeddings(faces) for identity, faces in references.items()}, digest, groups)
+
+
+def bank_of(
+    embeddings: Mapping[str, NDArray[np.floating[Any]]], digest: str = "", groups: Mapping[str, str] | None = None
+) -> ReferenceBank:
+    """The same from raw embeddings (R, D) of each identity, by whatever recogniser. Raises ValueError for none."""
+    if not embeddings:
         raise ValueError("a reference bank needs at least one identity")
-    identities = tuple(sorted(references))
-    centroids = np.stack([centroid(_embeddings(references[identity])) for identity in identities])
+    identities = tuple(sorted(embeddings))
+    centroids = np.stack([centroid(embeddings[identity]) for identity in identities])
     named = tuple((groups or {}).get(identity, "") for identity in identities)
     return ReferenceBank(identities, centroids, centroids.mean(axis=0), digest, named if any(named) else ())
 

@@ -10,7 +10,7 @@ import torch
 
 from mmbench.errors import MissingWeights, require_extra
 from mmbench.face.nano.recogniser import NanoFaces
-from mmbench.files import whole
+from mmbench.files import read_json, sha256_file, whole, write_json
 from mmbench.model.network.configs import size_named
 from mmbench.model.network.map_tower import load_tower
 from mmbench.model.small.nano import offline_tokenizer, tiny_text_encoder
@@ -71,11 +71,14 @@ def assemble(base: Path, tower: Path, adapter: Path | None) -> MagicMirrorPipeli
 def unpack(folder: Path, out: Path) -> Path:
     """Write what an adapter is trained on, taken out of a pipeline's folder: a base folder and `tower.safetensors`.
 
-    The base is CogVideoX's own transformer in float32, with scheduler and codec. What is there is kept. Returns `out`.
+    The base is CogVideoX's own transformer in float32, with scheduler and codec. What was taken out of the same files
+    before is kept. Returns `out`. Raises MissingWeights.
     """
     from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTransformer3DModel
 
-    if (out / TOWER).is_file():
+    source = {path.relative_to(folder).as_posix(): sha256_file(path) for path in sorted(folder.rglob("*.safetensors"))}
+    note = out / "source.json"
+    if note.is_file() and read_json(note, f"Delete {out}.") == source:
         return out
     pipeline = open_trained(folder)
     known = inspect.signature(CogVideoXTransformer3DModel.__init__).parameters
@@ -83,12 +86,12 @@ def unpack(folder: Path, out: Path) -> Path:
     stock = CogVideoXTransformer3DModel(**config)
     held = pipeline.transformer.state_dict()
     stock.load_state_dict({name: held[name] for name in stock.state_dict()})
-    for name, part in (("transformer", stock), ("scheduler", pipeline.scheduler), ("vae", pipeline.vae)):
-        part.save_pretrained(str(out / name))
-    for name, part in (("tokenizer", pipeline.tokenizer), ("text_encoder", pipeline.text_encoder)):
+    parts = {name: getattr(pipeline, name) for name in ("scheduler", "vae", "tokenizer", "text_encoder")}
+    for name, part in {"transformer": stock, **parts}.items():
         part.save_pretrained(str(out / name))
     with whole(out / TOWER) as file:
         pipeline.face_encoder.vision.save(file)  # type: ignore[union-attr]
+    write_json(note, source)
     return out
 
 

@@ -27,7 +27,7 @@ from mmbench.model.train.plan import MicroBatches, StagePlan, check_divides
 from mmbench.model.train.processes import Processes
 from mmbench.model.train.release import RELEASES, write_release
 from mmbench.model.train.running import cut_log, stopping
-from mmbench.model.train.settings import SourceSettings, StageSettings, TrainSettings
+from mmbench.model.train.settings import SourceSettings, StageSettings, TrainSettings, changed_settings
 from mmbench.model.train.shards import ShardSet
 from mmbench.model.train.step import sample_losses
 from mmbench.model.train.text_store import TextStore
@@ -111,7 +111,7 @@ class Trainer:
         if not found:
             return False
         position = load_position(found[-1])
-        if changed := _changed(dict(position.settings), self.settings.of_learning()):
+        if changed := changed_settings(dict(position.settings), self.settings.of_learning()):
             raise ManifestError(
                 f"{found[-1]}: was made with other settings: {changed}.", "Use those settings, or another folder."
             )
@@ -335,16 +335,3 @@ def open_source(source: SourceSettings, folder: Path, device: torch.device) -> S
     if not isinstance(made, LiveSource):
         raise ManifestError(f"stages.data.live: {source.live} gave no live source.", "It needs a method `batch`.")
     return made
-
-
-def _changed(old: dict[str, Any], new: dict[str, Any], within: str = "") -> str:
-    """The settings that differ, "seed was 0, now 1"."""
-    parts = []
-    for name in sorted(set(old) | set(new)):
-        a, b = old.get(name), new.get(name)
-        if isinstance(a, dict) and isinstance(b, dict):
-            if inner := _changed(a, b, f"{within}{name}."):
-                parts.append(inner)
-        elif a != b:
-            parts.append(f"{within}{name} was {a}, now {b}")
-    return ", ".join(parts)

@@ -246,3 +246,16 @@ def _validated(held: Mapping[str, Any], where: str) -> TrainSettings:
         raise ManifestError(
             f"{where}: {faults(cause)}.", "`mmbench train --show PRESET` prints a complete file."
         ) from cause
+
+
+def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any], within: str = "") -> str:
+    """The settings that differ, "seed was 0, now 1"."""
+    parts = []
+    for name in sorted(set(old) | set(new)):
+        a, b = old.get(name), new.get(name)
+        if isinstance(a, dict) and isinstance(b, dict):
+            if inner := changed_settings(a, b, f"{within}{name}."):
+                parts.append(inner)
+        elif a != b:
+            parts.append(f"{within}{name} was {a}, now {b}")
+    return ", ".join(parts)

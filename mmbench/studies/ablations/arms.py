@@ -42,16 +42,12 @@ class PaperClaim:
 
 @dataclass(frozen=True)
 class Ablation:
-    """One comparison: its arms, the one that others are held against, the paper's claims.
-
-    `curve`: also measured on the way.
-    """
+    """One comparison: its arms and the paper's claims. `curve`: also measured on the way."""
 
     name: str
     title: str
     source: str
     arms: tuple[Arm, ...]
-    against: str
     claims: tuple[PaperClaim, ...]
     curve: bool = False
 
@@ -84,7 +80,6 @@ ABLATIONS: Final[dict[str, Ablation]] = {
         "Modules",
         "Magic Mirror v2 Table 3 and Fig. 7 (left)",
         MODULE_ARMS,
-        "Full",
         (
             *(PaperClaim("Full", name, "identity", _TABLE3) for name in "ABCDEFG"),
             PaperClaim("C", "A", "identity", _TABLE3),
@@ -101,7 +96,6 @@ ABLATIONS: Final[dict[str, Ablation]] = {
         "Stages of training",
         "Magic Mirror v2 Fig. 7 (right), section 4.4",
         (IMAGE_ONLY, VIDEO_ONLY, FULL),
-        "Full",
         (
             PaperClaim("Full", "video only", "identity", "v2 Fig. 7"),
             PaperClaim("Full", "image only", "colour", "section 4.4"),
@@ -114,7 +108,6 @@ ABLATIONS: Final[dict[str, Ablation]] = {
         "Conditioned Adaptive Normalization",
         "Magic Mirror Fig. 8",
         (FULL, NO_CAN, WIDE),
-        "Full",
         (
             PaperClaim("Full", "no CAN", "identity", "Fig. 8"),
             PaperClaim("Full", "no CAN, same size", "identity", "control for its size"),

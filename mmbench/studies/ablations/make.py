@@ -96,8 +96,11 @@ def _one(
     place = out / "arms" / arm.slug / f"seed-{settings.seed}"
     clips = Validation(settings, folder, place / "clips")
     steps = [settings.validation.every * k for k in range(1, total_steps(settings) // settings.validation.every + 1)]
+    clips.check()
     done = place / "run" / "adapter" / "fp32"
-    if not done.is_dir():
+    if done.is_dir():
+        _same_training(place / "run" / "settings.yaml", settings)
+    else:
         result = train(settings, folder, place / "run", resume=True, report=report, validate=clips.make)
         if result.interrupted:  # told to stop, it has saved: the same call goes on from there
             raise KeyboardInterrupt
@@ -115,6 +118,16 @@ def _one(
                 _make_again(settings, folder, None, held, 0)
         yield _trained(base, settings.seed, held.out.parent, 0, held)
     yield _trained(arm, settings.seed, place, _parameters(done), clips)
+
+
+def _same_training(path: Path, settings: TrainSettings) -> None:
+    """Raise ManifestError where an arm that is there was trained with other settings."""
+    from mmbench.model.train.settings import TrainSettings, changed_settings
+
+    if changed := changed_settings(TrainSettings.from_yaml(path).of_learning(), settings.of_learning()):
+        raise ManifestError(
+            f"{path.parent}: was trained with other settings: {changed[:300]}.", "Use those, or another --out."
+        )
 
 
 def _make_again(settings: TrainSettings, folder: Path, adapter: Path | None, clips: Validation, step: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -92,11 +92,9 @@ def measure(
     steps = sorted({item.step or 0 for one in made for item in one.items} - {0})
     named = {(one.arm.name, one.seed): one for one in made}
     items = [_named(item, last) for one in made for item in one.items]
-    on_the_way = [item for item in items if item.step not in (0, last)]
-    rows = list(
-        evaluate([i for i in items if i not in on_the_way], run, settings, workers=workers, progress=progress).rows
-    )
-    if on_the_way:
+    ends = [item for item in items if item.step in (0, last)]
+    rows = list(evaluate(ends, run, settings, workers=workers, progress=progress).rows)
+    if on_the_way := [item for item in items if item.step not in (0, last)]:
         few = settings.model_copy(update={"metrics": of_curves(settings.metrics)})
         rows += evaluate(on_the_way, run.parent / f"{run.name}-way", few, workers=workers, progress=progress).rows
     values: Values = {}
@@ -115,7 +113,7 @@ def measure(
         _arm(name, named[name, seeds[0]], values.get(name, {}), facts, seed_of)
         for name in dict.fromkeys(one.arm.name for one in made)
     )
-    claims = test_claims(ablation.claims, values, facts, seed_of)
+    claims = told_claims(ablation.claims, values, facts, seed_of)
     curves = _curves(values, facts, [arm.name for arm in ablation.arms], steps, last, seed_of) if ablation.curve else {}
     return AblationFound(ablation, seeds, len(items), arms, claims, facts, curves)
 
@@ -127,7 +125,7 @@ def of_curves(metrics: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in metrics if name in ASKED_FOR) or tuple(metrics)
 
 
-def test_claims(
+def told_claims(
     claims: Sequence[PaperClaim], values: Values, facts: Mapping[str, MetricFacts], seed_of: Mapping[Key, int]
 ) -> tuple[ClaimFound, ...]:
     """Every claim on every metric of its role that both arms have; Holm's correction spans them all."""
@@ -151,9 +149,6 @@ def test_claims(
         ClaimFound(claim, metric, estimate, p, p_holm, seeds, _verdict(p_holm, towards))
         for (claim, metric, estimate, p, towards, seeds), p_holm in zip(raw, adjusted, strict=True)
     )
-
-
-test_claims.__test__ = False  # type: ignore[attr-defined]  # it tests numbers, not code
 
 
 def _verdict(p_holm: float, towards: float) -> Literal["holds", "reversed", "undecided"]:
@@ -206,8 +201,6 @@ def _model(arm: str, step: int, last: int) -> str:
 
 
 def _named(item: Item, last: int) -> Item:
-    from dataclasses import replace
-
     return replace(item, model=_model(item.model, item.step or 0, last))
 
 

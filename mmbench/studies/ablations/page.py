@@ -49,7 +49,6 @@ def as_json(found: AblationFound, settings: TrainSettings) -> dict[str, Any]:
         "name": found.ablation.name,
         "title": found.ablation.title,
         "source": found.ablation.source,
-        "against": found.ablation.against,
         "seeds": list(found.seeds),
         "clips": found.clips,
         "settings": settings.of_learning(),

@@ -117,9 +117,14 @@ def world_source(
     return WorldSource(device, folder / world, kind, folder / codec, eyes, people=people)
 
 
-@lru_cache(maxsize=1)
 def _people(world: Path, split: Split, people: int | None) -> World:
-    """The sources of one stage show the same people: they lie in memory once."""
+    """The people of a split; the sources of one stage show the same ones, which lie in memory once."""
+    files = tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(world.glob("*.npz")))
+    return _people_of(world, split, people, files)
+
+
+@lru_cache(maxsize=1)
+def _people_of(world: Path, split: Split, people: int | None, files: tuple[tuple[str, int, int], ...]) -> World:
     return load_world(world, split, people)
 
 

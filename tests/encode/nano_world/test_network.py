@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
-from mmbench.encode.nano_world.network import NanoClipEncoder, as_clip, load_clip_encoder, words_of
-from mmbench.errors import MediaError, RequestError, WeightsError
+from mmbench.encode.nano_world.eyes import NanoViewPass
+from mmbench.encode.nano_world.network import NanoClipEncoder, load_clip_encoder, small_square, words_of
+from mmbench.errors import RequestError, WeightsError
+from mmbench.scores import Provenance
 
 CAPTION = "a man is nodding in a red shirt before a blue wall"
 SWAPPED = "a man is nodding in a blue shirt before a red wall"
@@ -44,15 +48,26 @@ def test_other_actions(encoder: NanoClipEncoder) -> None:
     assert encoder.with_other_actions("a man is here") == []
 
 
-def test_clips_are_nine_small_frames() -> None:
-    frames = torch.randint(0, 256, (20, 256, 256, 3), dtype=torch.uint8)
-    clip = as_clip(frames)
-    assert clip.shape == (1, 9, 3, 64, 64)
-    assert clip.abs().max() <= 1
-    flat = as_clip(torch.full((3, 64, 64, 3), 51, dtype=torch.uint8))
-    torch.testing.assert_close(flat, torch.full((1, 9, 3, 64, 64), 51 / 127.5 - 1))
-    with pytest.raises(MediaError, match="square"):
-        as_clip(frames[:, :200])
+@pytest.mark.parametrize("shape", [(64, 64), (256, 256), (96, 200), (200, 96)])
+def test_frames_are_their_middle_squares_made_small(shape: tuple[int, int]) -> None:
+    frame = np.full((*shape, 3), 51, np.uint8)
+    if shape[1] > shape[0]:
+        frame[:, :5] = frame[:, -5:] = 255  # beside the square
+    torch.testing.assert_close(small_square(frame), torch.full((3, 64, 64), 51 / 127.5 - 1))
+
+
+@pytest.mark.parametrize(
+    ("count", "wanted"), [(9, [*range(9)]), (17, [*range(0, 17, 2)]), (2, [0, 0, 0, 0, 0, 1, 1, 1, 1])]
+)
+def test_a_clip_is_nine_of_its_frames(encoder: NanoClipEncoder, count: int, wanted: list[int]) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (count, 64, 64, 3), dtype=np.uint8)
+    seen = NanoViewPass(encoder, Provenance("encoder"))
+    seen.start(SimpleNamespace(n_frames=count))  # type: ignore[arg-type]  # it asks no other fact
+    for index, frame in enumerate(frames):
+        seen.feed(index, frame)
+    clip = torch.stack([small_square(frames[index]) for index in wanted])[None]
+    with torch.no_grad():
+        torch.testing.assert_close(torch.from_numpy(seen.finish().video), encoder.video(encoder.frames(clip))[0])
 
 
 def test_motion_is_seen_in_the_order_of_frames(encoder: NanoClipEncoder) -> None:

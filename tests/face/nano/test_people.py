@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmbench.errors import MediaError
 from mmbench.face.nano.people import NANO_FACES, NANO_PEOPLE, embed, judge
 from mmbench.items import Item
 from mmbench.model.small.nano import example_reference
@@ -44,6 +45,14 @@ def test_other_bytes_or_groups_are_other_people(items: list[Item]) -> None:
 def test_nobody_has_a_reference(tmp_path: Path) -> None:
     item = Item("c", "m", "p", tmp_path / "x.mp4")
     assert NANO_PEOPLE.read([item], tmp_path)(item) is None
+
+
+def test_who_has_no_picture_is_nobody_and_a_lost_one_is_told(items: list[Item], tmp_path: Path) -> None:
+    stranger = Item("c", "m", "nobody", tmp_path / "x.mp4")
+    assert NANO_PEOPLE.read([*items, stranger], tmp_path)(stranger) is None
+    items[2].references[0].unlink()
+    with pytest.raises(MediaError, match=r"2\.png"):
+        NANO_PEOPLE.read(items, tmp_path)
 
 
 def test_a_picture_of_any_size_is_its_middle_square() -> None:
