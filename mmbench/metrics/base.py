@@ -179,7 +179,12 @@ class StoredFeatures:
 
 
 class SetMetric(Metric):
-    """One value for a set of clips (one model); the engine calls it when every clip of the model is done."""
+    """One value for a set of clips (one model); the engine calls it when every clip of the model is done.
+
+    `stored` names the arrays that `features` gives of a clip.
+    """
+
+    stored: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def features(self, evidence: Evidence) -> StoredFeatures:

@@ -138,6 +138,7 @@ class InceptionScore(SetMetric):
         ),
     )
     needs: ClassVar[Collection[Need[Any]]] = (INCEPTION,)
+    stored: ClassVar[tuple[str, ...]] = ("log_probs",)
     reads = ()
 
     def __init__(self) -> None:

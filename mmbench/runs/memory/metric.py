@@ -49,6 +49,11 @@ class VideoMetric(torchmetrics.Metric):
         self.facts = facts_by_name()[name]
         self.__dict__["higher_is_better"] = self.facts.higher_is_better  # torchmetrics has it of the class alone
         self.of_set = isinstance(self.owner, SetMetric)
+        if isinstance(self.owner, SetMetric) and len(self.owner.stored) != 1:
+            raise RequestError(
+                f"{name} keeps {len(self.owner.stored)} arrays of a clip, and only one can be brought together here.",
+                "Evaluate its clips as files.",
+            )
         self.add_state("values", default=[], dist_reduce_fx="cat")
         self.add_state("lengths", default=[], dist_reduce_fx="cat")
         self.add_state("missing", default=torch.tensor(0), dist_reduce_fx="sum")
@@ -57,8 +62,7 @@ class VideoMetric(torchmetrics.Metric):
         """Add one clip: frames and the fields of `mmbench.runs.memory.scorer.ClipInput`. Raises as the scorer."""
         if self.of_set:
             kept = self.scorer.features(self._owner_name, frames, **given)
-            (array,) = kept.arrays.values()
-            self._array = next(iter(kept.arrays))
+            array = kept.arrays[self._stored]
             self.values.append(torch.as_tensor(np.asarray(array), device=self.device))
             self.lengths.append(torch.tensor([len(array)], device=self.device))
             return
@@ -67,6 +71,11 @@ class VideoMetric(torchmetrics.Metric):
             self.missing += 1
             return
         self.values.append(torch.tensor([score.value], dtype=torch.float64, device=self.device))
+
+    @property
+    def _stored(self) -> str:
+        assert isinstance(self.owner, SetMetric)
+        return self.owner.stored[0]
 
     def compute(self) -> Tensor:
         """The mean over the clips that have a value, NaN where none has; a set's statistic."""
@@ -79,7 +88,7 @@ class VideoMetric(torchmetrics.Metric):
         assert lengths is not None
         parts = torch.split(values.cpu(), [int(n) for n in lengths])
         item = Item(NAME, "", "", Path(NAME))
-        kept = [StoredFeatures(item, {"log_probs": part.numpy()}) for part in parts]
+        kept = [StoredFeatures(item, {self._stored: part.numpy()}) for part in parts]
         found = {score.metric: score for score in self.scorer.of_set(self._owner_name, kept)}
         score = found[self.name]
         if score.value is None:

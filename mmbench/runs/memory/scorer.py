@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 from mmbench.config import EvaluateSettings
 from mmbench.errors import RequestError
-from mmbench.files import Progress, silent
+from mmbench.files import Progress, content_of, sha256, silent
 from mmbench.items import Item, is_picture
 from mmbench.metrics.base import ClipMetric, DerivedMetric, Evidence, Metric, SetMetric, StoredFeatures
 from mmbench.runs.evaluate.clip import make_metrics, scores_of
@@ -20,6 +22,8 @@ from mmbench.runs.memory.frames import NAME, open_frames
 from mmbench.scores import Score
 from mmbench.video.limits import MediaLimits
 
+KEPT = 16
+"""People of so many different clips are remembered: a loop over thousands must not grow without end."""
 PERSON = "person"
 """What the person of a clip is called where nobody says."""
 
@@ -47,8 +51,7 @@ class Scorer:
 
     `metrics` are names as for `evaluate`, all installed ones where none is named. `people` are everybody's references
     by name: whom a face is told apart from; without them the columns that compare people are missing. `groups` are
-    theirs. Numbers are those
-    of `evaluate` on the same frames, references and people, to the last bit.
+    theirs. Numbers are those of `evaluate` on the same frames, references and people, to the last bit.
 
         >>> from mmbench.testsets.load import load_testset
         >>> person = load_testset("synthetic50").identities[0]
@@ -67,7 +70,8 @@ class Scorer:
         self.settings = self.settings.model_copy(update={"metrics": tuple(self.metrics)})
         self._made: dict[str, Metric] = make_metrics(self.settings)
         self._folder = tempfile.TemporaryDirectory(prefix="mmbench-")
-        self._known: dict[tuple[Any, ...], Gatherer] = {}
+        self._known: OrderedDict[str, Gatherer] = OrderedDict()
+        self._networks: Gatherer | None = None
         self._last: tuple[tuple[Any, ...], tuple[Evidence, dict[str, Score]]] | None = None
         self._items = tuple(
             self._placed(Item(name, "", name, Path(NAME), references=_listed(pictures), group=self.groups.get(name)))
@@ -125,10 +129,11 @@ class Scorer:
     def _scored(self, clip: ClipInput) -> tuple[Evidence, dict[str, Score]]:
         opened = open_frames(clip.frames, clip.fps, MediaLimits(**dict(self.settings.limits)))
         item = self._item(clip)
-        key = (opened.info.sha256, opened.info.fps, replace(item, video=Path(NAME)))
+        digest, everybody = self._everybody(item)
+        key = (opened.info.sha256, opened.info.fps, replace(item, video=Path(NAME)), digest)
         if self._last is not None and self._last[0] == key:  # several metrics ask for one clip in turn
             return self._last[1]
-        gatherer = self._gatherer(item)
+        gatherer = self._gatherer(digest, everybody)
         evidence, unmet = gatherer.gather(item, clip=opened)
         of_clip = {n: m for n, m in self._made.items() if isinstance(m, ClipMetric | DerivedMetric)}
         found = {score.metric: score for score in scores_of(of_clip, evidence, unmet)}
@@ -158,20 +163,32 @@ class Scorer:
     def _placed(self, item: Item) -> Item:
         return placed(item, Path(self._folder.name))
 
-    def _gatherer(self, item: Item) -> Gatherer:
-        """The gatherer for a clip's people: everybody's, and its own in the place of theirs."""
+    def _everybody(self, item: Item) -> tuple[str, tuple[Item, ...]]:
+        """A digest of all pictures, and the people to look at: a clip's own in the place of one of that name."""
         everybody = (*(one for one in self._items if one.identity != item.identity), item)
-        key = tuple((one.identity, one.references, one.shown, one.condition, one.group) for one in everybody)
-        if key not in self._known:
-            first = next(iter(self._known.values()), None)
-            made = Gatherer(
-                self.settings, self._made.values(), everybody, Path(self._folder.name) / str(len(self._known))
-            )
-            if first is not None:
-                made.share(first)
-            made.prepare(silent)
-            self._known[key] = made
-        return self._known[key]
+        pictures = [
+            (one.identity, one.group, *map(content_of, (*one.references, *one.shown, *filter(None, [one.condition]))))
+            for one in everybody
+        ]
+        return sha256(repr(pictures).encode(errors="surrogatepass")), everybody
+
+    def _gatherer(self, digest: str, everybody: tuple[Item, ...]) -> Gatherer:
+        """The gatherer for a clip's people; the last few are kept, with what was found of their pictures."""
+        if digest in self._known:
+            self._known.move_to_end(digest)
+            return self._known[digest]
+        run = Path(self._folder.name) / digest[:24]
+        made = Gatherer(self.settings, self._made.values(), everybody, run)
+        if self._networks is None:
+            self._networks = made
+        else:
+            made.share(self._networks)
+        made.prepare(silent)
+        self._known[digest] = made
+        if len(self._known) > KEPT:
+            gone = self._known.popitem(last=False)[1]
+            shutil.rmtree(gone.run, ignore_errors=True)
+        return made
 
 
 def score(

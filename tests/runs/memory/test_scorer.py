@@ -96,6 +96,28 @@ def test_networks_are_loaded_once(items: list[Item], scorer: Scorer) -> None:
     assert len({id(one) for one in after}) == 1
 
 
+def test_another_picture_under_the_same_name_is_looked_at(items: list[Item], tmp_path: Path) -> None:
+    scorer, path = Scorer(("id_similarity",), DIS), tmp_path / "anna.png"
+    found = []
+    for item in items[:2]:
+        with Image.open(item.references[0]) as picture:
+            picture.save(path)
+        found.append(scorer(items[0].video, references=path, fps=8)["id_similarity"].value)
+    assert None not in found and found[0] > found[1]
+
+
+def test_a_long_loop_over_people_does_not_grow(scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmbench.runs.memory import scorer as module
+
+    monkeypatch.setattr(module, "KEPT", 2)
+    loop = Scorer(("motion_smoothness",), DIS)
+    frames = np.zeros((4, 64, 64, 3), np.uint8)
+    for number in range(5):
+        picture = Image.fromarray(np.full((64, 64, 3), 10 * number, np.uint8))
+        loop(frames, references=picture, identity=f"p{number}", fps=8)
+    assert len(loop._known) == 2
+
+
 def test_a_collection_decodes_once(items: list[Item], scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
     from mmbench.runs.memory import scorer as module
 
