@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mmbench.config import EvaluateSettings
     from mmbench.files import Progress
     from mmbench.items import Item
+    from mmbench.model.train.settings import TrainSettings
     from mmbench.studies.ablations.make import Trained
 
 ROLES: Final[dict[Role, tuple[str, ...]]] = {
@@ -116,6 +117,11 @@ def measure(
     claims = told_claims(ablation.claims, values, facts, seed_of)
     curves = _curves(values, facts, [arm.name for arm in ablation.arms], steps, last, seed_of) if ablation.curve else {}
     return AblationFound(ablation, seeds, len(items), arms, claims, facts, curves)
+
+
+def flow_backend(settings: TrainSettings) -> Literal["dis", "raft"]:
+    """OpenCV's flow, which needs no weights, for the nano size; else VBench's network."""
+    return "dis" if settings.model.size == "nano" else "raft"
 
 
 def of_curves(metrics: Sequence[str]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from mmbench.reports.figures.ablation import FILE, ablation_figure
 from mmbench.reports.figures.curves import curves_figure
 from mmbench.reports.figures.grid import grid_figure
 from mmbench.reports.figures.style import save_figure
+from mmbench.studies.ablations.measure import flow_backend
 
 if TYPE_CHECKING:
     from mmbench.model.train.settings import TrainSettings
@@ -37,7 +38,7 @@ def write_page(found: AblationFound, settings: TrainSettings, made: Sequence[Tra
     first = found.seeds[0]
     last = max(item.step or 0 for one in made for item in one.items)
     items = [item for one in made if one.seed == first for item in one.items if (item.step or 0) in (0, last)]
-    save_figure(grid_figure(items, [arm.name for arm in found.arms], rows=7), out / "clips.png")
+    save_figure(grid_figure(items, [arm.name for arm in found.arms], rows=4), out / "clips.png")
     write_text(out / PAGE, page(found, settings))
     return out / PAGE
 
@@ -75,11 +76,17 @@ def as_json(found: AblationFound, settings: TrainSettings) -> dict[str, Any]:
 def page(found: AblationFound, settings: TrainSettings) -> str:
     """The page in Markdown."""
     steps = " + ".join(f"{stage.steps} steps of {stage.batch} ({stage.name})" for stage in settings.stages)
+    how = settings.validation
+    sampled = (
+        f"Sampled in {how.steps} steps with guidance {how.guidance_scale:g} and identity guidance "
+        f"`{how.identity_guidance}`; optical flow by {flow_backend(settings).upper()}."
+    )
     lines = [
         f"# {found.ablation.title}",
         "",
         f"{found.ablation.source}, repeated at size `{settings.model.size}`: every arm is trained for {steps} in all, "
-        f"with seeds {', '.join(map(str, found.seeds))}; {found.clips} clips of people who were not trained on. {NOTE}",
+        f"with seeds {', '.join(map(str, found.seeds))}; {found.clips} clips of people who were not "
+        f"trained on. {sampled} {NOTE}",
         "",
         "![Arms](arms.svg)",
         "",

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmbench.config import EvaluateSettings
+from mmbench.config import EvaluateSettings, FlowSettings
 from mmbench.errors import MissingWeights, RequestError
 from mmbench.studies.ablations.arms import ABLATIONS
 from mmbench.studies.ablations.make import Tell, make_arms
-from mmbench.studies.ablations.measure import AblationFound, measure
+from mmbench.studies.ablations.measure import AblationFound, flow_backend, measure
 from mmbench.studies.ablations.page import write_page
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def ablate(
     wanted = settings.validation
     measured_by = EvaluateSettings(
         metrics=wanted.metrics,
-        flow={"backend": "dis"} if settings.model.size == "nano" else {},  # type: ignore[arg-type]  # pydantic reads it
+        flow=FlowSettings(backend=flow_backend(settings)),
         device=settings.machine.device,
         random_weights=wanted.random_weights,
     )
