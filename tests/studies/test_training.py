@@ -14,7 +14,7 @@ from mmbench.model.train.settings import TrainSettings
 from mmbench.runs.evaluate.rows import ItemRow
 from mmbench.runs.evaluate.store import read_rows
 from mmbench.scores import Score
-from mmbench.studies.training import curve, train_and_validate
+from mmbench.studies.training import Validation, curve, train_and_validate
 
 
 def settings(train: str = "adapter") -> TrainSettings:
@@ -49,3 +49,19 @@ def test_curve_of_hand_rows() -> None:
 
     points = curve([row(2, 0.1), row(2, 0.3), row(4, 0.5), row(4, None), row(None, 0.9)])
     assert [(p.metric, p.step, round(p.mean, 9), p.count) for p in points] == [("id", 2, 0.2, 2), ("id", 4, 0.5, 1)]
+
+
+def test_clips_of_other_settings_are_not_taken_for_these(tmp_path: Path) -> None:
+    make_world(tmp_path, people=2)
+    chosen = settings()
+    clips = Validation(chosen, tmp_path, tmp_path / "clips")
+    clips.check()
+    clips.check()
+    for changes in ({"steps": 3}, {"guidance_scale": 2.0}, {"limit": 2}):
+        other = chosen.model_copy(update={"validation": chosen.validation.model_copy(update=changes)})
+        with pytest.raises(ManifestError, match="made with other settings"):
+            Validation(other, tmp_path, tmp_path / "clips").check()
+    (tmp_path / "old" / "step-00000002").mkdir(parents=True)
+    (tmp_path / "old" / "step-00000002" / "a.mp4").write_bytes(b"")
+    with pytest.raises(ManifestError, match="nothing says how"):
+        Validation(chosen, tmp_path, tmp_path / "old").check()

@@ -105,6 +105,13 @@ def test_a_whole_ablation_resumes_and_is_written_down(tmp_path: Path) -> None:
         "only what was missing"
     )
 
+    longer = chosen.model_copy(update={"loss": chosen.loss.model_copy(update={"face_share": 0.25})})
+    with pytest.raises(ManifestError, match=r"other settings: loss\.face_share was 0\.5, now 0\.25"):
+        list(make_arms(short, longer, tmp_path, tmp_path / "out", (0,)))
+    other = chosen.model_copy(update={"validation": chosen.validation.model_copy(update={"steps": 3})})
+    with pytest.raises(ManifestError, match="other settings: steps was 2, now 3"):
+        list(make_arms(short, other, tmp_path, tmp_path / "out", (0,)))
+
     options = EvaluateSettings(metrics=("dynamic_degree",), flow={"backend": "dis"})  # type: ignore[arg-type]
     found = measure(short, made, tmp_path / "run", options)
     assert [arm.name for arm in found.arms] == [BASE, "image only", "Full"]
