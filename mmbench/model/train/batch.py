@@ -68,9 +68,19 @@ class Batch:
         return replace(self, **{k: v.pin_memory() for k, v in held.items() if v is not None})
 
 
+def of_strangers(batch: Batch) -> Batch:
+    """The batch with everyone's references handed on to the next sample. Raises ManifestError for a batch of one."""
+    if len(batch) < 2:
+        raise ManifestError("A batch of one sample has no stranger's references.", "Set machine.micro_batch to 2.")
+    shown = ("id_vectors", "ref_valid", "pixels", "features")
+    held = {name: getattr(batch, name) for name in shown}
+    return replace(batch, **{name: value.roll(1, 0) for name, value in held.items() if value is not None})
+
+
 @dataclass(frozen=True)
 class SampleOptions:
-    """How a record becomes a sample; `spatial`: pixels of a latent cell's side; `image_size`: the vision tower's."""
+    """How a record becomes a sample; `spatial`: pixels of a latent cell's side; `image_size`: the vision tower's;
+    `strangers`: a sample is shown the next one's references."""
 
     num_timesteps: int = 1000
     face_share: float = 0.5
@@ -79,6 +89,7 @@ class SampleOptions:
     image_size: int = 224
     references: int = 4
     augment: bool = True
+    strangers: bool = False
 
 
 @runtime_checkable
@@ -111,7 +122,10 @@ class StageData(Dataset[Batch]):
         source = self.sources[index]
         if not isinstance(source, ShardSet):
             raise TypeError("a live source gives whole batches")
-        record = source[self.orders[index][place]]
+        order = self.orders[index]
+        record = source[order[place]]
+        if self.options.strangers:
+            record = replace(record, references=source[order[place + 1]].references)
         return sample(record, self.texts, self.options, seeded(*self.seed, "sample", index, place))
 
     def __getitems__(self, numbers: Sequence[SampleNumber]) -> Batch | list[Batch]:
@@ -120,7 +134,8 @@ class StageData(Dataset[Batch]):
         source = self.sources[index]
         if isinstance(source, ShardSet):
             return [self[number] for number in numbers]
-        return source.batch(seeded(*self.seed, "live", index, place), len(numbers), self.options)
+        batch = source.batch(seeded(*self.seed, "live", index, place), len(numbers), self.options)
+        return of_strangers(batch) if self.options.strangers else batch
 
 
 def sample(record: TrainingRecord, texts: TextStore, options: SampleOptions, draw: Generator) -> Batch:

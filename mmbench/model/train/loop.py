@@ -210,6 +210,7 @@ class Trainer:
             self.parts.image_size,
             samples.references,
             samples.augment,
+            samples.shown == "stranger",
         )
 
     def _step(self, batches: Iterator[Batch], batch: int, size: int) -> _Taken:

@@ -120,12 +120,14 @@ class SampleSettings(Settings):
     """How records become samples.
 
     `augment` varies crop, side and colour of references that are the target itself; a sample takes one to `references`
-    of its record's references.
+    of its record's references. `shown`: "own", or "stranger" for those of the next sample, which makes a model of the
+    same size and training that learns everything but the identity.
     """
 
     texts: Path = Path("texts")
     augment: bool = True
     references: int = Field(default=4, ge=1, le=4)
+    shown: Literal["own", "stranger"] = "own"
 
 
 class MachineSettings(Settings):
@@ -186,6 +188,12 @@ class TrainSettings(Settings):
     machine: MachineSettings = MachineSettings()
     keep: KeepSettings = KeepSettings()
     validation: ValidationSettings = ValidationSettings()
+
+    @model_validator(mode="after")
+    def _no_loss_of_strangers(self) -> TrainSettings:
+        if self.samples.shown == "stranger" and self.loss.identity is not None:
+            raise ValueError("loss.identity asks for the person shown: with samples.shown stranger there is none")
+        return self
 
     def of_learning(self) -> dict[str, Any]:
         """What a resumed run has to share with the one before: all but where, how often and beside what it runs."""

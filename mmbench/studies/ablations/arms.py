@@ -16,18 +16,21 @@ BASE: Final = "base"
 @dataclass(frozen=True)
 class Arm:
     """One trained model. `variant`: row of v2 Table 3. `stages`: which stages it is trained in, together always the
-    same number of steps. `face_encoder`: settings of it that differ (a size-matched control)."""
+    same number of steps. `face_encoder`: settings of it that differ (a size-matched control). `shown`: whose pictures
+    it is trained with; clips are always made with the person's own."""
 
     name: str
     variant: str
     stages: Literal["both", "image", "video"] = "both"
     face_encoder: Mapping[str, Any] = field(default_factory=dict)
+    shown: Literal["own", "stranger"] = "own"
     says: str = ""
 
     @property
     def slug(self) -> str:
         """Its folder's name: arms of one training share it, whatever they are called."""
-        return "-".join((self.variant, self.stages, *(f"{k}-{v}" for k, v in sorted(self.face_encoder.items()))))
+        differs = [f"{k}-{v}" for k, v in sorted(self.face_encoder.items())]
+        return "-".join((self.variant, self.stages, *differs, *(["stranger"] if self.shown == "stranger" else [])))
 
 
 @dataclass(frozen=True)
@@ -61,10 +64,12 @@ _WITHOUT_STAGE_1: Final = {
     "E": "fused text with CAN",
     "G": "all parts",
 }
+NO_IDENTITY: Final = Arm("no identity", "Full", shown="stranger", says="all parts, both stages, strangers' pictures")
 MODULE_ARMS: Final = (
     *(Arm(name, name, "video", says=f"{text}; clips alone") for name, text in _WITHOUT_STAGE_1.items()),
     Arm("F", "F", "both", says="both branches, both stages, no modulation of the face and no CAN"),
     FULL,
+    NO_IDENTITY,
 )
 NO_CAN: Final = Arm("no CAN", "no-CAN", says="all parts but CAN")
 WIDE: Final = Arm(
@@ -89,6 +94,7 @@ ABLATIONS: Final[dict[str, Ablation]] = {
             PaperClaim("Full", "F", "motion", _TABLE3),
             PaperClaim("Full", "G", "motion", _TABLE3),
             PaperClaim("Full", "F", "text", _TABLE3),
+            PaperClaim("Full", "no identity", "identity", "control of the same size and training"),
         ),
     ),
     "stages": Ablation(

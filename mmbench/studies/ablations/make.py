@@ -60,7 +60,11 @@ def arm_settings(settings: TrainSettings, arm: Arm, seed: int, points: int) -> T
         update={"variant": arm.variant, "face_encoder": {**settings.model.face_encoder, **arm.face_encoder}}
     )
     validation = settings.validation.model_copy(update={"every": total // points})
-    return settings.model_copy(update={"seed": seed, "model": model, "stages": stages, "validation": validation})
+    changed: dict[str, object] = {"seed": seed, "model": model, "stages": stages, "validation": validation}
+    if arm.shown == "stranger":  # no identity to learn, so none to be asked for
+        changed["samples"] = settings.samples.model_copy(update={"shown": "stranger"})
+        changed["loss"] = settings.loss.model_copy(update={"identity": None})
+    return settings.model_copy(update=changed)
 
 
 def make_arms(

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mmbench.errors import ManifestError
-from mmbench.model.train.batch import SampleOptions, StageData, collate, reference_pixels, sample
+from mmbench.model.train.batch import Batch, SampleOptions, StageData, collate, of_strangers, reference_pixels, sample
 from mmbench.model.train.loss.drops import DropRates
 from mmbench.model.train.plan import seeded
 from mmbench.model.train.record import Reference
@@ -26,6 +26,24 @@ def test_a_sample_is_a_function_of_its_number(world: Path) -> None:
 
     assert torch.equal(read(4, 0), read(4, 0))
     assert not torch.equal(read(4, 0), read(4, 1)) and not torch.equal(read(4, 0), read(7, 0))
+
+
+def test_strangers_are_the_next_samples_references_and_nothing_else(world: Path) -> None:
+    def read(strangers: bool, numbers: range) -> list[Batch]:
+        options = replace(OPTIONS, strangers=strangers, references=1, augment=False)
+        data = StageData([ShardSet([world / "clips"])], TextStore(world / "texts"), options, 0)
+        return [data[(0, number)] for number in numbers]
+
+    own, other = read(False, range(3)), read(True, range(3))
+    for held, following, shown in zip(own, own[1:], other, strict=False):
+        assert torch.equal(shown.latents, held.latents) and torch.equal(shown.noise, held.noise)
+        assert shown.id_vectors.tolist() in [r.id_vectors.tolist() for r in (following,)]
+    stacked = collate(own)
+    rolled = of_strangers(stacked)
+    assert torch.equal(rolled.id_vectors, stacked.id_vectors[[2, 0, 1]])
+    assert torch.equal(rolled.latents, stacked.latents) and torch.equal(rolled.points, stacked.points)
+    with pytest.raises(ManifestError, match="no stranger"):
+        of_strangers(collate(own[:1]))
 
 
 def test_drops_take_what_they_name(world: Path) -> None:

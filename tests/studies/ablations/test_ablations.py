@@ -22,6 +22,7 @@ from mmbench.studies.ablations.arms import (
     IMAGE_ONLY,
     MODULE_ARMS,
     NO_CAN,
+    NO_IDENTITY,
     VIDEO_ONLY,
     PaperClaim,
 )
@@ -54,7 +55,14 @@ def test_arms_of_one_training_share_a_folder() -> None:
     (g,) = (arm for arm in MODULE_ARMS if arm.name == "G")
     assert g.slug == VIDEO_ONLY.slug
     slugs = {arm.slug for ablation in ABLATIONS.values() for arm in ablation.arms}
-    assert len(slugs) == len({(a.variant, a.stages, str(a.face_encoder)) for x in ABLATIONS.values() for a in x.arms})
+    kinds = {(a.variant, a.stages, str(a.face_encoder), a.shown) for x in ABLATIONS.values() for a in x.arms}
+    assert len(slugs) == len(kinds)
+
+
+def test_the_arm_without_identity_is_the_full_one_shown_strangers() -> None:
+    own, other = (arm_settings(settings(), arm, 0, 1).of_learning() for arm in (FULL, NO_IDENTITY))
+    assert (own["samples"].pop("shown"), other["samples"].pop("shown")) == ("own", "stranger")
+    assert own == other
 
 
 @pytest.mark.parametrize("arm", [FULL, IMAGE_ONLY, VIDEO_ONLY, NO_CAN, *MODULE_ARMS], ids=lambda arm: arm.name)
@@ -137,7 +145,7 @@ def planted(shift: float, seeds: int = 3, people: int = 20) -> tuple[dict, dict,
 
 
 @pytest.mark.parametrize(("shift", "verdict"), [(0.05, "holds"), (-0.05, "reversed"), (0.0, "undecided")])
-def told_claims_are_told_whichever_way_they_fall(shift: float, verdict: str) -> None:
+def test_claims_are_told_whichever_way_they_fall(shift: float, verdict: str) -> None:
     better, worse, seed_of = planted(shift)
     values = {"Full": {"id_similarity": better}, "F": {"id_similarity": worse}}
     (found,) = told_claims((PaperClaim("Full", "F", "identity", "x"),), values, facts_by_name(), seed_of)
