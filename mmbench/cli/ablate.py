@@ -97,13 +97,13 @@ def prompt_length(
         raise typer.Exit(1)
 
 
-def _training(name: str) -> Callable[..., None]:
+def _training(name: str, preset: str) -> Callable[..., None]:
     """The command of an ablation that trains."""
 
     def command(
         settings: Annotated[
-            str, typer.Argument(help="YAML of a training with the stages image and video, or a preset.")
-        ] = "nano-ablation",
+            str, typer.Argument(help="YAML of a training whose stages are those of the preset, or a preset.")
+        ] = preset,
         out: Annotated[Path, Option(help="Folder of the trained arms; ablations of equal settings share it.")] = Path(
             "runs/ablations"
         ),
@@ -130,12 +130,17 @@ def _training(name: str) -> Callable[..., None]:
     return command
 
 
-for _name, _help in (
-    ("modules", "The parts of the model, one by one (Table 3 of v2)."),
-    ("stages", "Pictures alone, clips alone, both (Fig. 7 of v2)."),
-    ("can", "With and without Conditioned Adaptive Normalization, over training (Fig. 8)."),
+for _name, _help, _preset in (
+    ("modules", "The parts of the model, one by one (Table 3 of v2).", "nano-ablation"),
+    ("stages", "Pictures alone, clips alone, both (Fig. 7 of v2).", "nano-ablation"),
+    ("can", "With and without Conditioned Adaptive Normalization, over training (Fig. 8).", "nano-ablation"),
+    (
+        "norm",
+        "The base's adaptive norms alone, tuned on other looks (Fig. 14).",
+        "nano-norm",
+    ),
 ):
-    app.command(_name, help=_help)(_training(_name))
+    app.command(_name, help=_help)(_training(_name, _preset))
 
 
 @app.command()

@@ -60,8 +60,6 @@ def train_and_validate(
     """
     validation = None
     if settings.validation.every:
-        if settings.model.train != "adapter":
-            raise ManifestError("Validation clips need an adapter.", "Set validation.every to 0 to train a base.")
         validation = Validation(settings, folder, out / "validation", progress)
     return train(settings, folder, out, resume=resume, report=report, validate=validation)
 
@@ -98,6 +96,7 @@ class Validation:
         base = sorted((self.folder / model.base / "transformer").glob("*.safetensors"))
         return {
             **wanted.model_dump(mode="json", include=set(how)),
+            **({} if model.train == "adapter" else {"train": model.train}),
             "size": model.size,
             "base": [model.base, *map(content_of, base)],
             "clips": {job.name: [job.seed, job.prompt.long, *map(content_of, job.identity.shown)] for job in self.jobs},
@@ -182,11 +181,11 @@ class Validation:
         pipe.set_progress_bar_config(disable=True)
         if (analyser := self.settings.validation.analyser) is not None:
             pipe.face_analyser = called(analyser, "validation.analyser")
-        elif self.settings.model.tower is not None:
+        elif parts.face_encoder is not None and self.settings.model.tower is not None:
             from mmbench.face.nano.recogniser import NanoFaces
 
             pipe.face_analyser = NanoFaces(parts.face_encoder.vision.recogniser)
-        elif size_of(self.settings).codec is not None:
+        elif parts.face_encoder is not None and size_of(self.settings).codec is not None:
             from mmbench.face.stand_in import CentreFaces
 
             pipe.face_analyser = CentreFaces(parts.face_encoder.config.embedding_dim)
@@ -228,19 +227,24 @@ class Validation:
         wanted = self.settings.validation
         plain, negative, mask = (tensor.to(pipe._execution_device) for tensor in self._texts[job.name])
         size = size_of(self.settings)
+        identity: dict[str, Any] = {}
+        if parts.face_encoder is not None:  # a base alone is shown nobody
+            identity = {
+                "identity_mask": mask,
+                "id_image": list(open_references(job.identity)),
+                "identity_guidance": wanted.identity_guidance,
+            }
         made = pipe(
             prompt_embeds=plain,
             negative_prompt_embeds=negative,
-            identity_mask=mask,
-            id_image=list(open_references(job.identity)),
             height=size.height,
             width=size.width,
             num_frames=frames,
             num_inference_steps=wanted.steps,
             guidance_scale=wanted.guidance_scale,
-            identity_guidance=wanted.identity_guidance,
             generator=torch.Generator().manual_seed(job.seed),
             output_type="np",
+            **identity,
         )
         video = (np.asarray(made.frames[0]) * 255).round().clip(0, 255).astype(np.uint8)
         return enlarge(video, (size.height * wanted.enlarged, size.width * wanted.enlarged))

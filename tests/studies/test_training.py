@@ -36,9 +36,12 @@ def test_rows_carry_the_step(tmp_path: Path) -> None:
     assert {line["step"] for line in lines if line["metric"] == "dynamic_degree"} == {"2", "4"}
 
 
-def test_a_base_has_no_validation_clips(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match=r"validation\.every"):
-        train_and_validate(settings("all"), tmp_path, tmp_path / "out")
+@pytest.mark.parametrize("train", ["all", "norm-only"])
+def test_a_base_is_validated_without_anybody_s_picture(tmp_path: Path, train: str) -> None:
+    make_world(tmp_path, people=2)
+    train_and_validate(settings(train), tmp_path, tmp_path / "out")
+    rows = read_rows(tmp_path / "out" / "validation" / "evaluation")[0]
+    assert [row.error for row in rows] == [None, None]
 
 
 def test_curve_of_hand_rows() -> None:

@@ -79,8 +79,11 @@ def of_strangers(batch: Batch) -> Batch:
 
 @dataclass(frozen=True)
 class SampleOptions:
-    """How a record becomes a sample; `spatial`: pixels of a latent cell's side; `image_size`: the vision tower's;
-    `strangers`: a sample is shown the next one's references."""
+    """How a record becomes a sample.
+
+    `spatial`: pixels of a latent cell's side; `image_size`: the vision tower's; `strangers`: a sample is shown the next
+    one's references.
+    """
 
     num_timesteps: int = 1000
     face_share: float = 0.5

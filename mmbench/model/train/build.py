@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from mmbench.errors import ManifestError, MissingWeights, RequestError, require_extra
+from mmbench.errors import ManifestError, MissingWeights, RequestError, WeightsError, require_extra
 from mmbench.model.network.configs import ModelSize, size_named
 from mmbench.model.network.variants import VARIANTS
 from mmbench.model.train.loss.identity import IdentityLoss, IdentityLossOptions, Recogniser
@@ -119,6 +119,8 @@ def build(settings: TrainSettings, folder: Path, device: torch.device) -> Parts:
         transformer, vae, scheduler, size = _base(wanted, folder, settings.loss.identity is not None)
         if wanted.codec is not None:
             vae = _codec(folder / wanted.codec, size)
+        if wanted.norms is not None:
+            _lay_norms(transformer, folder / wanted.norms)
         if transformer.config.patch_size_t is not None:
             raise RequestError("CogVideoX-1.5 bases cannot be trained here.", "Use a CogVideoX 1.0 base.")
         parts = Parts(
@@ -164,6 +166,21 @@ def freeze(parts: Parts, wanted: ModelSettings) -> None:
             parameter.data = parameter.data.to(DTYPES[wanted.dtype])
     if not parts.trained():
         raise RequestError(f"Nothing is trained: model.train is {wanted.train!r}.", "Choose another variant or set.")
+
+
+def _lay_norms(transformer: Any, path: Path) -> None:
+    """Put trained adaptive norms over a base's. Raises MissingWeights, and WeightsError for another base's."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        held = load_file(path)
+    except (OSError, SafetensorError) as cause:
+        raise MissingWeights(f"model.norms: {path}: {cause}.", "Name norms.safetensors of a norm-only run.") from cause
+    own = {name: tensor for name, tensor in transformer.state_dict().items() if any(n in name for n in NORM_ONLY)}
+    if {name: t.shape for name, t in held.items()} != {name: t.shape for name, t in own.items()}:
+        raise WeightsError(f"model.norms: {path}: they are another base's norms.", "Name those of this base's size.")
+    transformer.load_state_dict(held, strict=False)
 
 
 def _base(wanted: ModelSettings, folder: Path, decodes: bool) -> tuple[Any, Any, Any, ModelSize]:

@@ -54,8 +54,8 @@ class ModelSettings(Settings):
     """What is trained. `base`: a diffusers folder or hub name, or "random" (weights of the size that nobody trained).
     `transformer`: fields of the size that differ (of random weights only). `photomaker`: photomaker-v2.bin, for the
     frozen face towers; `tower`: a small size's vision tower (`mmbench nano eyes`). `adapter`: an identity adapter to
-    start from. `train`: "adapter" (Magic Mirror), "norm-only"
-    (norm1.linear and norm2.linear of the base, the paper's figure 14) or "all" (the whole base).
+    start from. `norms`: norms.safetensors of a "norm-only" training, laid over the base. `train`: "adapter" (Magic
+    Mirror), "norm-only" (norm1.linear and norm2.linear of the base, the paper's figure 14) or "all" (the whole base).
     `codec`: folder of the codec that made the latents, where it is not the base's. `dtype` is the frozen weights';
     trained ones are float32.
     """
@@ -68,6 +68,7 @@ class ModelSettings(Settings):
     photomaker: Path | None = None
     tower: Path | None = None
     adapter: Path | None = None
+    norms: Path | None = None
     variant: str = "Full"
     train: Literal["adapter", "norm-only", "all"] = "adapter"
     dtype: Literal["bf16", "fp32"] = "bf16"

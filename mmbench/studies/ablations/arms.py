@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-Role = Literal["identity", "text", "motion", "colour"]
+from mmbench.errors import ManifestError, RequestError
+
+if TYPE_CHECKING:
+    from mmbench.model.train.settings import TrainSettings
+
+Role = Literal["identity", "text", "motion", "colour", "sharpness", "dynamic"]
 """What a claim is about; the metric of a role depends on what can be measured on the test set."""
 
 BASE: Final = "base"
@@ -15,20 +20,23 @@ BASE: Final = "base"
 
 @dataclass(frozen=True)
 class Arm:
-    """One trained model. `variant`: row of v2 Table 3. `stages`: which stages it is trained in, together always the
-    same number of steps. `face_encoder`: settings of it that differ (a size-matched control). `shown`: whose pictures
-    it is trained with; clips are always made with the person's own."""
+    """One trained model. `variant`: row of v2 Table 3. `stages`: "both", or the one stage it is trained in, for as many
+    steps in all. `face_encoder`: settings of it that differ (a size-matched control). `shown`: whose pictures
+    it is trained with; clips are always made with the person's own. `train`: what of the model is trained."""
 
     name: str
     variant: str
-    stages: Literal["both", "image", "video"] = "both"
+    stages: str = "both"
     face_encoder: Mapping[str, Any] = field(default_factory=dict)
     shown: Literal["own", "stranger"] = "own"
+    train: Literal["adapter", "norm-only"] = "adapter"
     says: str = ""
 
     @property
     def slug(self) -> str:
         """Its folder's name: arms of one training share it, whatever they are called."""
+        if self.train != "adapter":
+            return f"{self.train}-{self.stages}"
         differs = [f"{k}-{v}" for k, v in sorted(self.face_encoder.items())]
         return "-".join((self.variant, self.stages, *differs, *(["stranger"] if self.shown == "stranger" else [])))
 
@@ -45,7 +53,8 @@ class PaperClaim:
 
 @dataclass(frozen=True)
 class Ablation:
-    """One comparison: its arms and the paper's claims. `curve`: also measured on the way."""
+    """One comparison: its arms and the paper's claims. `curve`: also measured on the way. `each_stage`: the settings'
+    stages are its arms, each trained alone."""
 
     name: str
     title: str
@@ -53,6 +62,7 @@ class Ablation:
     arms: tuple[Arm, ...]
     claims: tuple[PaperClaim, ...]
     curve: bool = False
+    each_stage: bool = False
 
 
 FULL: Final = Arm("Full", "Full", "both", says="all parts, both stages")
@@ -120,4 +130,37 @@ ABLATIONS: Final[dict[str, Ablation]] = {
         ),
         curve=True,
     ),
+    "norm": Ablation(
+        "norm",
+        "The base's adaptive norms alone",
+        "Magic Mirror Fig. 14",
+        (),
+        (
+            PaperClaim("natural", "worn", "sharpness", "Fig. 14"),
+            PaperClaim("natural", "slow", "dynamic", "Fig. 14, v2"),
+            PaperClaim("pexels", "celebv", "sharpness", "Fig. 14"),
+            PaperClaim("pexels-fast", "pexels", "dynamic", "Fig. 14, v2"),
+        ),
+        each_stage=True,
+    ),
 }
+
+
+def ablation_of(name: str, settings: TrainSettings) -> Ablation:
+    """The ablation of that name; where the settings' stages are its arms, with these and the claims about them.
+
+    Raises RequestError for an unknown name, ManifestError where fewer than two stages could be compared.
+    """
+    if name not in ABLATIONS:
+        raise RequestError(f"There is no ablation {name!r}.", f"There are: {', '.join(ABLATIONS)}.")
+    ablation = ABLATIONS[name]
+    if not ablation.each_stage:
+        return ablation
+    names = [stage.name for stage in settings.stages]
+    if len(names) < 2 or len({stage.steps for stage in settings.stages}) > 1:
+        raise ManifestError(
+            "This ablation compares its settings' stages: two or more of equal steps.", "See the preset nano-norm."
+        )
+    arms = tuple(Arm(stage, "Full", stage, train="norm-only", says=f"tuned on {stage}") for stage in names)
+    claims = tuple(claim for claim in ablation.claims if {claim.better, claim.worse} <= set(names))
+    return replace(ablation, arms=arms, claims=claims)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmbench.errors import ManifestError
+from mmbench.model.train.release import RELEASES
 from mmbench.studies.ablations.arms import BASE, Ablation, Arm
 
 if TYPE_CHECKING:
@@ -45,19 +46,24 @@ def total_steps(settings: TrainSettings) -> int:
 def arm_settings(settings: TrainSettings, arm: Arm, seed: int, points: int) -> TrainSettings:
     """The settings of one arm: its variant and stages, and clips at `points` equally spaced steps.
 
-    Raises ManifestError where the settings have no stages `image` and `video`, or the steps cannot be divided.
+    Raises ManifestError where the settings lack the arm's stages (`image` and `video` for both), or the steps cannot be
+    divided.
     """
     by_name = {stage.name: stage for stage in settings.stages}
-    if set(by_name) != {"image", "video"}:
+    if arm.train == "adapter" and set(by_name) != {"image", "video"}:
         raise ManifestError("An ablation needs two stages.", "Call them image and video (preset nano-ablation).")
-    total = total_steps(settings)
+    total = total_steps(settings) if arm.train == "adapter" else by_name[arm.stages].steps
     if total % points:
         raise ManifestError(f"{total} steps cannot be measured at {points} equal distances.", "Change stages.steps.")
     stages: tuple[StageSettings, ...] = settings.stages
     if arm.stages != "both":
         stages = (by_name[arm.stages].model_copy(update={"steps": total}),)
     model = settings.model.model_copy(
-        update={"variant": arm.variant, "face_encoder": {**settings.model.face_encoder, **arm.face_encoder}}
+        update={
+            "variant": arm.variant,
+            "train": arm.train,
+            "face_encoder": {**settings.model.face_encoder, **arm.face_encoder},
+        }
     )
     validation = settings.validation.model_copy(update={"every": total // points})
     changed: dict[str, object] = {"seed": seed, "model": model, "stages": stages, "validation": validation}
@@ -101,7 +107,7 @@ def _one(
     clips = Validation(settings, folder, place / "clips")
     steps = [settings.validation.every * k for k in range(1, total_steps(settings) // settings.validation.every + 1)]
     clips.check()
-    done = place / "run" / "adapter" / "fp32"
+    done = place / "run" / ("adapter/fp32" if arm.train == "adapter" else RELEASES[arm.train])
     if done.is_dir():
         _same_training(place / "run" / "settings.yaml", settings)
     else:
@@ -116,7 +122,8 @@ def _one(
         _make_again(settings, folder, done, clips, steps[-1])
     base = Arm(BASE, arm.variant, says="the base model, before any training")
     if base_too:
-        held = Validation(settings, folder, out / "arms" / BASE / f"seed-{settings.seed}" / "clips")
+        slug = BASE if arm.train == "adapter" else f"{BASE}-{arm.train}"
+        held = Validation(settings, folder, out / "arms" / slug / f"seed-{settings.seed}" / "clips")
         if not held.has(0):
             with alone(held.out, "making clips"):
                 _make_again(settings, folder, None, held, 0)
@@ -134,24 +141,31 @@ def _same_training(path: Path, settings: TrainSettings) -> None:
         )
 
 
-def _make_again(settings: TrainSettings, folder: Path, adapter: Path | None, clips: Validation, step: int) -> None:
-    """The clips of weights on disk, or of an adapter that nobody has trained: it starts by changing nothing."""
+def _make_again(settings: TrainSettings, folder: Path, trained: Path | None, clips: Validation, step: int) -> None:
+    """The clips of a release on disk, or of what nobody has trained: an adapter starts by changing nothing."""
     import torch
 
     from mmbench.device import torch_device
     from mmbench.model.train.build import build
 
-    model = settings.model.model_copy(update={"adapter": None if adapter is None else adapter.resolve()})
+    given: dict[str, Path | None] = {"adapter": None if trained is None else trained.resolve()}
+    if settings.model.train == "norm-only":
+        given = {"norms": None if trained is None else trained.resolve() / "norms.safetensors"}
+    model = settings.model.model_copy(update=given)
     with torch.no_grad():
         clips.make(
             build(settings.model_copy(update={"model": model}), folder, torch_device(settings.machine.device)), step
         )
 
 
-def _parameters(adapter: Path) -> int:
+def _parameters(release: Path) -> int:
+    from safetensors.torch import load_file
+
     from mmbench.model.pipeline.adapter_file import read_adapter
 
-    held = read_adapter(str(adapter))
+    if (norms := release / "norms.safetensors").is_file():
+        return sum(tensor.numel() for tensor in load_file(norms).values())
+    held = read_adapter(str(release))
     return sum(tensor.numel() for part in (held.transformer, held.face_encoder) for tensor in part.values())
 
 

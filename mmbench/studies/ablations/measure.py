@@ -13,6 +13,7 @@ from mmbench.metrics.base import MetricFacts
 from mmbench.reports.numbers.stats import Estimate, cluster_mean, holm, paired_test
 from mmbench.studies.ablations.arms import BASE, Ablation, PaperClaim, Role
 from mmbench.studies.ablations.colour import COLOUR, colour_shift
+from mmbench.studies.ablations.sharpness import SHARPNESS, sharpness
 
 if TYPE_CHECKING:
     from mmbench.config import EvaluateSettings
@@ -26,6 +27,8 @@ ROLES: Final[dict[Role, tuple[str, ...]]] = {
     "text": ("text_alignment", "text_alignment_nano"),
     "motion": ("fm_inter",),
     "colour": (COLOUR.name,),
+    "sharpness": (SHARPNESS.name,),
+    "dynamic": ("dynamic_degree", "motion_strength"),
 }
 """What speaks for each role; all that were measured are told."""
 BESIDE: Final = ("id_group_rank1", "id_group_rank1_nano", "face_rate", "motion_smoothness")
@@ -105,7 +108,10 @@ def measure(
                 values.setdefault(row.item.model, {}).setdefault(score.metric, {})[_key(row.item)] = score.value
     for name, found in colour_shift(items).items():
         values.setdefault(name, {})[COLOUR.name] = found
-    facts = {**facts_by_name(), COLOUR.name: COLOUR}
+    if any(claim.role == "sharpness" for claim in ablation.claims):
+        for name, found in sharpness(ends).items():
+            values.setdefault(name, {})[SHARPNESS.name] = found
+    facts = {**facts_by_name(), COLOUR.name: COLOUR, SHARPNESS.name: SHARPNESS}
     shown = {*BESIDE, *(name for names in ROLES.values() for name in names)}
     facts = {name: facts[name] for name in facts if name in shown and any(name in held for held in values.values())}
     seeds = tuple(sorted({one.seed for one in made}))

@@ -75,7 +75,9 @@ def as_json(found: AblationFound, settings: TrainSettings) -> dict[str, Any]:
 
 def page(found: AblationFound, settings: TrainSettings) -> str:
     """The page in Markdown."""
-    steps = " + ".join(f"{stage.steps} steps of {stage.batch} ({stage.name})" for stage in settings.stages)
+    steps = (" or " if found.ablation.each_stage else " + ").join(
+        f"{stage.steps} steps of {stage.batch} ({stage.name})" for stage in settings.stages
+    )
     how = settings.validation
     sampled = (
         f"Sampled in {how.steps} steps with guidance {how.guidance_scale:g} and identity guidance "
@@ -84,7 +86,7 @@ def page(found: AblationFound, settings: TrainSettings) -> str:
     lines = [
         f"# {found.ablation.title}",
         "",
-        f"{found.ablation.source}, repeated at size `{settings.model.size}`: every arm is trained for {steps} in all, "
+        f"{found.ablation.source}, repeated at size `{settings.model.size}`: every arm is trained for {steps}, "
         f"with seeds {', '.join(map(str, found.seeds))}; {found.clips} clips of people who were not "
         f"trained on. {sampled} {NOTE}",
         "",
@@ -100,7 +102,7 @@ def page(found: AblationFound, settings: TrainSettings) -> str:
     if found.curves:
         lines += ["## On the way", "", "Line: mean over seeds; band: the lowest and highest seed.", ""]
         lines += ["![Curves](curves.svg)", ""]
-    lines += ["## Clips", "", "First and last frame of the first seed's clips; the picture shown is at the left.", ""]
+    lines += ["## Clips", "", "First and last frame of the first seed's clips; a person's picture is at the left.", ""]
     lines += ["![Clips](clips.png)", ""]
     return "\n".join(lines)
 

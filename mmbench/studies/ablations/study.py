@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mmbench.config import EvaluateSettings, FlowSettings
 from mmbench.errors import MissingWeights, RequestError
-from mmbench.studies.ablations.arms import ABLATIONS
+from mmbench.studies.ablations.arms import ablation_of
 from mmbench.studies.ablations.make import Tell, make_arms
 from mmbench.studies.ablations.measure import AblationFound, flow_backend, measure
 from mmbench.studies.ablations.page import write_page
@@ -50,15 +50,15 @@ def ablate(
     """Run the ablation `name` of `ABLATIONS`; paths in `settings` are relative to `folder`. Everything resumes.
 
     Arms, clips and rows go below `out`, which ablations of equal settings share. Returns what was found and the page.
-    Raises RequestError for an unknown ablation or no seeds, and what training and evaluation raise.
+    Raises RequestError for an unknown ablation or no seeds, ManifestError for settings without its stages, and what
+    training and evaluation raise.
     """
-    if name not in ABLATIONS:
-        raise RequestError(f"There is no ablation {name!r}.", f"There are: {', '.join(ABLATIONS)}.")
+    ablation = ablation_of(name, settings)
     chosen = options or AblateOptions()
     if not chosen.seeds:
         raise RequestError("An ablation needs at least one seed.", "Name three or more.")
     start_from_bundled(settings, folder)
-    made = list(make_arms(ABLATIONS[name], settings, folder, out, chosen.seeds, tell=chosen.tell, report=chosen.step))
+    made = list(make_arms(ablation, settings, folder, out, chosen.seeds, tell=chosen.tell, report=chosen.step))
     wanted = settings.validation
     measured_by = EvaluateSettings(
         metrics=wanted.metrics,
@@ -67,7 +67,7 @@ def ablate(
         random_weights=wanted.random_weights,
     )
     run = out / f"evaluation-{name}"
-    found = measure(ABLATIONS[name], made, run, measured_by, workers=chosen.workers, progress=progress)
+    found = measure(ablation, made, run, measured_by, workers=chosen.workers, progress=progress)
     return found, write_page(found, settings, made, chosen.report or out / name)
 
 

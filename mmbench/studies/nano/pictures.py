@@ -6,8 +6,8 @@ generator on the processor, so that a batch is the same on every device.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor
@@ -36,6 +36,12 @@ def number_of(caption: Caption) -> int:
     group, action = GROUPS.index(caption.group), _WORDS_OF_ACTION.index(caption.action)
     shirt, wall = _COLOURS.index(caption.shirt), _COLOURS.index(caption.wall)
     return ((group * len(_WORDS_OF_ACTION) + action) * len(_COLOURS) + shirt) * len(_COLOURS) + wall
+
+
+Look = Literal["natural", "worn", "slow"]
+"""How clips look: as rendered; blurred and grainy, as a worn film; at half their speed (each frame shown twice)."""
+_BLUR: Final = 1.0
+_GRAIN: Final = 0.12
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,22 @@ class WorldPictures:
         frames = self._composite(people, picture, wall, mirrored)
         captions = self._captions(people, self.actions[people, clip], self.shirts[people, clip], wall)
         return Drawn(frames, captions, people, picture[:, 0], mirrored, self._points(people, picture, mirrored))
+
+    def looking(self, drawn: Drawn, look: Look) -> Drawn:
+        """The batch in another look. Raises ValueError where single pictures are to be slow."""
+        if look == "natural":
+            return drawn
+        if look == "slow":
+            if (count := drawn.frames.shape[2]) == 1:
+                raise ValueError("single pictures have no speed")
+            half = torch.arange(count) // 2
+            return replace(drawn, frames=drawn.frames[:, :, half], five=drawn.five[:, half])
+        from torchvision.transforms.v2.functional import gaussian_blur
+
+        soft = gaussian_blur(drawn.frames.transpose(1, 2), [5, 5], [_BLUR, _BLUR]).transpose(1, 2)
+        seed = int(self._draw(1 << 62, 1))
+        grain = torch.randn(soft.shape, generator=torch.Generator(self.device).manual_seed(seed), device=self.device)
+        return replace(drawn, frames=(soft + _GRAIN * grain).clamp(-1, 1))
 
     def references(self, drawn: Drawn, count: int = 1) -> Tensor:
         """`count` other pictures of each person on other walls, mirrored alike: float [B, count, 3, 64, 64].

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Generator, Tensor
@@ -22,7 +22,7 @@ from mmbench.model.train.batch import NO_ROW, Batch, SampleOptions
 from mmbench.model.train.loss.drops import draw_drops
 from mmbench.model.train.loss.face_mask import over_time
 from mmbench.model.train.record import MAX_WORD_ROWS
-from mmbench.studies.nano.pictures import CAPTIONS, Drawn, WorldPictures, caption_of
+from mmbench.studies.nano.pictures import CAPTIONS, Drawn, Look, WorldPictures, caption_of
 from mmbench.synth.world.people import SIZE, Split
 from mmbench.synth.world.store import World, load_world
 
@@ -35,7 +35,7 @@ class WorldSource:
     on one kind of device.
 
     `world`: folder of `mmbench nano world`; `codec`: folder of the codec; `tower`: the vision tower's file over the
-    conditioning recogniser, None where nothing is conditioned (a base alone).
+    conditioning recogniser, None where nothing is conditioned (a base alone); `look`: what training clips look like.
     """
 
     def __init__(
@@ -47,8 +47,9 @@ class WorldSource:
         tower: Path | None = None,
         split: Split = "train",
         people: int | None = None,
+        look: Look = "natural",
     ) -> None:
-        self.device, self.kind = device, kind
+        self.device, self.kind, self.look = device, kind, look
         self.pictures = WorldPictures(_people(world, split, people), device)
         self.codec = PatchPCACodec.from_pretrained(str(codec)).eval().to(device)
         self.tower = None if tower is None else load_tower(tower).to(device)
@@ -60,6 +61,7 @@ class WorldSource:
         self.pictures.generator = draw
         with torch.no_grad():
             drawn = self.pictures.images(count) if self.kind == "images" else self.pictures.clips(count)
+            drawn = self.pictures.looking(drawn, self.look)
             latents = self.codec.encode(drawn.frames).latent_dist.mode().permute(0, 2, 1, 3, 4)
             vectors, features = self._references(drawn, options.references)
         keep_identity, keep_text = draw_drops(options.drops, draw, count)
@@ -109,12 +111,15 @@ def world_source(
     codec: str,
     tower: str | None = None,
     people: int | None = None,
+    look: Look = "natural",
 ) -> WorldSource:
     """A `WorldSource` as training settings name it; paths are relative to `folder`."""
     if kind not in ("images", "clips"):
         raise ValueError(f"kind is 'images' or 'clips', not {kind!r}")
+    if look not in get_args(Look):
+        raise ValueError(f"look is one of {', '.join(get_args(Look))}, not {look!r}")
     eyes = None if tower is None else folder / tower
-    return WorldSource(device, folder / world, kind, folder / codec, eyes, people=people)
+    return WorldSource(device, folder / world, kind, folder / codec, eyes, people=people, look=look)
 
 
 def _people(world: Path, split: Split, people: int | None) -> World:

@@ -25,11 +25,15 @@ from mmbench.studies.ablations.arms import (
     NO_IDENTITY,
     VIDEO_ONLY,
     PaperClaim,
+    ablation_of,
 )
 from mmbench.studies.ablations.make import arm_settings, make_arms, total_steps
 from mmbench.studies.ablations.measure import measure, told_claims
 from mmbench.studies.ablations.page import write_page
+from mmbench.studies.ablations.sharpness import clip_sharpness
 from mmbench.studies.ablations.study import AblateOptions, ablate
+from mmbench.video.read import open_clip
+from mmbench.video.write import enlarge, write_video
 
 
 def settings(steps: int = 2) -> TrainSettings:
@@ -42,7 +46,7 @@ def settings(steps: int = 2) -> TrainSettings:
     return drawn_settings(stages=stages, machine={"micro_batch": 1}, validation=validation, keep={"every": 1000})
 
 
-@pytest.mark.parametrize("name", ABLATIONS)
+@pytest.mark.parametrize("name", [name for name, ablation in ABLATIONS.items() if not ablation.each_stage])
 def test_every_arm_and_claim_is_one(name: str) -> None:
     ablation = ABLATIONS[name]
     names = [arm.name for arm in ablation.arms]
@@ -90,9 +94,13 @@ def test_settings_that_cannot_be_ablated() -> None:
 
 def test_the_preset_is_one_that_can_be_ablated() -> None:
     preset, _ = read_settings("nano-ablation")
-    for ablation in ABLATIONS.values():
-        for arm in ablation.arms:
-            arm_settings(preset, arm, 0, 4)
+    norms, _ = read_settings("nano-norm")
+    for name in ABLATIONS:
+        chosen = norms if name == "norm" else preset
+        arms = ablation_of(name, chosen).arms
+        assert len(arms) > 1
+        for arm in arms:
+            arm_settings(chosen, arm, 0, 4)
 
 
 def test_a_whole_ablation_resumes_and_is_written_down(tmp_path: Path) -> None:
@@ -133,6 +141,50 @@ def test_a_whole_ablation_resumes_and_is_written_down(tmp_path: Path) -> None:
     for name in ("arms.svg", "clips.png", "ablation.json"):
         assert (page.parent / name).stat().st_size > 0
     assert read_ablation(page.parent)["claims"][0]["verdict"] == claim.verdict
+
+
+def test_stages_are_the_arms_where_norms_alone_are_tuned(tmp_path: Path) -> None:
+    make_world(tmp_path, people=2)
+    stages = [
+        {"name": name, "data": [{"shards": ["clips"]}], "steps": steps, "batch": 1, "lr": rate}
+        for name, steps, rate in (("natural", 2, 1e-5), ("worn", 2, 3e-2))
+    ]
+    base = settings()
+    chosen = base.model_copy(update={"stages": TrainSettings.model_validate({"stages": stages}).stages})
+    ablation = ablation_of("norm", chosen)
+    assert [arm.name for arm in ablation.arms] == ["natural", "worn"]
+    assert [(c.better, c.worse) for c in ablation.claims] == [("natural", "worn")], "no claim about looks that lack"
+    for few in (stages[:1], [stages[0], {**stages[1], "steps": 3}]):
+        with pytest.raises(ManifestError, match="two or more of equal steps"):
+            ablation_of(
+                "norm", base.model_copy(update={"stages": TrainSettings.model_validate({"stages": few}).stages})
+            )
+    made = list(make_arms(ablation, chosen, tmp_path, tmp_path / "out", (0,)))
+    assert [one.arm.name for one in made] == [BASE, "natural", "worn"]
+    assert made[0].parameters == 0 < made[1].parameters == made[2].parameters
+    frames = [np.stack(list(open_clip(one.items[0].video).frames())) for one in made]
+    assert abs(frames[0].astype(int) - frames[2]).mean() > 0, "its clips are the tuned norms'"
+    lost = made[2].items[0].video
+    before = frames[2]
+    lost.unlink()
+    again = list(make_arms(ablation, chosen, tmp_path, tmp_path / "out", (0,)))
+    assert abs(np.stack(list(open_clip(again[2].items[0].video).frames())).astype(int) - before).mean() < 1, (
+        "from the release"
+    )
+    options = EvaluateSettings(metrics=("dynamic_degree",), flow={"backend": "dis"})  # type: ignore[arg-type]
+    found = measure(ablation, made, tmp_path / "run", options)
+    assert [claim.metric for claim in found.claims] == ["sharpness"]
+    assert "tuned on worn" in write_page(found, chosen, made, tmp_path / "page").read_text(encoding="utf-8")
+
+
+def test_sharpness_falls_with_every_blur(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 3)).astype(np.uint8)
+    found = []
+    for number, size in enumerate((48, 24, 12)):
+        small = noise[:, :: 48 // size, :: 48 // size]
+        write_video(path := tmp_path / f"{number}.mp4", enlarge(small, (96, 96)), 8.0)
+        found.append(clip_sharpness(path))
+    assert found[0] > found[1] > found[2] > 0
 
 
 def planted(shift: float, seeds: int = 3, people: int = 20) -> tuple[dict, dict, dict]:  # type: ignore[type-arg]

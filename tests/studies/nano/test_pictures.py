@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from mmbench.studies.nano.pictures import CAPTIONS, WorldPictures, caption_of, number_of
+from mmbench.studies.nano.pictures import CAPTIONS, Drawn, Look, WorldPictures, caption_of, number_of
 from mmbench.synth.identity import GROUPS
 from mmbench.synth.world.grammar import COLOURS, POSING
 from mmbench.synth.world.people import CLIPS, FRAMES
@@ -51,6 +52,21 @@ def test_references_are_other_pictures_of_the_same_person(drawn_world) -> None:
         shown = drawn.first[:, None] + torch.arange(drawn.frames.shape[2])
         assert not (numbers[:, :, None] == shown[:, None]).any()
         assert all(len(set(row.tolist())) == 3 for row in numbers)
+
+
+def test_looks_change_what_they_name(drawn_world) -> None:
+    def drawn(look: Look) -> Drawn:
+        pictures = WorldPictures(drawn_world, seed=3)
+        return pictures.looking(pictures.clips(4), look)
+
+    natural, worn, slow = drawn("natural"), drawn("worn"), drawn("slow")
+    assert torch.equal(slow.frames[:, :, 2::2], natural.frames[:, :, 1:5])
+    assert torch.equal(slow.frames[:, :, 0], slow.frames[:, :, 1]) and torch.equal(slow.five[:, 8], natural.five[:, 4])
+    assert worn.frames.shape == natural.frames.shape and not torch.equal(worn.frames, natural.frames)
+    assert torch.equal(worn.captions, natural.captions) and torch.equal(worn.frames, drawn("worn").frames)
+    pictures = WorldPictures(drawn_world, seed=3)
+    with pytest.raises(ValueError, match="no speed"):
+        pictures.looking(pictures.images(2), "slow")
 
 
 def test_drawing_goes_on_where_it_stopped(drawn_world) -> None:
