@@ -13,7 +13,7 @@ from mmbench.items import Item
 from mmbench.metrics.base import MetricFacts
 from mmbench.reports.numbers.power import why_undecidable
 from mmbench.reports.numbers.samples import Sample, Samples, models_of, sorted_rows, take_samples
-from mmbench.reports.numbers.stats import Bounds, Estimate, holm, paired_test
+from mmbench.reports.numbers.stats import Estimate, difference_bounds, holm, paired_test
 from mmbench.reports.numbers.verdicts import Verdict, judge, summarise
 from mmbench.runs.evaluate.rows import ItemRow
 
@@ -176,14 +176,8 @@ def _difference(a: Sample, b: Sample, facts: MetricFacts, pairing: Pairing, how:
     if reason:
         return Difference(facts, mean_a, mean_b, None, None, None, None, unpaired, "not comparable", reason=reason)
     values = [by_key_a[key] - by_key_b[key] for key in shared]
-    test = paired_test(values, [key[0] for key in shared], bounds=_bounds(facts), seed=how.seed)
+    test = paired_test(values, [key[0] for key in shared], bounds=difference_bounds(facts.range), seed=how.seed)
     return Difference(facts, mean_a, mean_b, test.difference, test.p, None, test.smallest_p, unpaired, "undecided")
-
-
-def _bounds(facts: MetricFacts) -> Bounds:
-    """The range of a difference of two values."""
-    low, high = facts.range
-    return (None, None) if low is None or high is None else (low - high, high - low)
 
 
 def _finish(comparisons: Sequence[Comparison]) -> list[Comparison]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from mmbench.metrics.base import MetricFacts
-from mmbench.reports.numbers.stats import Estimate, cluster_mean, holm, paired_test
+from mmbench.reports.numbers.stats import Estimate, cluster_mean, difference_bounds, holm, paired_test
 from mmbench.studies.ablations.arms import BASE, Ablation, PaperClaim, Role
 from mmbench.studies.ablations.colour import COLOUR, colour_shift
 from mmbench.studies.ablations.sharpness import SHARPNESS, sharpness
@@ -149,7 +149,8 @@ def told_claims(
                 continue
             sign = 1.0 if facts[metric].higher_is_better else -1.0
             differences = [a[key] - b[key] for key in shared]
-            test = paired_test([sign * d for d in differences], [key[0] for key in shared])
+            bounds = difference_bounds(facts[metric].range)
+            test = paired_test([sign * d for d in differences], [key[0] for key in shared], bounds=bounds)
             by_seed: dict[int, list[float]] = {}
             for key, difference in zip(shared, differences, strict=True):
                 by_seed.setdefault(seed_of[key], []).append(difference)

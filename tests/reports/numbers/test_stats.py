@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 
 import numpy as np
 import pytest
@@ -298,6 +299,35 @@ def test_p_goes_on_below_the_number_of_resamples(n_clusters: int) -> None:
     assert found.smallest_p <= found.p < 1 / 501
     doubtful = (0.3 * rng.normal(size=n_clusters)).tolist()
     assert paired_test(doubtful, list(range(n_clusters)), resamples=500).p > 1 / 501
+
+
+@pytest.mark.parametrize("others", [0, 1, 2, 4, 7])
+def test_nearly_constant_yes_and_no_is_no_doubt(others: int) -> None:
+    """Most resamples of 70 answers of which a few differ have no error: that is no reason to know nothing."""
+    values = [1.0] * (70 - others) + [0.0] * others
+    found = paired_test(values, list(range(70)), bounds=(-1.0, 1.0), resamples=2000)
+    assert found.p < 1e-6
+    assert found.p >= scipy_stats.binomtest(0, 70 - others).pvalue, "never below McNemar's exact test"
+
+
+@given(st.integers(8, 60), st.floats(0.0, 0.3), st.randoms(use_true_random=False))
+def test_bounds_only_take_doubt_away(n_clusters: int, share: float, random: Random) -> None:
+    values = [1.0 if random.random() > share else random.choice([0.0, -1.0]) for _ in range(n_clusters)]
+    free, within = (
+        paired_test(values, list(range(n_clusters)), bounds=bounds, resamples=200).p
+        for bounds in ((None, None), (-1.0, 1.0))
+    )
+    assert 0 < within <= free
+
+
+def test_false_alarms_of_nearly_always_yes_stay_at_the_level() -> None:
+    rng = np.random.default_rng(9)
+    alarms = 0
+    for _ in range(400):
+        one, other = rng.random(50) < 0.95, rng.random(50) < 0.95
+        values = (one.astype(float) - other).tolist()
+        alarms += paired_test(values, list(range(50)), bounds=(-1.0, 1.0), resamples=300).p <= 0.05
+    assert alarms / 400 <= 0.06
 
 
 def test_sign_flip_by_hand_and_its_floor() -> None:
