@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 FPS: Final = 8.0
 CONTROLS: Final = ("truth", "stranger", "copy-paste")
 MODELS: Final[dict[str, dict[str, Setting]]] = {
-    "magic-mirror-nano": {"identity_guidance": "split"},
+    "magic-mirror-nano": {"identity_guidance": "split", "identity_guidance_scale": 4.0},
     "base-nano": {"identity_scale": 0.0},
 }
-"""The nano model's options behind each name."""
+"""The nano model's options behind each name; of the scales 2, 4 and 6 dlib knew 70 people of validation best at 4."""
 CLIPS: Final = "clips"
 
 Frames = NDArray[np.uint8]
