@@ -55,6 +55,25 @@ def test_camera_free_form_ignores_pan_zoom_and_roll(degrees: float, zoom: float,
     assert result.local == pytest.approx(0, abs=1e-6)
 
 
+@settings(max_examples=50)
+@given(*[st.floats(-0.4, 0.4)] * 4, st.floats(-50, 50))
+def test_affine_free_form_ignores_every_squeeze_and_shear(a: float, b: float, c: float, d: float, shift: float) -> None:
+    bent = FACE @ (np.eye(2) + np.array([[a, b], [c, d]])) + shift
+    result = fm_inter(np.stack([FACE, bent, FACE]), short_side=200)
+    assert result is not None
+    assert result.affine_free == pytest.approx(0, abs=1e-6 / max(0.01, abs((1 + a) * (1 + d) - b * c)))
+
+
+def test_a_squeezed_photograph_beats_a_nod_camera_free_but_not_affine_free() -> None:
+    squeezed = (FACE - 50) * [0.6, 1.0] + 50
+    nod = FACE.copy()
+    nod[2, 1] += 5  # the nose moves against the rest
+    photograph, honest = (fm_inter(np.stack([FACE, late, FACE]), short_side=200) for late in (squeezed, nod))
+    assert photograph is not None and honest is not None
+    assert photograph.local > honest.local
+    assert honest.affine_free > 0.01 > photograph.affine_free
+
+
 def test_camera_free_form_still_sees_a_turning_head() -> None:
     profile = FACE.copy()
     profile[:, 0] = 50 + 0.6 * (profile[:, 0] - 50)  # yaw narrows the face
