@@ -1,4 +1,7 @@
-"""What metrics may ask of whole pictures: the video and text features of a clip, the classes of every frame."""
+"""What metrics may ask of whole pictures: the video and text features of a clip, the classes of every frame.
+
+CLIP's features of single frames serve CLIPScore and the aesthetic score.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from mmbench.video.need import FrameNeed, Maker, Networks
 
 if TYPE_CHECKING:
     from mmbench.config import EvaluateSettings
+    from mmbench.encode.clip.frames import ClipFrames
     from mmbench.encode.inception.classes import InceptionResult
     from mmbench.encode.viclip.alignment import VideoText
 
@@ -64,6 +68,62 @@ class InceptionNeed(FrameNeed["InceptionResult"]):
             path("inception-2015-12-05")
 
 
+class ClipFramesNeed(FrameNeed["ClipFrames"]):
+    """CLIP ViT-B/32's features of 16 frames, in both orders of colours, and its encoder of prompts."""
+
+    name = "clip frames"
+    reads = ()
+
+    def depends_on(self, settings: EvaluateSettings) -> dict[str, Any]:
+        """Its weights and device."""
+        return _depends_on(settings, "clip-vit-base-patch32")
+
+    def make(self, settings: EvaluateSettings, networks: Networks) -> Maker[ClipFrames]:
+        """The network. Raises MissingWeights or WeightsError."""
+        from mmbench.encode.clip.aesthetic import early_frames
+        from mmbench.encode.clip.frames import BASE, ClipPass, make_clip
+
+        device, tiny = settings.device, settings.random_weights
+        eyes = networks.once(("clip", BASE, device, tiny), lambda: make_clip(BASE, device, tiny))
+        return Maker(lambda: ClipPass(eyes, early_frames, ("rgb", "bgr")))
+
+    def check(self, settings: EvaluateSettings) -> None:
+        """Raise MissingWeights where the file is not here."""
+        from mmbench.weights import path
+
+        if not settings.random_weights:
+            path("clip-vit-base-patch32")
+
+
+class AestheticNeed(FrameNeed["ClipFrames"]):
+    """CLIP ViT-L/14's features of 32 frames, and LAION's head that scores them."""
+
+    name = "aesthetic"
+    reads = ()
+
+    def depends_on(self, settings: EvaluateSettings) -> dict[str, Any]:
+        """Both files and the device."""
+        own = {} if settings.random_weights else _depends_on(settings, "laion-aesthetic-v2")
+        return {**_depends_on(settings, "clip-vit-large-patch14"), "head": own.get("weights", "random")}
+
+    def make(self, settings: EvaluateSettings, networks: Networks) -> Maker[ClipFrames]:
+        """The networks. Raises MissingWeights or WeightsError."""
+        from mmbench.encode.clip.aesthetic import spread_frames
+        from mmbench.encode.clip.frames import LARGE, ClipPass, make_clip
+
+        device, tiny = settings.device, settings.random_weights
+        self.check(settings)
+        eyes = networks.once(("aesthetic", device, tiny), lambda: make_clip(LARGE, device, tiny, aesthetic=True))
+        return Maker(lambda: ClipPass(eyes, spread_frames))
+
+    def check(self, settings: EvaluateSettings) -> None:
+        """Raise MissingWeights where one of the files is not here."""
+        from mmbench.weights import all_of
+
+        if not settings.random_weights:
+            all_of(("clip-vit-large-patch14", "laion-aesthetic-v2"), "aesthetic")
+
+
 def _depends_on(settings: EvaluateSettings, *names: str) -> dict[str, Any]:
     if settings.random_weights:
         return {"device": settings.device, "weights": "random"}
@@ -74,3 +134,5 @@ def _depends_on(settings: EvaluateSettings, *names: str) -> dict[str, Any]:
 
 VIDEO_TEXT = VideoTextNeed()
 INCEPTION = InceptionNeed()
+CLIP_FRAMES = ClipFramesNeed()
+AESTHETIC = AestheticNeed()

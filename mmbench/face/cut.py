@@ -18,16 +18,18 @@ TEMPLATE = np.array(
 """Where the five points lie in the 112 px cut (x, y): image-left eye first (Deng et al. 2019)."""
 
 
-def aligned(frame: Frame, points: Array) -> NDArray[np.uint8]:
-    """The face turned and scaled so that its five points lie nearest the template: (112, 112, 3) uint8 RGB.
+def aligned(frame: Frame, points: Array, side: int = SIDE) -> NDArray[np.uint8]:
+    """The face turned and scaled so that its five points lie nearest the template: (side, side, 3) uint8 RGB.
 
-    Bilinear; black where the cut reaches over the picture's border. Detectors' points are float32, and so is the fit,
-    as insightface's: in float64 the matrix moves by 3e-5 and single pixels of a noisy picture by a grey level or more.
+    The template is scaled to `side`. Bilinear; black where the cut reaches over the picture's border. Detectors' points
+    are float32, and so is the fit, as insightface's: in float64 the matrix moves by 3e-5 and single pixels of a noisy
+    picture by a grey level or more.
     """
     import cv2
 
-    matrix = similarity(points, TEMPLATE.astype(np.float32).astype(points.dtype))
-    chip = cv2.warpAffine(frame, matrix, (SIDE, SIDE), borderValue=0.0)
+    template = TEMPLATE.astype(np.float32) * np.float32(side / SIDE)
+    matrix = similarity(points, template.astype(points.dtype))
+    chip = cv2.warpAffine(frame, matrix, (side, side), borderValue=0.0)
     return np.asarray(chip, dtype=np.uint8)
 
 

@@ -3,7 +3,7 @@
 Read `base` (what every metric is) and `registry` (which there are), then any one; `arrays` takes what users hold
 numbers in. Motion: `dynamic_degree`, `motion_smoothness`, `fm_ref`, `fm_inter`. The person: `id_similarity`,
 `similarity_decay`, `copy_gap`, `face_rate`. Texts and sets: `text_alignment`, `inception_score`. Made of other numbers:
-`success_rates`. Of the nano world alone: `nano_world`.
+`success_rates`. Of the nano world alone: `nano_world`. Other benchmarks' columns by their protocols: `official`.
 
 `mmbench.metrics.IdSimilarity()` and the like are imported when first used; `registry` lists them by name.
 
@@ -19,13 +19,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmbench.metrics.registry import ASKED_FOR, BUILT_IN, facts_by_name, metric_class, metric_classes
+from mmbench.metrics.registry import OWN, facts_by_name, metric_class, metric_classes
 
 __all__ = ["facts_by_name", "metric_class", "metric_classes"]
 
 
 def __getattr__(name: str) -> Any:
-    for metric, target in (BUILT_IN | ASKED_FOR).items():
+    for metric, target in OWN.items():
         if target.endswith(f":{name}"):
             return metric_class(metric)
     raise AttributeError(f"module 'mmbench.metrics' has no attribute {name!r}")

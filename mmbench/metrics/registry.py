@@ -39,6 +39,20 @@ ASKED_FOR = {
 }
 """Metrics of one small world alone, meaningless elsewhere: a run has them only where its settings name them."""
 
+OFFICIAL = {
+    "facesim_arc": "mmbench.metrics.official.face_similarity:FaceSimArc",
+    "facesim_cur": "mmbench.metrics.official.face_similarity:FaceSimCur",
+    "face_feature_distance": "mmbench.metrics.official.face_similarity:FaceFeatureDistance",
+    "clip_score": "mmbench.metrics.official.clip_score:ClipScoreMetric",
+    "aesthetic": "mmbench.metrics.official.clip_score:Aesthetic",
+    "motion_amplitude": "mmbench.metrics.official.motion_amplitude:MotionAmplitudeMetric",
+    "human_identity": "mmbench.metrics.official.human_identity:HumanIdentityMetric",
+}
+"""Columns of other benchmarks, by their protocols: a run has them only where its settings name them."""
+
+OWN = BUILT_IN | ASKED_FOR | OFFICIAL
+"""Every metric of this package."""
+
 
 @cache
 def plug_ins() -> dict[str, EntryPoint]:
@@ -51,7 +65,7 @@ def _loaded() -> tuple[dict[str, type[Metric]], dict[str, PlugInError]]:
     """The plug-ins that can be used, and what is wrong with the others. None of them stops another."""
     found: dict[str, type[Metric]] = {}
     wrong: dict[str, PlugInError] = {}
-    own = (*BUILT_IN, *ASKED_FOR)
+    own = tuple(OWN)
     taken = {facts.name for name in own for facts in metric_class(name).all_facts()} | set(own)
     for name, point in plug_ins().items():
         try:
@@ -103,7 +117,7 @@ def metric_names() -> tuple[str, ...]:
 
 def metric_class(name: str) -> type[Metric]:
     """The class of one metric, loading no other. Raises MMBenchError for an unknown name, listing the known ones."""
-    if own := BUILT_IN.get(name) or ASKED_FOR.get(name):
+    if own := OWN.get(name):
         module, attribute = own.split(":")
         loaded: type[Metric] = getattr(import_module(module), attribute)
         return loaded
@@ -119,13 +133,13 @@ def metric_class(name: str) -> type[Metric]:
 
 def metric_version(name: str) -> str:
     """Version of the package that brings a metric; "" for our own, whose numbers have versions of their own."""
-    point = None if name in BUILT_IN or name in ASKED_FOR else plug_ins().get(name)
+    point = None if name in OWN else plug_ins().get(name)
     return point.dist.version if point and point.dist else ""
 
 
 def in_order(names: Iterable[str]) -> list[str]:
     """Names of metrics in column order, plug-ins last; each once. Loads none."""
-    order = {name: place for place, name in enumerate((*BUILT_IN, *ASKED_FOR, *plug_ins()))}
+    order = {name: place for place, name in enumerate((*OWN, *plug_ins()))}
     return sorted(dict.fromkeys(names), key=lambda name: (order.get(name, len(order)), name))
 
 
@@ -157,7 +171,7 @@ def no_such_metric(name: str, known: Iterable[str]) -> MMBenchError:
 
 def metric_classes() -> dict[str, type[Metric]]:
     """Every installed metric's class by name, those too that a run has only where they are named."""
-    return {name: metric_class(name) for name in (*BUILT_IN, *ASKED_FOR, *_loaded()[0])}
+    return {name: metric_class(name) for name in (*OWN, *_loaded()[0])}
 
 
 def facts_by_name() -> dict[str, MetricFacts]:

@@ -4,12 +4,13 @@
 """
 
 from mmbench.weights.load import Loaded, load, load_file, load_strict, read_state, rename_keys
-from mmbench.weights.locate import first_of, locate, path
+from mmbench.weights.locate import all_of, first_of, locate, path
 from mmbench.weights.registry import WeightFile, expand, find, registry
 
 __all__ = [
     "Loaded",
     "WeightFile",
+    "all_of",
     "expand",
     "find",
     "first_of",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmbench.errors import MissingWeights
@@ -55,6 +56,21 @@ def first_of(*names: str) -> tuple[str, Path]:
     others = f" ({' or '.join(names[1:])} would do as well)" if len(names) > 1 else ""
     lack = missing(find(names[0]))
     raise MissingWeights(lack.message.rstrip(".") + f"{others}.", lack.remedy)
+
+
+def all_of(names: Sequence[str], group: str) -> tuple[Path, ...]:
+    """The files of a column that is made by several networks, in order.
+
+    Raises MissingWeights that names all that are missing, and the command that gets the whole group of the registry.
+    """
+    found = [locate(name) for name in names]
+    lacking = [missing(find(name)) for name, file in zip(names, found, strict=True) if file is None]
+    if len(lacking) == 1:
+        raise lacking[0]
+    if lacking:
+        remedy = f"Get them: mmbench weights get {group}. Or yours: mmbench weights path NAME --use FILE. {RETRY}"
+        raise MissingWeights(" ".join(lack.message for lack in lacking), remedy)
+    return tuple(file for file in found if file is not None)
 
 
 def is_user_file(name: str | WeightFile) -> bool:

@@ -17,8 +17,11 @@ SPREAD = 200.0
 """How steeply scores fall off from the best cell: a picture always has a face, and not hundreds."""
 
 
-def tiny_scrfd() -> bytes:
-    """A detector whose best cell always scores 0.95; faces are 12 strides wide with points as in the template."""
+def tiny_scrfd(side: int = INPUT_SIDE) -> bytes:
+    """A detector of a `side` px square whose best cell always scores 0.95.
+
+    Faces are 12 strides wide with points as in the template.
+    """
     onnx, make = _onnx()
     rng = np.random.default_rng(SEED)
     nodes, constants, outputs = [], [], []
@@ -37,7 +40,7 @@ def tiny_scrfd() -> bytes:
                 make.make_node("Reshape", [f"{name}.t", f"{name}.shape"], [f"{name}.r"]),
             ]
             if kind == "score":
-                ties = rng.normal(0, 0.3, (ANCHORS * (INPUT_SIDE // stride) ** 2, 1)).astype(np.float32)
+                ties = rng.normal(0, 0.3, (ANCHORS * (side // stride) ** 2, 1)).astype(np.float32)
                 constants.append(_constant(onnx, f"{name}.ties", ties))
                 nodes += _score_nodes(make, name)
             else:
@@ -47,7 +50,7 @@ def tiny_scrfd() -> bytes:
         _constant(onnx, "spread", np.array(SPREAD, np.float32)),
         _constant(onnx, "best", np.array(3.0, np.float32)),
     ]
-    picture = make.make_tensor_value_info("input", onnx.TensorProto.FLOAT, [1, 3, INPUT_SIDE, INPUT_SIDE])
+    picture = make.make_tensor_value_info("input", onnx.TensorProto.FLOAT, [1, 3, side, side])
     return _model(onnx, make, nodes, [picture], outputs, constants)
 
 
