@@ -1,9 +1,9 @@
-"""Read a test set: bundled, built, or any folder in the same layout.
+"""Read a test set: bundled, built, of another benchmark, or any folder in the layout of one of these.
 
-Layout: `identities.json` (an object with `name`, `licence` and `identities`, each with `id`, `group`,
+Our layout: `identities.json` (an object with `name`, `licence` and `identities`, each with `id`, `group`,
 `class_word` and `references`, paths relative to the folder) and `prompts.csv` (columns `identity`,
 `prompt_index`, `prompt`, `prompt_long`, optionally `prompt_id`; both texts carry the trigger word after the
-class word).
+class word). The layouts of others: `mmbench/testsets/imported/`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from mmbench.errors import ManifestError
 from mmbench.files import cache_folder, read_json
 from mmbench.names import key
 from mmbench.tables import printable, read_table, whole_number
+from mmbench.testsets.imported.sets import NAMES as IMPORTED
+from mmbench.testsets.imported.sets import named, read_imported, recognised
 from mmbench.testsets.types import GROUPS, Identity, Prompt, TestSet
 from mmbench.trigger import TRIGGER, marks
 
@@ -30,7 +32,7 @@ def testsets_dir() -> Path:
 
 
 def find_testset(name_or_path: str | Path) -> Path:
-    """Folder of a set: a bundled name, the name of a set built before, or a path. Raises ManifestError."""
+    """Folder of a set: a bundled name, that of a set built or downloaded before, or a path. Raises ManifestError."""
     name = str(name_or_path)
     if name in BUNDLED:
         return Path(__file__).parent / name
@@ -43,19 +45,26 @@ def find_testset(name_or_path: str | Path) -> Path:
             )
         return folder
     folder = Path(name_or_path)
-    if not (folder / "identities.json").is_file():
-        raise ManifestError(
-            f"{name} is no test set: neither one of {', '.join(BUNDLED + BUILT)} nor a folder with identities.json.",
-            "`mmbench testset check FOLDER` says what a folder lacks.",
-        )
-    return folder
+    if (folder / "identities.json").is_file() or recognised(folder) is not None:
+        return folder
+    if imported := named(name):
+        kept = testsets_dir() / name
+        if imported.find(kept) is None:
+            raise imported.absent(kept)
+        return kept
+    raise ManifestError(
+        f"{name} is no test set: neither one of {', '.join(BUNDLED + BUILT + IMPORTED)} nor a folder with "
+        "identities.json or in the layout of one of these.",
+        "testsets/README.md shows the layouts.",
+    )
 
 
 def load_testset(name_or_path: str | Path) -> TestSet:
     """The identities of a test set with their references and prompts, in the files' order.
 
     Raises ManifestError naming file and entry: unknown group, missing picture, a prompt of an unknown
-    identity, an identity without picture or prompt, a class word that does not stand before the trigger.
+    identity, an identity without picture or prompt, a class word that does not stand before the trigger. A folder of
+    another benchmark is read as `mmbench.testsets.imported.sets` says; its error names how to get it.
 
         >>> import mmbench
         >>> bundled = mmbench.load_testset("synthetic50")
@@ -65,6 +74,8 @@ def load_testset(name_or_path: str | Path) -> TestSet:
         'A man'
     """
     folder = find_testset(name_or_path)
+    if not (folder / "identities.json").is_file() and (imported := recognised(folder)):
+        return read_imported(imported, folder)
     document = _read_json(folder / "identities.json")
     prompts = _read_prompts(folder / "prompts.csv")
     shown = document.get("shown")

@@ -30,7 +30,8 @@ class Prompt:
 class Identity:
     """One person: group, the class word before the trigger ("man" in "elderly man img"), 1-4 pictures, prompts.
 
-    `shown` are the pictures that models are given, the others are held out: what is copied is told from them.
+    `group` is "" in sets that do not say it. `shown` are the pictures that models are given, the others are held out:
+    what is copied is told from them.
     """
 
     id: str

@@ -28,7 +28,10 @@ def prompt_length(
         list[str], Option(help="An image-to-video model; repeat for several.", autocompletion=completion.models)
     ],
     testset: Annotated[
-        str, Option(help="synthetic50, pubfig50, or the folder of a test set.", autocompletion=completion.testsets)
+        str,
+        Option(
+            help="A test set's name or its folder; testsets/README.md lists them.", autocompletion=completion.testsets
+        ),
     ],
     out: Annotated[Path, Option(help="Folder of the comparison; give it again to continue.")] = Path(
         "runs/prompt_length"

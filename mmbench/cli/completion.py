@@ -36,7 +36,9 @@ def models(incomplete: str) -> list[str]:
 
 def testsets(incomplete: str) -> list[str]:
     """Test sets by name; folders are the shell's own."""
-    return _beginning(("synthetic50", "pubfig50"), incomplete)
+    from mmbench.testsets.imported.sets import NAMES
+
+    return _beginning(("synthetic50", "pubfig50", *NAMES), incomplete)
 
 
 def weights(incomplete: str) -> list[str]:

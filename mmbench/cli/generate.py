@@ -27,7 +27,9 @@ def generate(
     ],
     testset: Annotated[
         str | None,
-        Option(help="synthetic50, pubfig50, or the folder of a test set.", autocompletion=completion.testsets),
+        Option(
+            help="A test set's name or its folder; testsets/README.md lists them.", autocompletion=completion.testsets
+        ),
     ] = None,
     out: Annotated[Path | None, Option(help="Folder of the run (or the video of --prompt).")] = None,
     variant: making.Variant = None,

@@ -14,7 +14,9 @@ app = typer.Typer(help="Test sets: build PubFig-50 from its sources, check a set
 
 Set = Annotated[
     str,
-    typer.Argument(help="synthetic50, pubfig50, or the folder of a set.", autocompletion=completion.testsets),
+    typer.Argument(
+        help="A test set's name or its folder; testsets/README.md lists them.", autocompletion=completion.testsets
+    ),
 ]
 
 
@@ -64,7 +66,7 @@ def check(
     found, problems = check_testset(testset, dlib_has_face() if faces else None)
     groups = Counter(identity.group for identity in found.identities)
     typer.echo(f"{found.name}: {len(found.identities)} identities, {found.size} prompts, in {found.folder}")
-    typer.echo("  " + ", ".join(f"{count} {group}" for group, count in groups.items()))
+    typer.echo("  " + ", ".join(f"{count} {group or 'of no group'}" for group, count in groups.items()))
     if found.licence:
         typer.echo(f"  licence: {found.licence}")
     for problem in problems:
