@@ -92,3 +92,28 @@ def show(
             for prompt in identity.prompts:
                 typer.echo(f"{identity.id}\t{prompt.index}\t{prompt.long if long else prompt.short}")
     typer.echo(str(write_contact_sheet(found, out)))
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder that `mmbench evaluate` wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder for OpenS2V's files.")],
+    model: Annotated[str | None, typer.Option(help="The model, where the run holds several.")] = None,
+    testset: Annotated[str, typer.Option(help="opens2v-human, or the folder of OpenS2V-Eval.")] = "opens2v-human",
+    videos: Annotated[bool, typer.Option("--videos/--no-videos", help="Copy the videos under OpenS2V's names.")] = True,
+    random_weights: Annotated[
+        bool, typer.Option("--random-weights", help="Also numbers made by untrained networks.")
+    ] = False,
+) -> None:
+    """Write a run on OpenS2V's samples as OpenS2V's own files; its total too, once every part of it is there."""
+    from mmbench.names import shown
+    from mmbench.reports.opens2v import export_opens2v
+
+    made = export_opens2v(run, out, model=model, testset=testset, videos=videos, random_weights=random_weights)
+    counts = ", ".join(f"{name} {count}" for name, count in made.parts.items())
+    typer.echo(shown(f"{made.model}: {made.measured} of {made.samples} samples in {made.folder}"))
+    typer.echo(f"  samples by part: {counts}")
+    for line in made.lacking:
+        typer.echo(shown(f"  lacking: {line}"))
+    if made.total is not None:
+        typer.echo(f"  total (Human-Domain): {made.total:.4f}")
