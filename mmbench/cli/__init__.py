@@ -2,9 +2,9 @@
 
 A file a command: `generators`, `testset`, `synth`, `nano`, `data` (what there is to work on), `train`, `model` (what is
 made of it), `weights`, `generate`, `evaluate`, `report`, `plot` (a benchmark's steps), `status` (how far they are),
-`ablate`, `validity` (questions to it), `inspect` (what is installed). They share `making` (options of videos),
-`sharing` (options of split work), `inputs` (what was found), `progress`, `board` (a table on a terminal), `words`
-(texts of others on a terminal) and `completion` (the shell's).
+`ablate`, `validity` (questions to it), `inspect` (what is installed), `selftest` (whether it gives its numbers). They
+share `making` (options of videos), `sharing` (options of split work), `inputs` (what was found), `progress`, `board` (a
+table on a terminal), `words` (texts of others on a terminal) and `completion` (the shell's).
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ def _register() -> None:
         nano,
         plot,
         report,
+        selftest,
         status,
         synth,
         testset,
@@ -89,6 +90,7 @@ def _register() -> None:
     app.command("validity", short_help="Check every metric against rendered, known truth.")(validity.validity)
     app.command("doctor", short_help="What is installed, and what each metric still needs.")(inspect.doctor)
     app.command("explain")(inspect.explain)
+    app.command("selftest", short_help="Columns that can run here against committed numbers.")(selftest.selftest)
 
 
 _register()

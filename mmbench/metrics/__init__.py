@@ -2,8 +2,8 @@
 
 Read `base` (what every metric is) and `registry` (which there are), then any one; `arrays` takes what users hold
 numbers in. Motion: `dynamic_degree`, `motion_smoothness`, `fm_ref`, `fm_inter`. The person: `id_similarity`,
-`similarity_decay`, `copy_gap`, `face_rate`. Texts and sets: `text_alignment`, `inception_score`. Made of other numbers:
-`success_rates`. Of the nano world alone: `nano_world`. Other benchmarks' columns by their protocols: `official`.
+`similarity_decay`, `pose_size`, `copy_gap`, `face_rate`. Texts and sets: `text_alignment`, `inception_score`. Made of
+other numbers: `success_rates`. Of the nano world alone: `nano_world`. Of other benchmarks: `official`.
 
 `mmbench.metrics.IdSimilarity()` and the like are imported when first used; `registry` lists them by name.
 

@@ -29,6 +29,7 @@ BUILT_IN = {
     "copy_gap": "mmbench.metrics.copy_gap:CopyGap",
     "id_similarity_arcface": "mmbench.metrics.id_similarity:IdSimilarityArcFace",
     "copy_gap_arcface": "mmbench.metrics.copy_gap:CopyGapArcFace",
+    "id_by_pose": "mmbench.metrics.pose_size:PoseSize",
     "success_rates": "mmbench.metrics.success_rates:SuccessRates",
 }
 

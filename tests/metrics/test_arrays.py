@@ -12,7 +12,7 @@ import torch
 from mmbench.config import EvaluateSettings
 from mmbench.metrics.arrays import as_array, as_number
 from mmbench.metrics.base import DerivedMetric
-from mmbench.metrics.registry import BUILT_IN, metric_class
+from mmbench.metrics.registry import BUILT_IN, OFFICIAL, metric_class
 
 POINTS = np.array([[30, 40], [70, 40], [50, 60], [35, 80], [65, 80]], np.float32)
 
@@ -46,6 +46,14 @@ def arguments(metric: str, rng: np.random.Generator) -> list[tuple[Any, ...]]:
         "copy_gap": lambda: (with_gaps(vectors(16, 128)), vectors(1, 128), vectors(3, 128)),
         "copy_gap_arcface": lambda: (with_gaps(vectors(16, 512)), vectors(2, 512), vectors(1, 512)),
         "face_rate": lambda: (rng.uniform(size=16) > 0.3,),
+        "id_by_pose": lambda: (rng.uniform(0, 40, 30), rng.uniform(0, 40, 16), with_gaps(rng.uniform(0, 1, 16))),
+        "facesim_arc": lambda: (with_gaps(vectors(16, 512)), vectors(1, 512)[0]),
+        "facesim_cur": lambda: (with_gaps(vectors(16, 512)), vectors(1, 512)[0]),
+        "face_feature_distance": lambda: (with_gaps(vectors(16, 32)), vectors(1, 32)[0]),
+        "clip_score": lambda: (vectors(16, 512), vectors(1, 512)[0]),
+        "aesthetic": lambda: (vectors(1, 32)[0],),
+        "motion_amplitude": lambda: (vectors(45, 32).reshape(5, 9, 16, 2),),
+        "human_identity": lambda: (np.ones(30), rng.uniform(0, 1, 30)),
     }
     return [makers[metric]() for _ in range(12)]
 
@@ -81,7 +89,7 @@ def to_strided(value: Any) -> Any:
 
 
 CHANGES = (to_torch, to_lists, to_lists_of_tensors, to_fortran, to_other_byte_order, to_strided)
-UPDATED = [name for name in BUILT_IN if not issubclass(metric_class(name), DerivedMetric)]
+UPDATED = [name for name in BUILT_IN | OFFICIAL if not issubclass(metric_class(name), DerivedMetric)]
 
 
 @pytest.mark.filterwarnings("ignore:.*clips are few")

@@ -27,11 +27,11 @@ def motion_amplitude(maps: Floats) -> MotionAmplitude:
 
     Left cancels right, up cancels down, and right cancels up. Raises ValueError without a pair.
     """
-    flows = np.asarray(maps)
+    flows = np.asarray(maps, np.float64)
     if not len(flows):
         raise ValueError("motion is between frames: one pair at least")
     value = abs(float(flows.mean(axis=0).mean()))
-    return MotionAmplitude(value, float(np.linalg.norm(flows.astype(np.float64), axis=-1).mean()))
+    return MotionAmplitude(value, float(np.linalg.norm(flows, axis=-1).mean()))
 
 
 class MotionAmplitudeMetric(ClipMetric):
