@@ -173,7 +173,7 @@ class GenerateSettings(Settings):
     steps: int | None = Field(default=None, ge=1)
     guidance: float | None = None
     negative: str | None = None
-    prompt_kind: Literal["long", "short"] | None = None
+    prompt_kind: Literal["long", "short", "face"] | None = None
     first_frame: str = "photomaker_v2"
     first_frame_variant: str | None = None
     first_frame_options: dict[str, Setting] = {}
@@ -243,6 +243,8 @@ class ReportSettings(Settings):
 
     `order` of the models: "overall" (nobody above a model with a better overall verdict), "manifest", or the metric
     whose means order them. `guards` are the columns of the overall verdict; empty means the declared set.
+    `face_form`: columns taken from clips of face-enhanced prompts, as the paper's Table 1 takes its ID similarities;
+    both forms of a model then stand in one row.
     """
 
     title: str = "mmbench leaderboard"
@@ -251,6 +253,7 @@ class ReportSettings(Settings):
     guards: tuple[str, ...] = ()
     random_weights: Literal["hide", "show", "rank"] = "hide"
     seed: int = 0
+    face_form: tuple[str, ...] = ()
 
 
 class RunSettings(Settings):

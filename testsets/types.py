@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from mmbench.testsets.face_form import face_form
+
 Group = Literal["man", "woman", "elderly man", "elderly woman", "boy", "girl", "baby"]
 GROUPS: tuple[Group, ...] = get_args(Group)
 """The paper's seven groups (section 4.1)."""
@@ -17,13 +19,19 @@ PROMPTS_PER_IDENTITY = 4
 class Prompt:
     """One prompt of one identity, both texts with the trigger after the class word.
 
-    `id` is unique within the set and enters the seed; `index` counts an identity's prompts from 0.
+    `id` is unique within the set and enters the seed; `index` counts an identity's prompts from 0. `face` is the
+    face-enhanced form (`mmbench.testsets.face_form`), which keeps person, action and scene of `long`.
     """
 
     id: str
     index: int
     short: str
     long: str
+
+    @property
+    def face(self) -> str:
+        """The long text in which the face is seen."""
+        return face_form(self.long)
 
 
 @dataclass(frozen=True)

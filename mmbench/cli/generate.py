@@ -44,7 +44,14 @@ def generate(
     steps: making.Steps = None,
     guidance: making.Guidance = None,
     negative: making.Negative = None,
-    prompt_kind: Annotated[str | None, Option(help="long or short, instead of what was published.")] = None,
+    prompt_kind: Annotated[
+        str | None,
+        Option(
+            "--prompt-form",
+            "--prompt-kind",
+            help="long or short, instead of what was published; face: with the face in view, for identity columns.",
+        ),
+    ] = None,
     first_frame: making.FirstFrame = "photomaker_v2",
     first_frame_variant: making.FirstFrameVariant = None,
     first_frame_option: making.FirstFrameOptions = None,

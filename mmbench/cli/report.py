@@ -58,6 +58,10 @@ def report(
         RandomWeights, typer.Option(help="Numbers made by untrained networks: leave out, show unranked, or rank.")
     ] = "hide",
     title: Annotated[str, typer.Option(help="Heading of the report.")] = "Leaderboard",
+    face_form: Annotated[
+        list[str] | None,
+        typer.Option(help="A column taken from clips of --prompt-form face; repeat for several. Needs both forms."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
 ) -> None:
     """Leaderboard of a run with intervals and coverage, as a page and as Markdown, CSV, LaTeX and JSON."""
@@ -76,6 +80,7 @@ def report(
         guards=guards_named(guard or ()),
         random_weights=random_weights,
         seed=seed,
+        face_form=tuple(face_form or ()),
     )
     print_leaderboard(build_report(run, out, ReportOptions(table=table, published=quoted, clips=clips)))
 

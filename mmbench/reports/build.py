@@ -11,7 +11,8 @@ from mmbench.errors import ManifestError
 from mmbench.files import write_text
 from mmbench.metrics.base import MetricFacts
 from mmbench.reports.numbers.comparison import Comparison, compare_all
-from mmbench.reports.numbers.samples import Samples, take_samples
+from mmbench.reports.numbers.forms import families, samples_of_forms
+from mmbench.reports.numbers.samples import Samples
 from mmbench.reports.page.clips import clip_views
 from mmbench.reports.page.marker import Marker, read_marker, refuse_foreign, write_marker
 from mmbench.reports.page.media import MediaShelf
@@ -108,7 +109,7 @@ def write_report(
     check_folder(out)
     marker = read_marker(out)
     shortener = PathShortener(rows, run)
-    samples = take_samples(shortener.rows(rows), shortener.set_rows(set_rows))
+    samples = samples_of_forms(shortener.rows(rows), shortener.set_rows(set_rows), families(options.table.face_form))
     shelf = MediaShelf(out, keep=options.clips, made=dict(marker.media))
     content = _content(samples, facts, options, shelf, shortener.record(record or {}))
     texts = {

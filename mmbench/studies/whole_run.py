@@ -91,6 +91,7 @@ def run_all(
         guards=guards_named(wanted.guards),
         random_weights=wanted.random_weights,
         seed=wanted.seed,
+        face_form=wanted.face_form,
     )
     return WholeRun(done, build_report(done.run, place, ReportOptions(table)), generated)
 

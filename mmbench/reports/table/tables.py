@@ -129,7 +129,8 @@ class TableOptions:
     has them), or the metric whose means order the rows. `guards`: the guarded columns, by default the declared set.
 
     `random_weights`: numbers made by untrained networks are left out ("hide"), shown but never ranked ("show"),
-    or ranked among themselves and all others ("rank", for tests of the machinery).
+    or ranked among themselves and all others ("rank", for tests of the machinery). `face_form`: columns that are taken
+    from clips of face-enhanced prompts (`mmbench.reports.numbers.forms`).
     """
 
     title: str = "Leaderboard"
@@ -140,6 +141,7 @@ class TableOptions:
     guards: tuple[GuardedColumn, ...] = GUARDS
     random_weights: RandomWeights = "hide"
     seed: int = 0
+    face_form: tuple[str, ...] = ()
 
 
 def build_table(

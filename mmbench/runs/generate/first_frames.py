@@ -69,7 +69,7 @@ class FrameStore:
         return {
             "maker": self.maker,
             "seed": job.seed,
-            "prompt": job.prompt.long,
+            "prompt": job.given[0],
             "references": [sha256_file(path) for path in job.identity.shown],
             "options": dict(self.options),
             "dtype": self.dtype,
@@ -154,7 +154,7 @@ def _make(
     failed: Callable[[Job, Exception], None],
 ) -> None:
     try:
-        opening = maker.opening(job.prompt.long, open_references(job.identity), store.size, job.seed)
+        opening = maker.opening(job.given[0], open_references(job.identity), store.size, job.seed)
         store.keep(job, opening, provenance)
     except Exception as error:
         # One request must not stop the others; the caller keeps the reason.

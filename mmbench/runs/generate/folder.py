@@ -25,12 +25,12 @@ from mmbench.baselines.contract import Video
 from mmbench.errors import ManifestError, MMBenchError
 from mmbench.files import read_json, sha256_file, whole, write_json
 from mmbench.runs.evaluate.items import MANIFEST_COLUMNS
-from mmbench.runs.generate.plan import Job
+from mmbench.runs.generate.plan import FACE, Job
 from mmbench.trigger import without_trigger
 from mmbench.video.write import write_video
 
 RUN = "run.json"
-GENERATED_COLUMNS = ("random_weights", "error")
+GENERATED_COLUMNS = ("prompt_form", "random_weights", "error")
 """Beyond an ordinary manifest's: untrained models are marked, failed requests stay visible as rows without a video."""
 
 
@@ -208,6 +208,7 @@ class RunFolder:
             "fps": record.get("fps", ""),
             "condition": os.path.relpath(condition, self.folder) if condition else "",
             "conditioned_on": ";".join(record.get("conditioned_on", ())),
+            "prompt_form": FACE if record.get("prompt_kind") == FACE else "",
             "random_weights": "true" if record.get("random_weights") else "",
             "error": record.get("message", ""),
         }

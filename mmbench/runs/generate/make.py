@@ -14,6 +14,7 @@ from mmbench.files import Progress
 from mmbench.runs.evaluate.record import attempt_facts
 from mmbench.runs.generate.folder import RunFolder
 from mmbench.runs.generate.plan import (
+    FACE,
     check_settings,
     choose_jobs,
     label_of,
@@ -57,7 +58,7 @@ def generate(
     chosen = load_testset(testset)
     with opened_model(settings) as model:
         variant = model.pick_variant(settings.variant)
-        everything = plan_jobs(chosen, settings.seed)
+        everything = plan_jobs(chosen, settings.seed, settings.prompt_kind == FACE)
         shard = shard_of(settings.shard)
         wanted = choose_jobs(everything, settings.prompts, settings.limit)
         jobs = choose_jobs(everything, settings.prompts, settings.limit, shard)
@@ -95,10 +96,11 @@ def opened_model(settings: GenerateSettings) -> Iterator[Baseline]:
     from mmbench.baselines import registry
     from mmbench.baselines.remote.client import Remote
 
+    kind = None if settings.prompt_kind == FACE else settings.prompt_kind
     if settings.python is None:
-        yield registry.create(settings.model, settings.prompt_kind)
+        yield registry.create(settings.model, kind)
         return
-    far = Remote(settings.model, settings.python, settings.prompt_kind)
+    far = Remote(settings.model, settings.python, kind)
     try:
         yield far
     finally:

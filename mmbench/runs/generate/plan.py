@@ -14,20 +14,34 @@ from mmbench.config import GenerateSettings
 from mmbench.engine.shard import Shard
 from mmbench.errors import ManifestError, MediaError, RequestError
 from mmbench.files import sha256, sha256_file
+from mmbench.testsets.face_form import face_rules
 from mmbench.testsets.types import Identity, Prompt, TestSet
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+FACE = "face"
+"""The form of prompts in which the face is seen, beside a wrapper's own two ("long", "short")."""
+
+
 @dataclass(frozen=True)
 class Job:
-    """One video to make; `name` is its file name without ending: identity and two digits of the prompt's index."""
+    """One video to make; `name` is its file name without ending: identity and two digits of the prompt's index.
+
+    `face`: models are given the face-enhanced form of the prompt for both of its texts; the seed is the plain one's.
+    """
 
     name: str
     identity: Identity
     prompt: Prompt
     seed: int
+    face: bool = False
+
+    @property
+    def given(self) -> tuple[str, str]:
+        """(long, short) as models are given them, with the trigger."""
+        return (self.prompt.face,) * 2 if self.face else (self.prompt.long, self.prompt.short)
 
 
 def seed_for(base: int, identity: str, prompt: str) -> int:
@@ -39,13 +53,13 @@ def seed_for(base: int, identity: str, prompt: str) -> int:
     return int(sha256(f"{base}|{identity}|{prompt}".encode())[:8], 16)
 
 
-def plan_jobs(testset: TestSet, base_seed: int) -> list[Job]:
-    """One job for each prompt of each identity, in the set's order.
+def plan_jobs(testset: TestSet, base_seed: int, face: bool = False) -> list[Job]:
+    """One job for each prompt of each identity, in the set's order; `face`: in its face-enhanced form.
 
     Raises ManifestError where two videos would get one file name.
     """
     jobs = [
-        Job(f"{who.id}_{prompt.index:02d}", who, prompt, seed_for(base_seed, who.id, prompt.id))
+        Job(f"{who.id}_{prompt.index:02d}", who, prompt, seed_for(base_seed, who.id, prompt.id), face)
         for who in testset.identities
         for prompt in who.prompts
     ]
@@ -95,6 +109,7 @@ def what_is_asked(settings: GenerateSettings, model: Baseline, variant: str, tes
         **asked,
         "variant": variant,
         "options": model.changed_options(settings.options),
+        **({"face_form": face_rules().digest} if settings.prompt_kind == FACE else {}),
         "first_frame_options": maker.changed_options(settings.first_frame_options) if maker else {},
     }
 
@@ -108,7 +123,9 @@ def label_of(settings: GenerateSettings, model: Baseline, variant: str) -> str:
     parts = [model.name]
     if variant != model.variants[0]:
         parts.append(variant)
-    if model.prompt_kind != model.default_prompt_kind:
+    if settings.prompt_kind == FACE:
+        parts.append(FACE)
+    elif model.prompt_kind != model.default_prompt_kind:
         parts.append(model.prompt_kind)
     return file_name("-".join(parts))
 
@@ -136,10 +153,11 @@ def open_picture(path: Path) -> Image:
 
 def request_for(job: Job, settings: GenerateSettings, first_frame: Image | None) -> Request:
     """What the model is asked for; both prompts carry the trigger, which the wrapper removes where it means nothing."""
+    long, short = job.given
     return Request(
-        prompt=job.prompt.long,
+        prompt=long,
         seed=job.seed,
-        short_prompt=job.prompt.short,
+        short_prompt=short,
         class_word=job.identity.class_word,
         references=open_references(job.identity),
         first_frame=first_frame,

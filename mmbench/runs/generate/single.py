@@ -14,7 +14,7 @@ from mmbench.errors import ManifestError, RequestError
 from mmbench.files import sha256_file
 from mmbench.runs.generate.folder import RunFolder, read_object
 from mmbench.runs.generate.make import carry_out, opened_model
-from mmbench.runs.generate.plan import Job, check_settings, label_of, open_picture, what_is_asked
+from mmbench.runs.generate.plan import FACE, Job, check_settings, label_of, open_picture, what_is_asked
 from mmbench.runs.generate.work import GenerateWork
 from mmbench.testsets.types import Identity, Prompt
 from mmbench.trigger import TRIGGER, marked_word
@@ -117,7 +117,7 @@ def _job(settings: GenerateSettings, prompt: str, short: str, references: Sequen
     person = Identity(
         id=out.stem, group="", class_word=class_word_of(prompt), references=tuple(references), prompts=(text,)
     )
-    return Job(out.stem, person, text, settings.seed)
+    return Job(out.stem, person, text, settings.seed, settings.prompt_kind == FACE)
 
 
 def class_word_of(prompt: str) -> str:

@@ -18,7 +18,7 @@ from mmbench.runs.generate.first_frames import (
     pick_first_frame_variant,
 )
 from mmbench.runs.generate.folder import RunFolder
-from mmbench.runs.generate.plan import Job, request_for
+from mmbench.runs.generate.plan import FACE, Job, request_for
 from mmbench.runs.generate.weights import prepare_weights, require_weights, weights_account
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class GenerateWork:
         return {
             "variant": self.variant,
             "random_weights": self.variant in self.model.tiny_variants,
-            "prompt_kind": self.model.prompt_kind,
+            "prompt_kind": FACE if job.face else self.model.prompt_kind,
             "base_seed": self.settings.seed,
             "options": self.model.resolve_options(self.settings.options),
             "references": [sha256_file(path) for path in job.identity.shown],
