@@ -81,6 +81,7 @@ def show(
     out: Annotated[Path, typer.Option(help="The contact sheet, a PNG.")] = Path("contact_sheet.png"),
     prompts: Annotated[bool, typer.Option("--prompts", help="Print the prompts of every identity.")] = False,
     long: Annotated[bool, typer.Option("--long", help="With --prompts: the long ones.")] = False,
+    face: Annotated[bool, typer.Option("--face", help="With --prompts: the face-enhanced ones.")] = False,
 ) -> None:
     """Write a contact sheet of a set, and print its prompts."""
     from mmbench.testsets.load import load_testset
@@ -90,7 +91,8 @@ def show(
     if prompts:
         for identity in found.identities:
             for prompt in identity.prompts:
-                typer.echo(f"{identity.id}\t{prompt.index}\t{prompt.long if long else prompt.short}")
+                text = prompt.face if face else prompt.long if long else prompt.short
+                typer.echo(f"{identity.id}\t{prompt.index}\t{text}")
     typer.echo(str(write_contact_sheet(found, out)))
 
 

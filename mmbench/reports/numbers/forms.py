@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import Final
 
 from mmbench.items import Item
 from mmbench.reports.numbers.samples import Gap, Sample, Samples, models_of, sorted_rows, take_samples
 from mmbench.runs.evaluate.rows import ItemRow, SetRow
 
-FACE: str = "face"
+FACE: Final = "face"
 SUFFIX = "-face"
 """What `mmbench generate --prompt-form face` puts behind a model's name."""
 LABEL = "face-enhanced prompts"

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from mmbench.baselines.contract import Baseline, Request
 from mmbench.config import GenerateSettings
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-FACE = "face"
+FACE: Final = "face"
 """The form of prompts in which the face is seen, beside a wrapper's own two ("long", "short")."""
 
 

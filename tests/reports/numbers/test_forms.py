@@ -1,4 +1,4 @@
-"""Two forms of one model in one row: each column from the clips it asks for, what lacks is said, the rest is as it was."""
+"""Two forms of one model in one row: each column from the clips it asks for; what lacks is said."""
 
 from __future__ import annotations
 
