@@ -198,7 +198,7 @@ def test_manifest_has_the_columns_evaluate_reads(toy, testset, tmp_path):
         header = next(csv.reader(stream))
     assert ",".join(header) == (
         "id,model,identity,group,video,references,shown,prompt,prompt_long,prompt_index,seed,fps,condition,"
-        "conditioned_on,random_weights,error"
+        "conditioned_on,prompt_form,random_weights,error"
     )
 
 
