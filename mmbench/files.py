@@ -31,17 +31,21 @@ def silent(done: int, total: int, what: str, /) -> None:
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def whole(path: Path, *, on_disk: bool = True) -> Iterator[Path]:
     """Give the name to write to; without an error that file is on the disk and in `path`'s place at the end, else gone.
 
     The name lies beside `path`, begins with a dot and has its ending. Parent folders are made. Whoever reads `path`
-    sees what was there before or all that was written, after a loss of power too.
+    sees what was there before or all that was written, after a loss of power too. `on_disk=False` does not wait for the
+    disk, for many files that can be made again: a loss of power may then leave an empty one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.stem}.{os.getpid()}-{uuid4().hex[:8]}.part{path.suffix}")
     try:
         yield part
-        settle(part, path)
+        if on_disk:
+            settle(part, path)
+        else:
+            part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 
@@ -56,12 +60,17 @@ def settle(part: Path, path: Path) -> None:
     with part.open("r+b" if os.name == "nt" else "rb") as written:
         os.fsync(written.fileno())
     part.replace(path)
+    settle_names(path.parent)
+
+
+def settle_names(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
     with suppress(OSError):  # systems that cannot open a folder keep its names by themselves
-        folder = os.open(path.parent, os.O_RDONLY)
+        opened = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(folder)
+            os.fsync(opened)
         finally:
-            os.close(folder)
+            os.close(opened)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -22,7 +22,7 @@ class Provenance:
     random_weights: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Score:
     """One value with its status.
 

@@ -54,6 +54,9 @@ def report(
         list[str] | None, typer.Option(help="Published table to quote below; `none` for none. Default: table1_v2.")
     ] = None,
     clips: Annotated[bool, typer.Option("--clips/--no-clips", help="Put the clips on the page.")] = True,
+    most_clips: Annotated[
+        int, typer.Option(min=1, help="Clips on the page at most; it says how many are left out. Tables are of all.")
+    ] = 2000,
     random_weights: Annotated[
         RandomWeights, typer.Option(help="Numbers made by untrained networks: leave out, show unranked, or rank.")
     ] = "hide",
@@ -82,7 +85,7 @@ def report(
         seed=seed,
         face_form=tuple(face_form or ()),
     )
-    print_leaderboard(build_report(run, out, ReportOptions(table=table, published=quoted, clips=clips)))
+    print_leaderboard(build_report(run, out, ReportOptions(table, quoted, clips, most_clips)))
 
 
 def rows(

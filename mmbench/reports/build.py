@@ -13,7 +13,7 @@ from mmbench.metrics.base import MetricFacts
 from mmbench.reports.numbers.comparison import Comparison, compare_all
 from mmbench.reports.numbers.forms import families, samples_of_forms
 from mmbench.reports.numbers.samples import Samples
-from mmbench.reports.page.clips import clip_views
+from mmbench.reports.page.clips import MOST_CLIPS, clip_views
 from mmbench.reports.page.marker import Marker, read_marker, refuse_foreign, write_marker
 from mmbench.reports.page.media import MediaShelf
 from mmbench.reports.page.page import PageContent, page_html
@@ -33,11 +33,15 @@ MAX_COMPARED = 8
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """`published`: ids of published tables to quote below the measured rows. `clips`: put clips on the page."""
+    """`published`: ids of published tables to quote below the measured rows. `clips`: put clips on the page.
+
+    `most_clips`: how many of them. The page says how many it leaves out; tables and clips.csv are of all.
+    """
 
     table: TableOptions = field(default_factory=TableOptions)
     published: tuple[str, ...] = DEFAULT
     clips: bool = True
+    most_clips: int = MOST_CLIPS
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,7 @@ def _content(
     few = 2 <= len(table.rows) <= MAX_COMPARED
     rank_random = options.table.random_weights == "rank"
     seed = options.table.seed
-    clips, scenes = clip_views(samples, facts, shelf)
+    clips, scenes = clip_views(samples, facts, shelf, options.most_clips)
     return PageContent(
         table=table,
         everything=everything,

@@ -16,19 +16,25 @@ class PathShortener:
     """Cuts the folders that hold the clips, the references and the run out of texts."""
 
     def __init__(self, rows: Sequence[ItemRow], run: Path | None = None) -> None:
-        folders = {row.item.video.absolute().parent for row in rows}
-        folders |= {path.absolute().parent for row in rows for path in row.item.references}
+        named = {row.item.video.parent for row in rows}
+        named |= {path.parent for references in {row.item.references for row in rows} for path in references}
+        folders = {folder.absolute() for folder in named}
         roots = {Path(os.path.commonpath(folders))} if folders else set()
         roots |= {run.absolute()} if run is not None else set()
         # The root of the file system is a part of every path, and of every fraction.
         prefixes = {f"{root}{os.sep}" for root in roots if root != Path(root.anchor)}
         self._prefixes = sorted(prefixes, key=lambda prefix: (-len(prefix), prefix))
+        self._told: dict[str, str] = {}
 
     def text(self, text: str) -> str:
         """`text` without the folders."""
-        for prefix in self._prefixes:
-            text = text.replace(prefix, "")
-        return text
+        short = self._told.get(text)
+        if short is None:
+            short = text
+            for prefix in self._prefixes:
+                short = short.replace(prefix, "")
+            self._told[text] = short
+        return short
 
     def rows(self, rows: Sequence[ItemRow]) -> list[ItemRow]:
         """The same rows with short paths in ids, errors, reasons and remedies (files stay where they are)."""
@@ -54,10 +60,13 @@ class PathShortener:
 
     def _row(self, row: ItemRow) -> ItemRow:
         error, name = row.error, self.text(row.item.id)
-        item = replace(row.item, id=Path(name).name if name.startswith(os.sep) else name)
+        name = Path(name).name if name.startswith(os.sep) else name
+        item = row.item if name == row.item.id else replace(row.item, id=name)
         if error is not None:
             error = replace(error, message=self.text(error.message), remedy=self.text(error.remedy))
         return replace(row, item=item, error=error, scores=tuple(self._score(score) for score in row.scores))
 
     def _score(self, score: Score) -> Score:
-        return replace(score, reason=self.text(score.reason), remedy=self.text(score.remedy))
+        reason, remedy = self.text(score.reason), self.text(score.remedy)
+        same = reason == score.reason and remedy == score.remedy  # as almost all: many rows, many scores
+        return score if same else replace(score, reason=reason, remedy=remedy)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.errors import ManifestError
+from mmbench.reports.slim import Slimmer
 from mmbench.runs.evaluate.record import read_record
 from mmbench.runs.evaluate.rows import ItemRow, SetRow
 from mmbench.runs.evaluate.store import read_rows
@@ -16,7 +17,10 @@ from mmbench.runs.evaluate.store import read_rows
 
 @dataclass(frozen=True)
 class Runs:
-    """Rows and set rows of all runs; `record` is the runs' own where there is one run, else what they share."""
+    """Rows (without what reports do not read) and set rows of all runs.
+
+    `record` is the run's own where there is one, else what they share; of its items it has the models alone.
+    """
 
     rows: tuple[ItemRow, ...]
     sets: tuple[SetRow, ...]
@@ -33,7 +37,8 @@ def read_runs(runs: Sequence[Path]) -> Runs:
     folders = [run.resolve() for run in runs]
     if twice := [run for run, count in Counter(folders).items() if count > 1]:
         raise ManifestError(f"{twice[0]}: is named twice.", "Name each run once.")
-    held = [_read(run) for run in runs]
+    slimmer = Slimmer()
+    held = [_read(run, slimmer) for run in runs]
     if len(held) == 1:
         rows, sets, record = held[0]
         return Runs(tuple(rows), tuple(sets), record)
@@ -49,15 +54,20 @@ def read_runs(runs: Sequence[Path]) -> Runs:
             rows_of_all.append(replace(row, item=item))
         for one in sets:
             sets_of_all.append(replace(one, model=f"{one.model} ({name})" if one.model in shared else one.model))
-    items = [item for _, _, record in held for item in record.get("items", ()) if isinstance(item, dict)]
+    items = [item for _, _, record in held for item in record.get("items", ())]
     return Runs(tuple(rows_of_all), tuple(sets_of_all), {"runs": [str(run) for run in runs], "items": items})
 
 
-def _read(run: Path) -> tuple[list[ItemRow], list[SetRow], dict[str, Any]]:
-    rows, sets = read_rows(run)
+def _read(run: Path, slimmer: Slimmer) -> tuple[list[ItemRow], list[SetRow], dict[str, Any]]:
+    rows, sets = read_rows(run, slimmer.row)
     if not rows:
         raise ManifestError(f"{run}: the run has no rows yet.", "Let `mmbench evaluate` finish at least one clip.")
-    return list(rows), list(sets), read_record(run)
+    record = read_record(run)
+    if record:
+        alike: dict[str, dict[str, str]] = {}
+        models = [{name: str(item[name]) for name in ("model",) if name in item} for item in record["items"]]
+        record["items"] = [alike.setdefault(model.get("model", ""), model) for model in models]
+    return rows, sets, record
 
 
 def _models(rows: Sequence[ItemRow], sets: Sequence[SetRow]) -> set[str]:

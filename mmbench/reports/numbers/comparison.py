@@ -80,8 +80,21 @@ class _Side:
     samples: Samples
 
     @cached_property
-    def rows(self) -> list[ItemRow]:
-        return self.samples.rows_of(self.model)
+    def keys(self) -> dict[Pairing, set[tuple[Hashable, ...]]]:
+        """What its clips could be paired by, at every level."""
+        rows = self.samples.rows_of(self.model)
+        return {level: {key(row.item) for row in rows} for level, key in LEVELS.items()}
+
+    @cached_property
+    def _averaged(self) -> dict[tuple[str, Pairing], dict[tuple[Hashable, ...], float]]:
+        return {}
+
+    def by_key(self, sample: Sample, pairing: Pairing) -> dict[tuple[Hashable, ...], float]:
+        """The values of one of its samples by what a pair shares; made once for all the models it meets."""
+        found = self._averaged.get((sample.metric, pairing))
+        if found is None:
+            found = self._averaged[sample.metric, pairing] = _by_key(sample, pairing)
+        return found
 
     def sample(self, metric: str) -> Sample | None:
         found = self.samples.get(self.model, metric)
@@ -157,17 +170,23 @@ def sentences(comparison: Comparison) -> list[str]:
 
 
 def _raw(side_a: _Side, side_b: _Side, facts: Mapping[str, MetricFacts], how: _How) -> Comparison:
-    pairing = _pairing(side_a.rows, side_b.rows)
+    pairing = _pairing(side_a, side_b)
     differences = []
     for name, fact in facts.items():
         a, b = side_a.sample(name), side_b.sample(name)
         if pairing != "none" and a is not None and b is not None and (a.values or b.values):
-            differences.append(_difference(a, b, fact, pairing, how))
+            averaged = side_a.by_key(a, pairing), side_b.by_key(b, pairing)
+            differences.append(_difference((a, b), averaged, fact, how))
     return Comparison(side_a.model, side_b.model, pairing, tuple(differences), 0, "", _notes(pairing))
 
 
-def _difference(a: Sample, b: Sample, facts: MetricFacts, pairing: Pairing, how: _How) -> Difference:
-    by_key_a, by_key_b = _by_key(a, pairing), _by_key(b, pairing)
+def _difference(
+    samples: tuple[Sample, Sample],
+    averaged: tuple[Mapping[tuple[Hashable, ...], float], Mapping[tuple[Hashable, ...], float]],
+    facts: MetricFacts,
+    how: _How,
+) -> Difference:
+    (a, b), (by_key_a, by_key_b) = samples, averaged
     shared = [key for key in by_key_a if key in by_key_b]
     unpaired = len(by_key_a) + len(by_key_b) - 2 * len(shared)
     mean_a = sum(by_key_a[key] for key in shared) / len(shared) if shared else None
@@ -220,12 +239,11 @@ def _content(rows: Sequence[ItemRow]) -> list[ItemRow]:
     return [replace(row, seconds=0.0) for row in sorted_rows(rows)]
 
 
-def _pairing(rows_a: Sequence[ItemRow], rows_b: Sequence[ItemRow]) -> Pairing:
+def _pairing(a: _Side, b: _Side) -> Pairing:
     """The finest level at which at least half of the smaller side finds partners; else whatever is shared."""
     best: Pairing = "none"
-    for level, key in LEVELS.items():
-        keys_a = {key(row.item) for row in rows_a}
-        keys_b = {key(row.item) for row in rows_b}
+    for level in LEVELS:
+        keys_a, keys_b = a.keys[level], b.keys[level]
         shared = len(keys_a & keys_b)
         if shared >= min(len(keys_a), len(keys_b)) / 2:
             return level

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mmbench.items import Item
@@ -104,11 +104,11 @@ def take_samples(rows: Sequence[ItemRow], set_rows: Sequence[SetRow] = ()) -> Sa
     for row in ordered:
         by_model[row.item.model].append(row)
     metrics = dict.fromkeys(score.metric for row in ordered for score in row.scores)
-    samples = {
-        (model, metric): _clip_sample(model, metric, model_rows)
-        for model, model_rows in by_model.items()
-        for metric in metrics
-    }
+    samples = {}
+    for model, model_rows in by_model.items():
+        looked_up = [(row, {score.metric: score for score in reversed(row.scores)}) for row in model_rows]
+        for metric in metrics:
+            samples[model, metric] = _clip_sample(model, metric, looked_up)
     for set_row in set_rows:
         clips = by_model.get(set_row.model, [])
         for score in set_row.scores:
@@ -121,11 +121,12 @@ def generator_is_random(item: Item) -> bool:
     return item.extra.get("random_weights", "").lower() == "true"
 
 
-def _clip_sample(model: str, metric: str, rows: Sequence[ItemRow]) -> Sample:
+def _clip_sample(model: str, metric: str, rows: Sequence[tuple[ItemRow, Mapping[str, Score]]]) -> Sample:
+    """`rows` come with their scores by metric."""
     valid: list[tuple[ItemRow, Score]] = []
     gaps: Counter[tuple[str, str, bool]] = Counter()
-    for row in rows:
-        score = row.score(metric)
+    for row, scores in rows:
+        score = scores.get(metric)
         if row.error is not None:
             gaps[row.error.message, row.error.remedy, True] += 1
         elif score is None:
@@ -134,6 +135,11 @@ def _clip_sample(model: str, metric: str, rows: Sequence[ItemRow]) -> Sample:
             valid.append((row, score))
         else:
             gaps[score.reason or f"{score.status} without a stated reason", score.remedy, False] += 1
+    # Most numbers of a sample were made by one and the same: what made them is told once each.
+    makers = {id(score.provenance): score for _, score in valid}
+    named = [score for _, score in valid if score.details]
+    named += {id(score.provenance): score for _, score in valid if not score.details}.values()
+    untrained = any(map(_is_random, makers.values())) or any(generator_is_random(row.item) for row, _ in valid)
     return Sample(
         model=model,
         metric=metric,
@@ -141,9 +147,9 @@ def _clip_sample(model: str, metric: str, rows: Sequence[ItemRow]) -> Sample:
         items=tuple(row.item for row, _ in valid),
         n_total=len(rows),
         gaps=_ordered(gaps),
-        labels=tuple(sorted({_label(score) for _, score in valid} - {""})),
-        weights=tuple(sorted({_weights(score) for _, score in valid})),
-        random_weights=any(_is_random(score) or generator_is_random(row.item) for row, score in valid),
+        labels=tuple(sorted({_label(score) for score in named} - {""})),
+        weights=tuple(sorted({_weights(score) for score in makers.values()})),
+        random_weights=untrained,
         banks=tuple(sorted({score.bank for _, score in valid} - {""})),
         remarks=(*_clip_remarks([score for _, score in valid]), *_same_network(valid)),
     )
@@ -196,7 +202,8 @@ def _remarks(score: Score) -> tuple[str, ...]:
 
 def _clip_remarks(scores: Sequence[Score]) -> tuple[str, ...]:
     """What the metric remarks about single clips, with their number."""
-    counts = Counter(remark for score in scores if isinstance(remark := score.details.get("remark"), str))
+    remarks = [score.details["remark"] for score in scores if "remark" in score.details]
+    counts = Counter(remark for remark in remarks if isinstance(remark, str))
     return tuple(f"{count} of {len(scores)} clips: {remark}" for remark, count in sorted(counts.items()))
 
 
@@ -204,8 +211,8 @@ def _same_network(valid: Sequence[tuple[ItemRow, Score]]) -> tuple[str, ...]:
     """What is to be told where the network that measures is one that the model was conditioned on or trained with."""
     shared: Counter[str] = Counter()
     for row, score in valid:
-        made = score.provenance.weights if score.provenance else {}
-        shared.update(name for name in row.item.conditioned_on if name in made)
+        if row.item.conditioned_on and score.provenance:
+            shared.update(name for name in row.item.conditioned_on if name in score.provenance.weights)
     return tuple(
         f"{count} of {len(valid)} clips: the model was conditioned on or trained with this very network ({name})"
         for name, count in sorted(shared.items())

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -67,12 +68,18 @@ class PairedTest:
 
 
 @dataclass(frozen=True)
-class _Studentised:
-    """(resampled mean - mean) / its own standard error, over all resamples; infinite where that error is 0."""
+class _Clusters:
+    """Sum and number of the values of each cluster, and how they are resampled."""
 
-    values: Float64s
-    mean: float
-    error: float
+    sums: Float64s
+    counts: Float64s
+    seed: int
+    resamples: int
+
+    @cached_property
+    def studentised(self) -> Float64s:
+        """(resampled mean - mean) / its own standard error, over all resamples; infinite where that error is 0."""
+        return _studentised(self.sums, self.counts, self.seed, self.resamples)
 
 
 def cluster_mean(
@@ -90,7 +97,11 @@ def cluster_mean(
     error. One cluster, equal values, or clusters whose means coincide, off the bounds: no interval, and `note` says
     so. Intervals are cut to `bounds`. Raises ValueError when there is no value or one is not finite.
     """
-    sums, counts = _cluster_sums(values, clusters)
+    return _estimate(values, _Clusters(*_cluster_sums(values, clusters), seed, resamples), bounds)
+
+
+def _estimate(values: Sequence[float], clusters: _Clusters, bounds: Bounds) -> Estimate:
+    sums, counts = clusters.sums, clusters.counts
     n, n_clusters = int(counts.sum()), len(sums)
     equal = min(values) == max(values)
     mean = float(values[0]) if equal else float(sums.sum() / counts.sum())  # a sum of equal values is rounded
@@ -112,8 +123,7 @@ def cluster_mean(
         half = _t_quantile(n_clusters) * error
         note = f"t interval, {n_clusters} identities"
         return Estimate(mean, *_cut(mean - half, mean + half, bounds), n, n_clusters, "t", note)
-    found = _studentised(sums, counts, seed, resamples)
-    left, right = np.quantile(found.values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="inverted_cdf")
+    left, right = np.quantile(clusters.studentised, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="inverted_cdf")
     if not (np.isfinite(left) and np.isfinite(right)):
         return none("too few identities differ from the others")
     return Estimate(mean, *_cut(mean - right * error, mean - left * error, bounds), n, n_clusters, "bootstrap")
@@ -145,12 +155,13 @@ def paired_test(
 
     Raises ValueError when there is no difference or one is not finite.
     """
-    estimate = cluster_mean(differences, clusters, seed=seed, resamples=resamples)
+    by_cluster = _Clusters(*_cluster_sums(differences, clusters), seed, resamples)
+    estimate = _estimate(differences, by_cluster, (None, None))
     if estimate.low is not None and estimate.high is not None:
         low, high = _cut(estimate.low, estimate.high, bounds)
         estimate = Estimate(estimate.mean, low, high, estimate.n, estimate.n_clusters, estimate.method, estimate.note)
-    sums, counts = _cluster_sums(differences, clusters)
-    of_size = min(_p_of_size(sums, counts, seed, resamples), _p_within(sums, counts, bounds))
+    sums = by_cluster.sums
+    of_size = min(_p_of_size(by_cluster), _p_within(sums, by_cluster.counts, bounds))
     p = max(_p_of_signs(sums, seed, resamples), of_size)
     return PairedTest(estimate, min(p, 1.0), smallest_p(len(sums), resamples), len(sums) <= MAX_EXACT_CLUSTERS)
 
@@ -205,7 +216,7 @@ def _t_quantile(n_clusters: int) -> float:
     return float(t.ppf((1 + LEVEL) / 2, n_clusters - 1))
 
 
-def _studentised(sums: Float64s, counts: Float64s, seed: int, resamples: int) -> _Studentised:
+def _studentised(sums: Float64s, counts: Float64s, seed: int, resamples: int) -> Float64s:
     """The bootstrap's t: every resample measured by its own standard error, which is what carries the skew."""
     n_clusters, total = len(sums), sums.sum() / counts.sum()
     moments = np.stack([sums, counts, sums**2, sums * counts, counts**2], axis=1)
@@ -220,7 +231,7 @@ def _studentised(sums: Float64s, counts: Float64s, seed: int, resamples: int) ->
         away[np.abs(away) <= 1e-12 * np.abs(total)] = 0.0
         without = np.where(away > 0, np.inf, np.where(away < 0, -np.inf, 0.0))  # a resample that has no error
         found.append(np.divide(away, error, out=without, where=error > 0))
-    return _Studentised(np.concatenate(found), float(total), _cluster_error(sums, counts))
+    return np.concatenate(found)
 
 
 def _p_of_signs(sums: Float64s, seed: int, resamples: int) -> float:
@@ -233,17 +244,18 @@ def _p_of_signs(sums: Float64s, seed: int, resamples: int) -> float:
     return p if hits else min(p, 2 * float(np.exp(-(observed**2) / (2 * float((sums**2).sum())))))
 
 
-def _p_of_size(sums: Float64s, counts: Float64s, seed: int, resamples: int) -> float:
+def _p_of_size(clusters: _Clusters) -> float:
     """p of the mean over its error; 0 where the clusters' means coincide, since then only their number speaks."""
     from scipy.stats import t
 
+    sums, counts = clusters.sums, clusters.counts
     mean, error = float(sums.sum() / counts.sum()), _cluster_error(sums, counts) if len(sums) > 1 else 0.0
     if error <= 1e-12 * abs(mean):
         return 0.0
     score, free = abs(mean) / error, len(sums) - 1
     if len(sums) < MIN_BOOTSTRAP_CLUSTERS:
         return 2 * float(t.sf(score, free))
-    found = np.sign(mean) * _studentised(sums, counts, seed, resamples).values
+    found = np.sign(mean) * clusters.studentised
     hits = int((found >= score).sum())
     p = 2 * (hits + 1) / (len(found) + 1)
     far = float(np.quantile(found, 0.999, method="inverted_cdf")) / float(t.ppf(0.999, free))

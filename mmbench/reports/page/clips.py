@@ -12,6 +12,9 @@ from mmbench.reports.page.curves import FrameCurve, curves_of
 from mmbench.reports.page.media import Media, MediaShelf
 from mmbench.runs.evaluate.rows import ItemRow
 
+MOST_CLIPS = 2000
+"""Clips of one page: each is a file beside it and some KiB in it."""
+
 UNUSABLE = "not shown: the clip could not be used"
 
 Status = Literal["measured", "partly", "error"]
@@ -71,19 +74,51 @@ class SceneView:
 
 
 def clip_views(
-    samples: Samples, facts: Mapping[str, MetricFacts], shelf: MediaShelf
+    samples: Samples, facts: Mapping[str, MetricFacts], shelf: MediaShelf, most: int = MOST_CLIPS
 ) -> tuple[tuple[ClipView, ...], tuple[SceneView, ...]]:
-    """Views of all rows in their order, and the scenes they make. Places the media on `shelf`."""
-    ordered = samples.rows
-    measured = measured_metrics(ordered)
+    """Views of all rows, or of `most` of them, in their order, and the scenes they make. Places the media on `shelf`.
+
+    Of more rows, whole scenes are taken, spread evenly over the people and prompts; see `spread_evenly`.
+    """
+    ordered = _chosen(samples.rows, most)
+    measured = measured_metrics(samples.rows)
     views = tuple(_view(row, facts, measured, shelf) for row in ordered)
+    grouped = _scenes(ordered)
+    scenes = tuple(_scene([ordered[i] for i in grouped[key]], grouped[key], shelf) for key in sorted(grouped))
+    return views, scenes
+
+
+def spread_evenly(count: int) -> list[int]:
+    """0 to `count` - 1 so that every beginning of the list lies evenly over the whole: halves, quarters, eighths."""
+    bits = max(1, (count - 1).bit_length())
+    mirrored = (int(f"{number:0{bits}b}"[::-1], 2) for number in range(2**bits))
+    return [number for number in mirrored if number < count]
+
+
+def _scenes(rows: Sequence[ItemRow]) -> dict[tuple[str, int, str], list[int]]:
+    """Positions of the rows of each scene."""
     grouped: dict[tuple[str, int, str], list[int]] = {}
-    for position, row in enumerate(ordered):
+    for position, row in enumerate(rows):
         item = row.item
         key = (item.identity, -1 if item.prompt_index is None else item.prompt_index, item.prompt or "")
         grouped.setdefault(key, []).append(position)
-    scenes = tuple(_scene([ordered[i] for i in grouped[key]], grouped[key], shelf) for key in sorted(grouped))
-    return views, scenes
+    return grouped
+
+
+def _chosen(rows: Sequence[ItemRow], most: int) -> Sequence[ItemRow]:
+    """At most so many rows in their order: whole scenes, or clips of one scene that is too large by itself."""
+    if len(rows) <= most:
+        return rows
+    grouped = _scenes(rows)
+    scenes = [grouped[key] for key in sorted(grouped)]
+    taken: list[int] = []
+    for place in spread_evenly(len(scenes)):
+        if len(taken) + len(scenes[place]) <= most:
+            taken += scenes[place]
+    if not taken:
+        first = scenes[0]
+        taken = [first[place] for place in spread_evenly(len(first))[:most]]
+    return [rows[position] for position in sorted(taken)]
 
 
 def measured_metrics(rows: Sequence[ItemRow]) -> frozenset[str]:

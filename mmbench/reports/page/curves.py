@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mmbench.metrics.base import MetricFacts
+from mmbench.reports.slim import SERIES
 from mmbench.runs.evaluate.rows import ItemRow
 
-SERIES = {"similarity": "similarity", "distance": "distance"}
 DIGITS = 4
 
 
@@ -35,7 +36,11 @@ def curves_of(row: ItemRow, facts: Mapping[str, MetricFacts]) -> tuple[FrameCurv
         frames = score.details.get("frames")
         for key, quantity in SERIES.items():
             values = score.details.get(key)
-            if not isinstance(frames, list) or not isinstance(values, list) or len(frames) != len(values):
+            if (
+                not isinstance(frames, list | tuple)
+                or not isinstance(values, list | array)
+                or len(frames) != len(values)
+            ):
                 continue
             points = [(frame, _number(value)) for frame, value in zip(frames, values, strict=True)]
             kept = _between_gaps(points)

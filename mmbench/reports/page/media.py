@@ -12,10 +12,10 @@ import shutil
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from mmbench.errors import ManifestError, MediaError
-from mmbench.files import sha256_file, whole
+from mmbench.files import settle_names, sha256_file, whole
 
 FOLDER = "media"
 VIDEOS = frozenset({".mp4", ".m4v", ".webm", ".mov"})
@@ -65,7 +65,11 @@ class MediaShelf:
         """Remove what an earlier page of this folder showed and this one does not."""
         for name in set(self._made) - set(self.placed):
             (self.folder / name).unlink(missing_ok=True)
-        if self.folder.is_dir() and not any(self.folder.iterdir()):
+        if not self.folder.is_dir():
+            return
+        if any(self.folder.iterdir()):
+            settle_names(self.folder)  # once for all of them: waiting for each took most of a large report's time
+        else:
             self.folder.rmdir()
 
     def _place(self, source: Path, hint: str, sha256: str) -> Media:
@@ -118,16 +122,31 @@ class MediaShelf:
 
         Raises MediaError where it is neither a clip nor a picture; OSError.
         """
-        with whole(target) as part:
+        with whole(target, on_disk=False) as part:
             opened = os.open(source, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
             with os.fdopen(opened, "rb") as stream, part.open("wb") as copy:
                 if not stat.S_ISREG(os.fstat(opened).st_mode):
                     raise MediaError(f"{source.name}: it is no file.", "Name a clip or a picture.")
-                shutil.copyfileobj(stream, copy, 1 << 20)
+                _fill(stream, copy)
             digest = sha256_file(part)
             if digest not in (known, self._made.get(target.name)):
                 _decode(part, source)
         return digest
+
+
+def _fill(source: BinaryIO, copy: BinaryIO) -> None:
+    """Copy by the system, which shares the blocks where the disk can (a later change of either is its own), or else."""
+    if not hasattr(os, "copy_file_range"):
+        shutil.copyfileobj(source, copy, 1 << 20)
+        return
+    try:
+        while os.copy_file_range(source.fileno(), copy.fileno(), 1 << 30):
+            pass
+    except OSError:  # between two disks, on some network folders
+        source.seek(0)
+        copy.seek(0)
+        copy.truncate()
+        shutil.copyfileobj(source, copy, 1 << 20)
 
 
 def _decode(copy: Path, source: Path) -> None:

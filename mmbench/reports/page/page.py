@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
@@ -76,6 +76,8 @@ def page_html(content: PageContent) -> str:
         policy=_policy(style, script),
         data=Markup(_data(content, palette)),
         without_clips=_without_clips(content),
+        left_out=_left_out(content),
+        people=len({row.item.identity for row in content.samples.rows}),
         standings=standings(content.comparisons),
         run=grouped(record_lines(content.run)),
         overall=overall_lines(content.table.verdicts, [row.model for row in content.table.rows]),
@@ -141,8 +143,20 @@ def _clip_values(column: Column, table: Table, samples: Samples) -> dict[str, tu
 
 def _without_clips(content: PageContent) -> list[Column]:
     """Columns that have no value on any clip: the leaderboard says why, and a table of clips has no use for them."""
-    with_value = {name for clip in content.clips for name, score in clip.scores.items() if score.value is not None}
+    with_value = {metric for (_, metric), sample in content.samples.by_key.items() if sample.items}
     return [column for column in content.table.columns if column.facts.name not in with_value]
+
+
+def _left_out(content: PageContent) -> str:
+    """What is said where the page holds only some of the clips."""
+    total, shown = len(content.samples.rows), len(content.clips)
+    if shown == total:
+        return ""
+    return (
+        f"This page shows {shown} of {total} clips: whole scenes, spread evenly over people and prompts. All tables, "
+        f"tests and plots are of all {total}. The numbers of the other {total - shown} are in clips.csv beside this "
+        "page, their files where the manifest names them; --most-clips shows more."
+    )
 
 
 def _data(content: PageContent, palette: Mapping[str, str]) -> str:
@@ -153,10 +167,10 @@ def _data(content: PageContent, palette: Mapping[str, str]) -> str:
         "models": [{"name": model, "colour": colour} for model, colour in palette.items()],
         "metrics": [_metric(facts) for facts in shown],
         "columns": [column.facts.name for column in content.table.columns if column not in unmeasured],
-        "clips": [asdict(clip) for clip in content.clips],
-        "scenes": [asdict(scene) for scene in content.scenes],
+        "clips": content.clips,
+        "scenes": content.scenes,
     }
-    text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(data, default=vars, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 

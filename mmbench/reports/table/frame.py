@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
+import math
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -28,6 +31,7 @@ ITEM: Final = (
     "step",
     "video",
 )
+CLIP: Final = ("n_frames", "width", "height", "fps", "sha256")
 TEXTS: Final = (*ITEM[:6], "video", "error")
 """Columns that hold what users wrote: a spreadsheet must not take them for formulas. All texts are quoted, for a
 carriage return would end the line."""
@@ -38,16 +42,23 @@ def clips_frame(rows: Sequence[ItemRow]) -> pd.DataFrame:
 
     A score that is missing is NaN; `scores_frame` has its reason. Columns are ordered as the rows have them.
     """
+    import numpy as np
     import pandas as pd
 
     ordered = sorted_rows(rows)
     metrics = list(dict.fromkeys(score.metric for row in ordered for score in row.scores))
-    lines = [_line(row) for row in ordered]
-    frame = pd.DataFrame(lines, columns=[*ITEM, "n_frames", "width", "height", "fps", "sha256", "error", *metrics])
+    columns: dict[str, Any] = {name: [_plain(getattr(row.item, name)) for row in ordered] for name in ITEM}
+    for name in CLIP:
+        columns[name] = [getattr(row.clip, name) if row.clip else math.nan for row in ordered]
+    columns["error"] = [_unicode(row.error.message) if row.error else "" for row in ordered]
+    # A column at a time: a dict a line takes as much memory as all rows.
+    values = {metric: array("d", [math.nan]) * len(ordered) for metric in metrics}
+    for place, row in enumerate(ordered):
+        for score in row.scores:
+            values[score.metric][place] = math.nan if score.value is None else score.value
+    frame = pd.DataFrame(columns | {metric: np.frombuffer(found) for metric, found in values.items()})
     for name in ("prompt_index", "seed", "step", "n_frames", "width", "height"):
         frame[name] = frame[name].astype("Int64")
-    for name in metrics:
-        frame[name] = frame[name].astype("float64")
     return frame
 
 
@@ -80,12 +91,21 @@ def scores_frame(rows: Sequence[ItemRow]) -> pd.DataFrame:
 
 def clips_csv(rows: Sequence[ItemRow]) -> str:
     """`clips_frame` as CSV, for reports: nothing rounded, a video's name without its folder, no formulas."""
-    frame = clips_frame(rows)
-    frame["video"] = [Path(video).name for video in frame["video"]]
-    for name in TEXTS:
-        frame[name] = [no_formula(text) if isinstance(text, str) else text for text in frame[name]]
-    text: str = frame.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    return text
+    ordered = sorted_rows(rows)
+    metrics = {score.metric: "" for row in ordered for score in row.scores}
+    out = io.StringIO()
+    lines = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    lines.writerow((*ITEM, *CLIP, "error", *metrics))
+    for row in ordered:  # a line at a time: a frame of all rows takes as much memory as they do
+        values: dict[str, Any] = dict(metrics)
+        values |= {score.metric: "" if score.value is None else score.value for score in row.scores}
+        item = {name: _plain(getattr(row.item, name)) for name in ITEM}
+        item |= {"video": Path(item["video"]).name, "error": _unicode(row.error.message) if row.error else ""}
+        told = {name: no_formula(text) if isinstance(text := item.pop(name), str) else text for name in TEXTS}
+        clip = {name: getattr(row.clip, name) if row.clip else "" for name in CLIP}
+        said = item | told | clip | values
+        lines.writerow("" if said[name] is None else said[name] for name in (*ITEM, *CLIP, "error", *metrics))
+    return out.getvalue()
 
 
 def write_frame(frame: pd.DataFrame, path: Path) -> Path:
@@ -105,16 +125,10 @@ def write_frame(frame: pd.DataFrame, path: Path) -> Path:
     return path
 
 
-def _line(row: ItemRow) -> dict[str, Any]:
-    clip = row.clip
-    facts = {name: getattr(clip, name) for name in ("n_frames", "width", "height", "fps", "sha256")} if clip else {}
-    scores = {score.metric: score.value for score in row.scores}
-    item = {name: getattr(row.item, name) for name in ITEM}
-    said = {**item, "video": str(row.item.video), "error": row.error.message if row.error else ""}
-    texts = {name: _unicode(value) if isinstance(value, str) else value for name, value in said.items()}
-    return {**facts, **texts, **scores}
+def _plain(value: Any) -> Any:
+    return _unicode(str(value)) if isinstance(value, str | Path) else value
 
 
 def _unicode(text: str) -> str:
     """The text with bytes of a name that are no UTF-8 written out: data frames cannot hold them."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

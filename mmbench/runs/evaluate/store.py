@@ -6,7 +6,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from io import BufferedWriter
 from pathlib import Path
@@ -57,16 +57,19 @@ def next_attempt(run: Path, taken: Iterable[int] = ()) -> int:
     return 1 + max((*taken, *(attempt_and_worker(path)[0] for path in row_files(run))), default=-1)
 
 
-def read_rows(run: Path) -> tuple[list[ItemRow], list[SetRow]]:
+def read_rows(
+    run: Path, make: Callable[[dict[str, Any]], ItemRow] = ItemRow.from_json
+) -> tuple[list[ItemRow], list[SetRow]]:
     """The rows of a run's clips and models, the newest where one was measured again, in the order they were written.
 
     Clips that the run's record names no longer are left out, where it can be read. A torn last line (the writer was
     killed) is not a row. Raises ManifestError when `run` holds no rows folder or a line in the middle of a file is
     damaged. Files that are no rows of ours, and rows of a newer version, are passed over with a warning.
+    `make` gives a clip's row from its line; one that keeps less raises the same errors.
     """
     items: dict[str, ItemRow] = {}
     sets: dict[str, SetRow] = {}
-    for row in all_rows(run):
+    for row in all_rows(run, make):
         if isinstance(row, ItemRow):
             items[row.item.id] = row
         else:
@@ -77,8 +80,8 @@ def read_rows(run: Path) -> tuple[list[ItemRow], list[SetRow]]:
     return rows, [row for row in sets.values() if row.model in models]
 
 
-def all_rows(run: Path) -> Iterator[ItemRow | SetRow]:
-    """Every row that was ever written, the oldest first. Raises as `read_rows`."""
+def all_rows(run: Path, make: Callable[[dict[str, Any]], ItemRow] = ItemRow.from_json) -> Iterator[ItemRow | SetRow]:
+    """Every row that was ever written, the oldest first. `make` and what is raised are those of `read_rows`."""
     if not (run / ROWS).is_dir():
         raise _no_run(run)
     for path in sorted(row_files(run, tell=True), key=attempt_and_worker):
@@ -86,7 +89,7 @@ def all_rows(run: Path) -> Iterator[ItemRow | SetRow]:
             if line.data is None:
                 continue
             try:
-                yield (ItemRow if line.data["kind"] == "item" else SetRow).from_json(line.data)
+                yield make(line.data) if line.data["kind"] == "item" else SetRow.from_json(line.data)
             except (KeyError, TypeError, ValueError, AttributeError) as cause:
                 raise line.damaged(f"{type(cause).__name__}: {cause}") from cause
 
