@@ -150,6 +150,8 @@ def run(
     for generated in done.generated:
         print_generated(generated)
     once = Once()
+    for cause in done.lacking:
+        typer.echo(f"no videos: {cause.message} {once(cause.remedy)}".rstrip(), err=True)
     print_result(done.evaluation, once)
     print_leaderboard(done.report, once)
     if not done.complete:

@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mmbench.config import RunSettings
-from mmbench.errors import ManifestError
+from mmbench.errors import ManifestError, MissingWeights
 from mmbench.files import Progress
 
 if TYPE_CHECKING:
@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WholeRun:
-    """What a whole run leaves behind."""
+    """What a whole run leaves behind; `lacking` says which models made no videos for want of their weights."""
 
     evaluation: EvaluateResult
     report: ReportPaths
     generated: tuple[Generated, ...] = ()
+    lacking: tuple[MissingWeights, ...] = ()
 
     @property
     def complete(self) -> bool:
         """True when every video was made and measured."""
-        return self.evaluation.complete and not any(run.failed for run in self.generated)
+        return self.evaluation.complete and not self.lacking and not any(run.failed for run in self.generated)
 
 
 def default_settings() -> Path:
@@ -68,11 +69,12 @@ def run_all(
 
     place = report or out / "report"
     check_folder(place)
-    generated = generated_videos(settings, out, progress) if settings.generate.models else ()
+    generated, lacking = generated_videos(settings, out, progress) if settings.generate.models else ((), ())
     if generated:
         found = [collect_manifest(run.manifest) for run in generated]
         inputs = Collection(
-            tuple(item for one in found for item in one.items), tuple(note for one in found for note in one.notes)
+            tuple(item for one in found for item in one.items),
+            (*(note for one in found for note in one.notes), *(f"no videos: {cause.message}" for cause in lacking)),
         )
     else:
         inputs = given_items(settings, base)
@@ -93,7 +95,7 @@ def run_all(
         seed=wanted.seed,
         face_form=wanted.face_form,
     )
-    return WholeRun(done, build_report(done.run, place, ReportOptions(table)), generated)
+    return WholeRun(done, build_report(done.run, place, ReportOptions(table)), generated, lacking)
 
 
 def given_items(settings: RunSettings, base: Path) -> Collection:
@@ -114,16 +116,39 @@ def given_items(settings: RunSettings, base: Path) -> Collection:
     return collect_manifest(bundled)
 
 
-def generated_videos(settings: RunSettings, out: Path, progress: Progress | None) -> tuple[Generated, ...]:
-    """Videos of the test set by each of the settings' models, one model after the other; finished ones are kept."""
+def generated_videos(
+    settings: RunSettings, out: Path, progress: Progress | None
+) -> tuple[tuple[Generated, ...], tuple[MissingWeights, ...]]:
+    """Videos of the test set by each of the settings' models, one model after the other; finished ones are kept.
+
+    Where the report takes columns from face-enhanced prompts, each model makes those videos too. A model whose weights
+    are missing makes none and is told; the others go on. Raises MissingWeights where it is all of them.
+    """
     from mmbench.runs.generate.make import generate
 
     if settings.testset is None:
         raise ManifestError("The settings name models but no test set.", "Set `testset`.")
     wanted = settings.generate
-    shared = wanted.model_copy(update={"first_frames": wanted.first_frames or out / "first_frames"})
-    made = []
+    frames = wanted.first_frames or out / "first_frames"
+    forms: tuple[Literal["face"] | None, ...] = (None, "face") if settings.report.face_form else (None,)
+    made: list[Generated] = []
+    lacking: list[MissingWeights] = []
     for model in wanted.models:
         folder = out / "videos" / re.sub(r"[^A-Za-z0-9._-]+", "_", model)
-        made.append(generate(shared.for_model(model), settings.testset, folder, progress=progress))
-    return tuple(made)
+        for form in forms:
+            one = wanted.model_copy(update={"first_frames": frames}).for_model(model)
+            place = folder
+            if form is not None:
+                if model.startswith("folder:"):  # finished videos have the form they have
+                    continue
+                place = folder.with_name(f"{folder.name}-{form}")
+                mine = frames.with_name(f"{frames.name}-{form}")
+                one = one.model_copy(update={"prompt_kind": form, "first_frames": mine})
+            try:
+                made.append(generate(one, settings.testset, place, progress=progress))
+            except MissingWeights as cause:
+                lacking.append(cause)
+                break
+    if not made:
+        raise lacking[0]
+    return tuple(made), tuple(lacking)

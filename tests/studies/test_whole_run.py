@@ -115,7 +115,8 @@ def test_a_settings_file_reaches_a_models_own_options(settings: Path, tmp_path: 
         "generate: {limit: 1, options: {faster: 2}, each: {'journey_models:Still': {options: {faster: 5}}}, ",
     )
     settings.write_text(text)
-    runs = generated_videos(RunSettings.from_yaml(settings), tmp_path / "out", None)
+    runs, lacking = generated_videos(RunSettings.from_yaml(settings), tmp_path / "out", None)
+    assert not lacking
     found = [json.loads(next((run.folder / "videos").glob("*.json")).read_text())["options"] for run in runs]
     assert found == [{"faster": 2}, {"faster": 5}]
     settings.write_text(text.replace("faster: 2", "slower: 2"))

@@ -116,17 +116,17 @@ def what_is_asked(settings: GenerateSettings, model: Baseline, variant: str, tes
 
 def label_of(settings: GenerateSettings, model: Baseline, variant: str) -> str:
     """The model's name in tables and ids: `label`, else its own with what differs from its published form."""
+    face = [FACE] if settings.prompt_kind == FACE else []
     if settings.label:
-        return file_name(settings.label)
+        return file_name("-".join([settings.label, *face]))
     if settings.model.startswith("folder:"):
         return file_name(Path(settings.model.removeprefix("folder:")).resolve().name)
     parts = [model.name]
     if variant != model.variants[0]:
         parts.append(variant)
-    if settings.prompt_kind == FACE:
-        parts.append(FACE)
-    elif model.prompt_kind != model.default_prompt_kind:
+    if model.prompt_kind != model.default_prompt_kind:
         parts.append(model.prompt_kind)
+    parts += face
     return file_name("-".join(parts))
 
 
