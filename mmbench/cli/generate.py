@@ -13,6 +13,7 @@ from mmbench.cli.words import plain
 
 if TYPE_CHECKING:
     from mmbench.config import GenerateSettings
+    from mmbench.engine.ray import RayCluster
     from mmbench.runs.generate.make import Generated
 
 RANDOM = "Random weights: these videos are noise, for trying the machinery out."
@@ -36,6 +37,10 @@ def generate(
     option: making.Options = None,
     limit: making.Limit = None,
     shard: sharing.Shard = None,
+    engine: sharing.Engine = "local",
+    address: sharing.Address = "",
+    workers: Annotated[int, Option(min=1, help="With --engine ray: actors, each with the model.")] = 1,
+    gpus_per_worker: sharing.GpusPerWorker = 0.0,
     prompt_id: making.PromptIds = None,
     seed: making.Seed = 0,
     name: Annotated[str | None, Option(help="The model's name in tables instead of its own.")] = None,
@@ -94,12 +99,12 @@ def generate(
     if prompt is not None and testset is None:
         _one(settings, prompt, reference or [], out, first_frame_image)
     elif testset is not None and prompt is None:
-        _all(settings, testset, out)
+        _all(settings, testset, out, sharing.spread_of(None, engine, address, workers, gpus_per_worker).cluster)
     else:
         raise RequestError("Give either --testset, or --prompt with --reference.", "`mmbench generate --help`")
 
 
-def _all(settings: GenerateSettings, testset: str, out: Path | None) -> None:
+def _all(settings: GenerateSettings, testset: str, out: Path | None, cluster: RayCluster | None) -> None:
     from mmbench.cli.progress import progress_bar
     from mmbench.runs.generate.make import default_folder, generate
 
@@ -108,7 +113,7 @@ def _all(settings: GenerateSettings, testset: str, out: Path | None) -> None:
         settings = settings.model_copy(update={"first_frames": folder.parent / "first_frames"})
     sharing.shard_of(settings.shard)
     with progress_bar() as progress:
-        result = generate(settings, testset, folder, progress=progress)
+        result = generate(settings, testset, folder, progress=progress, cluster=cluster)
     print_generated(result)
     typer.echo(f"Measure them: mmbench evaluate --manifest {result.manifest}")
     if result.failed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mmbench.baselines.contract import Baseline, FirstFrame
 from mmbench.config import GenerateSettings
@@ -23,6 +23,9 @@ from mmbench.runs.generate.weights import prepare_weights, require_weights, weig
 
 if TYPE_CHECKING:
     from mmbench.baselines.session import Session
+
+Outcome = Literal["made", "before", "elsewhere", "failed"]
+"""What came of a job; `before`: it was there, `elsewhere`: another process makes it."""
 
 MANIFEST_EVERY = 10
 """Videos between two writings of the manifest, so that a killed run can be measured as far as it came."""
@@ -98,25 +101,46 @@ class GenerateWork:
             self.pending = [job for job in self.pending if job.name not in self.failed]
         self.make_videos(session)
 
+    def make_opening(self, job: Job, session: Session) -> Outcome:
+        """Make the opening picture of one job; nothing where the model takes none, or it is there."""
+        if isinstance(self.openings, FrameStore):
+            assert self.maker is not None
+            make_first_frames([job], self.openings, self.maker, self.maker_variant, session, self._failed_frame)
+        return "failed" if job.name in self.failed else "made"
+
     def make_videos(self, session: Session) -> None:
         """Load the model, if there is anything to do, and make one video after the other."""
         self._report()
         if self.pending:
-            session.load(self.model, self.variant)
-            self.model_weights = weights_account(self.settings.weights, self.model, self.variant)
+            self.load(session)
         for job in self.pending:
-            with self.run.claim(job) as mine:
-                if not mine:
-                    self.elsewhere += 1
-                elif self.run.is_done(job):
-                    self.before += 1
-                else:
-                    self._make(job, session)
-            self._report()
-            if self.made and self.made % MANIFEST_EVERY == 0:
-                self.run.write_manifest()
+            self.count(job, self.make_video(job, session))
 
-    def _make(self, job: Job, session: Session) -> None:
+    def load(self, session: Session) -> None:
+        """Load the model."""
+        session.load(self.model, self.variant)
+        self.model_weights = weights_account(self.settings.weights, self.model, self.variant)
+
+    def make_video(self, job: Job, session: Session) -> Outcome:
+        """Make one video with the loaded model, where it is not there and nobody else makes it."""
+        with self.run.claim(job) as mine:
+            if not mine:
+                return "elsewhere"
+            if self.run.is_done(job):
+                return "before"
+            return self._make(job, session)
+
+    def count(self, job: Job, outcome: Outcome, reason: str = "") -> None:
+        """What has come of a job, in this process or elsewhere (then with the `reason` of a failure)."""
+        if outcome == "failed":
+            self.failed[job.name] = reason or self.failed[job.name]
+        else:
+            setattr(self, outcome, getattr(self, outcome) + 1)
+        self._report()
+        if self.made and self.made % MANIFEST_EVERY == 0:
+            self.run.write_manifest()
+
+    def _make(self, job: Job, session: Session) -> Outcome:
         self.run.clean(job)
         try:
             self.run.copy_references(job)
@@ -129,8 +153,8 @@ class GenerateWork:
             # One request must not stop the others; its reason is kept and the next run tries it again.
             self._fail(job, error, "video")
             self._restart(error, session)
-        else:
-            self.made += 1
+            return "failed"
+        return "made"
 
     def _restart(self, error: Exception, session: Session) -> None:
         """Load a model anew whose process may have died; one of this process is still there."""
