@@ -19,12 +19,17 @@ def build(
     settings: Annotated[Path, typer.Argument(help="YAML file: source, input and what differs from the defaults.")],
     out: Annotated[Path, typer.Option(help="Folder of the data set; sources share it.")] = Path("data"),
     shard: sharing.Shard = None,
+    engine: sharing.Engine = "local",
+    address: sharing.Address = "",
+    workers: Annotated[int, typer.Option(min=1, help="With --engine ray: actors, and parts of the source.")] = 1,
+    gpus_per_worker: sharing.GpusPerWorker = 0.0,
     show: Annotated[bool, typer.Option("--show", help="Print the complete settings and do nothing.")] = False,
 ) -> None:
     """Build the records of one source, or go on with them; then print how many each filter dropped."""
     from mmbench.cli.making import see_own_code
     from mmbench.cli.progress import progress_bar
     from mmbench.data.settings import DataSettings
+    from mmbench.errors import RequestError
 
     chosen = DataSettings.from_yaml(settings)
     if show:
@@ -32,12 +37,17 @@ def build(
         return
     from mmbench.data import build as making
 
-    part = sharing.shard_of(shard)
+    spread = sharing.spread_of(shard, engine, address, workers, gpus_per_worker)
+    if spread.cluster is not None and shard is not None:
+        raise RequestError("--shard and --engine ray both split the source.", "Give one of them.")
     tools = chosen.tools
     see_own_code((tools.faces, tools.captioner, tools.generator, tools.judge))
     with progress_bar() as progress:
-        found = making.build(chosen, out, progress=progress, shard=part)
-    for line in making.describe({chosen.source: found}):
+        if spread.cluster is not None:
+            found = making.build_on_cluster(chosen, out, spread.cluster, progress)
+        else:
+            found = {chosen.source: making.build(chosen, out, progress=progress, shard=spread.shard)}
+    for line in making.describe(found):
         typer.echo(line)
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from mmbench.data.adapters import make_tools
 from mmbench.data.ledger import Counts, Ledger, Stage, run_stages
 from mmbench.data.settings import DataSettings
 from mmbench.data.sources import clips, laion, own, pairs, rendered, sfhq
-from mmbench.data.stages import Tools, Work
+from mmbench.data.stages import Tools, Work, folder_name
 from mmbench.data.types import Candidate
 from mmbench.engine.alone import alone
+from mmbench.engine.ray import RayCluster, run_on_ray
 from mmbench.engine.shard import Shard
-from mmbench.errors import ManifestError, RequestError
+from mmbench.errors import BusyFolder, ManifestError, RequestError, WorkerDied
 from mmbench.files import Progress, silent, write_text
 
 SOURCES: dict[str, tuple[Callable[[Work], list[Stage]], str]] = {
@@ -25,6 +29,9 @@ SOURCES: dict[str, tuple[Callable[[Work], list[Stage]], str]] = {
     "rendered": (rendered.stages, rendered.PAPER),
 }
 """The stages of each source, and the paper's counts for it (figures 5 and 8)."""
+
+LEAVES_SECONDS = 120.0
+"""For how long a part may still be held by an actor that is said to be dead."""
 
 
 def build(
@@ -53,6 +60,50 @@ def build(
         write_text(work.folder / "stages.txt", "".join(f"{step.name}\n" for step in steps))
         run_stages(steps, Candidate("start", ""), work.folder, progress, work.shard)
     return counts(out)[work.folder.name]
+
+
+def build_on_cluster(
+    settings: DataSettings, out: Path, cluster: RayCluster, progress: Progress = silent
+) -> dict[str, list[Counts]]:
+    """Build a source over a Ray cluster in as many parts as it has workers, and return every part's counts.
+
+    A part is what `build` makes with a `shard`: one actor's at a time, and gone on with by another where that dies.
+    Run it again with as many workers to go on. All nodes see the same files. Raises as `build`, and WorkerDied where
+    three actors die at one part.
+    """
+    parts = [Shard(number + 1, cluster.workers) for number in range(cluster.workers)]
+    done: list[str] = []
+
+    def on_result(part: str, nothing: None) -> None:
+        done.append(part)
+        progress(len(done), len(parts), "parts")
+
+    def lost(part: str, died: WorkerDied) -> None:
+        raise died
+
+    progress(0, len(parts), "parts")
+    run_on_ray([str(part) for part in parts], partial(_served, settings, out), cluster, on_result=on_result, lost=lost)
+    found = counts(out)
+    return {name: found[name] for part in parts if (name := folder_name(settings.source, part)) in found}
+
+
+@contextmanager
+def _served(settings: DataSettings, out: Path, worker: int) -> Iterator[Callable[[str], None]]:
+    """An actor's side: a function that builds the part of a name."""
+
+    def do(name: str) -> None:
+        part = Shard.parse(name)
+        until = time.monotonic() + LEAVES_SECONDS
+        while True:
+            try:
+                build(settings, out, shard=part)
+                return
+            except BusyFolder:  # by the actor whose node was lost a moment ago
+                if time.monotonic() > until:
+                    raise
+                time.sleep(1.0)
+
+    yield do
 
 
 def counts(out: Path) -> dict[str, list[Counts]]:

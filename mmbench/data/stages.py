@@ -44,6 +44,11 @@ class Tools:
     encoder: Callable[[], Encoder]
 
 
+def folder_name(source: str, shard: Shard) -> str:
+    """The folder of a source, or of a part of one, below the data set's."""
+    return source if shard.count == 1 else f"{source}.{shard.index}-of-{shard.count}"
+
+
 @dataclass
 class Work:
     """One source's build, or a part of it: settings, the data set's folder, and the networks. `folder` is its own."""
@@ -55,8 +60,7 @@ class Work:
     folder: Path = field(init=False)
 
     def __post_init__(self) -> None:
-        part = "" if self.shard.count == 1 else f".{self.shard.index}-of-{self.shard.count}"
-        self.folder = self.out / f"{self.settings.source}{part}"
+        self.folder = self.out / folder_name(self.settings.source, self.shard)
 
     def place(self, file: str) -> Path:
         """Where a candidate's file lies."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import pytest
 
 from mmbench.engine.ray import RayCluster, run_on_ray
 from mmbench.errors import MediaError, WorkerDied
+from tests.engine.processes import served_here
 
 ray = pytest.importorskip("ray", reason="the extra ray is not installed")
 pytestmark = pytest.mark.slow
@@ -80,6 +82,26 @@ def test_a_task_that_kills_its_actor_is_lost_and_the_others_are_done(nodes: Any,
     assert {task: results[task] for task in "abc"} == {"a": "A", "b": "B", "c": "C"}
     assert results["die"].startswith("lost: ")
     assert (tmp_path / "log").read_text().count("die ") == 3
+
+
+def test_actors_killed_at_random_twenty_times_lose_and_double_nothing(nodes: Any, tmp_path: Path) -> None:
+    """One of the two dies after every third result, busy or idle: a task's second try comes before the next death."""
+    dice, killed = random.Random(20), list[str]()
+    results: dict[str, str] = {}
+
+    def on_result(task: str, result: str) -> None:
+        assert task not in results
+        results[task] = result
+        if len(results) % 3 == 0 and len(killed) < 20 and (alive := served_here()):
+            time.sleep(dice.random() * 0.05)
+            os.kill(dice.choice(alive), signal.SIGKILL)
+            killed.append(task)
+
+    tasks = [f"t{number}" for number in range(80)]
+    setup = partial(noting, tmp_path / "log")
+    run_on_ray(tasks, setup, RayCluster(workers=2), on_result=on_result, lost=lambda task, died: "lost")
+    assert len(killed) == 20
+    assert results == {task: task.upper() for task in tasks}
 
 
 def test_errors_come_as_they_were(nodes: Any, tmp_path: Path) -> None:

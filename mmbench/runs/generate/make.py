@@ -89,7 +89,7 @@ def generate(
 
 
 @dataclass(frozen=True)
-class Plan:
+class VideoPlan:
     """What a call is about: the set, this process's part, and the videos that all parts make together."""
 
     testset: TestSet
@@ -99,7 +99,7 @@ class Plan:
 
 def planned(
     settings: GenerateSettings, testset: str | Path, out: Path, model: Baseline, progress: Progress | None = None
-) -> tuple[GenerateWork, Plan]:
+) -> tuple[GenerateWork, VideoPlan]:
     """The work of a call, looked at and not begun. Raises as `generate`."""
     from mmbench.testsets.load import load_testset
 
@@ -113,7 +113,7 @@ def planned(
     run = RunFolder(out, label_of(settings, model, variant), everything)
     work = GenerateWork(run, model, variant, settings, jobs, progress)
     work.plan_openings(settings.first_frames or out / "first_frames")
-    return work, Plan(chosen, shard, tuple(wanted))
+    return work, VideoPlan(chosen, shard, tuple(wanted))
 
 
 def carry_out(work: GenerateWork, weights: Path) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import random
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ from mmbench.engine.spread import Spread
 from mmbench.items import Item
 from mmbench.runs.evaluate.evaluate import evaluate
 from mmbench.runs.evaluate.store import read_rows
+from tests.engine.processes import served_here
 
 ray = pytest.importorskip("ray", reason="the extra ray is not installed")
 pytestmark = pytest.mark.slow
@@ -59,6 +64,35 @@ def test_a_node_is_lost_and_rows_are_those_of_one_process(nodes: Any, clips: lis
     assert gone and result.complete and result.measured_now == len(clips)
     assert rows(tmp_path / "ray") == rows(tmp_path / "one")
     assert not (tmp_path / "ray" / ".claims").exists()
+
+
+def test_actors_killed_at_random_twenty_times_leave_the_rows_of_one_process(
+    nodes: Any, clips: list[Item], tmp_path: Path
+) -> None:
+    """In each of three evaluations one of the two dies after every third clip, busy or idle.
+
+    A clip at which three die by chance, while they load what they need, is a row with that reason; tried again without
+    deaths, it is as all others.
+    """
+    evaluate(clips, tmp_path / "one", METRICS)
+    dice, killed = random.Random(5), list[int]()
+
+    def progress(done: int, total: int, what: str) -> None:
+        if what == "clips" and 0 < done < total and done % 3 == 0 and (alive := served_here()):
+            time.sleep(dice.random() * 0.02)
+            os.kill(dice.choice(alive), signal.SIGKILL)
+            killed.append(done)
+
+    spread = Spread(cluster=RayCluster(workers=2))
+    for number in range(3):
+        run = tmp_path / f"ray{number}"
+        result = evaluate(clips, run, METRICS, progress=progress, spread=spread)
+        assert result.measured_now == len(clips) and len(read_rows(run)[0]) == len(clips)
+        if failed := [row for row in read_rows(run)[0] if row.error]:
+            assert len(failed) <= 3 and all(row.error and row.error.type == "WorkerDied" for row in failed)
+            assert evaluate(clips, run, METRICS, retry=True).measured_now == len(failed)
+        assert rows(run) == rows(tmp_path / "one")
+    assert len(killed) >= 20
 
 
 def test_ctrl_c_leaves_rows_and_the_rest_is_done_later(nodes: Any, clips: list[Item], tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from mmbench.runs.generate.make import Generated, generate
 ray = pytest.importorskip("ray", reason="the extra ray is not installed")
 pytestmark = pytest.mark.slow
 
-TOY = '''
+TOY = """
 import os
 import signal
 import numpy as np
@@ -61,7 +61,7 @@ class Opening(FirstFrame):
 
     def make(self, prompt, references, size, seed, negative=None):
         return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (*size, 3), dtype=np.uint8))
-'''
+"""
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_a_node_is_lost_and_videos_are_those_of_one_process(
     model: str, nodes: Any, testset: Path, tmp_path: Path
 ) -> None:
     made(testset, tmp_path / "one", model)
-    gone = []
+    gone: list[int] = []
 
     def progress(done: int, total: int, what: str) -> None:
         if what.startswith("videos") and done >= 5 and not gone:
