@@ -78,6 +78,7 @@ def test_every_pubfig_prompt_has_the_form(vbench_prompts: Path) -> None:
             assert marks(made, group.split()[-1]), template.id
             assert len(made.split()) <= len(long.split()) + 25
             assert sentences(made)[1], "more than the framing is left"
+            assert len(made[: made.index(TRIGGER)]) - len(long[: long.index(TRIGGER)]) < 50, "the person comes early"
             lost += len(sentences(long)) + 1 - len(sentences(made))
     assert lost > 20, "VBench's cameras look at hands, balls and kites"
 

@@ -190,9 +190,11 @@ class RunFolder:
 
     def _manifest_row(self, job: Job, record: dict[str, Any]) -> dict[str, str | int | float]:
         condition = self.conditions(job) if self.conditions else None
-        references = [path.relative_to(self.folder).as_posix() for path in self.reference_paths(job)]
         identity = job.identity
-        shown = [name for name, path in zip(references, identity.references, strict=True) if path in identity.shown]
+        placed = zip(self.reference_paths(job), identity.references, strict=True)
+        # of a request that failed before its pictures were placed there are none to name
+        here = [(path.relative_to(self.folder).as_posix(), source) for path, source in placed if path.is_file()]
+        references, shown = [name for name, _ in here], [name for name, source in here if source in identity.shown]
         return {
             "id": record["id"],
             "model": self.label,

@@ -314,6 +314,16 @@ def test_failed_first_frame_fails_its_video_only(toy, testset, tmp_path, monkeyp
     assert result.failed == (("man_02_01", "first frame: RuntimeError: no face"),)
 
 
+def test_a_person_of_whom_nothing_could_begin_does_not_stop_the_measuring(toy, testset, tmp_path, monkeypatch):
+    monkeypatch.setenv("TOY_FAIL_OPENING", "of 2 waves")
+    chosen = settings(testset, model="toy_models:ToyI2V", first_frame="toy_models:Opening")
+    result = generate(chosen, tmp_path / "run")
+    assert len(result.failed) == 2
+    items = read_manifest(result.manifest)
+    assert [bool(item.references) for item in items] == [True] * 4 + [False] * 2
+    assert all(path.is_file() for item in items for path in item.references)
+
+
 def test_other_settings_need_another_folder(toy, testset, tmp_path):
     generate(settings(testset), tmp_path / "run", limit=1)
     with pytest.raises(ManifestError, match="seed was 0, now 7"):
