@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Literal
 
 from mmbench.config import EvaluateSettings
 from mmbench.errors import MMBenchError, how_to_install
-from mmbench.files import installed_version
+from mmbench.files import cache_root, installed_version
 from mmbench.metrics.base import DerivedMetric
-from mmbench.metrics.registry import broken_plug_ins
+from mmbench.metrics.registry import broken_plug_ins, plug_ins
 from mmbench.runs.evaluate.clip import usable_metrics
 from mmbench.runs.evaluate.gather import Gatherer
 
@@ -22,7 +23,7 @@ class Diagnosis:
     """One line of the doctor's: "missing" is mendable by the command in `text`, "broken" stops everything."""
 
     state: Literal["ok", "missing", "broken"]
-    kind: Literal["package", "weights", "metric", "plug-in"]
+    kind: Literal["package", "weights", "metric", "plug-in", "machine"]
     name: str
     text: str
 
@@ -48,12 +49,29 @@ ALTERNATIVES = {"onnxruntime": "onnxruntime-gpu"}
 
 
 def examine(settings: EvaluateSettings | None = None) -> list[Diagnosis]:
-    """Packages, weights, metrics and broken plug-ins of this installation. Loads the networks that are present."""
+    """Machine, packages, weights, metrics and plug-ins of this installation. Loads the networks that are present."""
     settings = settings or EvaluateSettings()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # plug-ins left out have lines of their own here
         metrics = _metrics(settings)
-    return [*_packages(), *_weights(), *metrics, *_plug_ins()]
+    return [*_machine(), *_packages(), *_weights(), *metrics, *_plug_ins()]
+
+
+def _machine() -> list[Diagnosis]:
+    """GPUs with their memory, the cache's place, and the space left there."""
+    import torch
+
+    found = []
+    for index in range(torch.cuda.device_count()):
+        facts = torch.cuda.get_device_properties(index)
+        text = f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB"
+        found.append(Diagnosis("ok", "machine", f"cuda:{index}", text))
+    if not found:
+        found.append(Diagnosis("ok", "machine", "gpu", "none that this torch can use: networks run on the processor"))
+    root = cache_root()
+    there = next((folder for folder in (root, *root.parents) if folder.is_dir()), None)
+    left = f", {shutil.disk_usage(there).free / 2**30:.0f} GiB left" if there else ""
+    return [*found, Diagnosis("ok", "machine", "cache", f"{root}{left}")]
 
 
 def _packages() -> list[Diagnosis]:
@@ -107,5 +125,11 @@ def _metrics(settings: EvaluateSettings) -> list[Diagnosis]:
 
 
 def _plug_ins() -> list[Diagnosis]:
-    """Plug-ins that cannot be used; everything else works without them."""
-    return [Diagnosis("broken", "plug-in", name, str(wrong)) for name, wrong in broken_plug_ins().items()]
+    """Metrics of other packages: those that work by package, those that cannot be used by reason."""
+    broken = broken_plug_ins()
+    found = [Diagnosis("broken", "plug-in", name, str(wrong)) for name, wrong in broken.items()]
+    for name, point in plug_ins().items():
+        if name not in broken:
+            came = f" {point.dist.name} {point.dist.version}" if point.dist else ""
+            found.append(Diagnosis("ok", "plug-in", name, f"metric of{came or ' another package'} ({point.value})"))
+    return found
