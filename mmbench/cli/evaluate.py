@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,12 +73,16 @@ def evaluate(
     random_weights: Annotated[
         bool, typer.Option("--random-weights", help="Tiny untrained networks, to test the machinery.")
     ] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Tell at the end what decoding, each network and the metrics took.")
+    ] = False,
 ) -> None:
     """Measure videos: yours, or a model's. Rerun the same command to continue after an interruption, or start it
     several times at once: processes on one folder share the work."""
     from mmbench.cli.inputs import collect, tell
     from mmbench.runs.evaluate.evaluate import default_workers
     from mmbench.runs.evaluate.evaluate import evaluate as run_evaluation
+    from mmbench.runs.evaluate.profile import profiled
     from mmbench.runs.inputs.folder import FolderSource
 
     chosen = {
@@ -96,7 +102,8 @@ def evaluate(
     tell(inputs, strict=strict)
     workers = workers or default_workers(options)
     spread = sharing.spread_of(shard, engine, address, workers, gpus_per_worker)
-    with progress_bar() as progress:
+    times = out / "profile" / time.strftime("%Y%m%d-%H%M%S")
+    with progress_bar() as progress, profiled(times) if profile else nullcontext():
         result = run_evaluation(
             inputs.items,
             out,
@@ -108,8 +115,30 @@ def evaluate(
             spread=spread,
         )
     print_result(result)
+    if profile:
+        print_profile(times)
     if not result.complete:
         raise typer.Exit(1)
+
+
+def print_profile(folder: Path) -> None:
+    """The table of `--profile`: seconds of all processes together."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from mmbench.runs.evaluate.profile import read_profile
+
+    clips, parts = read_profile(folder)
+    if not clips:
+        typer.echo("Nothing was measured now, so there is no profile.")
+        return
+    table = Table("part", "seconds", "share", "ms a frame", title=f"{clips} clips, all processes together")
+    for part in parts:
+        table.add_row(
+            part.name, f"{part.seconds:.2f}", f"{part.share:.1%}", f"{part.a_frame:.2f}" if part.a_frame else ""
+        )
+    Console(highlight=False).print(table)
+    typer.echo(f"A line a clip: {folder}")
 
 
 def run(

@@ -132,7 +132,10 @@ def measure_item(task: Task, metrics: Mapping[str, Metric], gatherer: Gatherer) 
         tuple(clip.warnings),
         clip_key(item, clip.sha256, task.limits),
     )
-    return ItemRow(item, together(item, scores, metrics, task.parts), facts, seconds=_since(start))
+    row = ItemRow(item, together(item, scores, metrics, task.parts), facts, seconds=_since(start))
+    own = sum(score.seconds for name in task.todo for score in scores.get(name, ()))
+    gatherer.times.write(item.id, clip.n_frames, row.seconds, own)
+    return row
 
 
 def composed(task: Task, metrics: Mapping[str, Metric]) -> ItemRow:

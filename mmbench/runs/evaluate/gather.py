@@ -14,6 +14,7 @@ from mmbench.files import Progress
 from mmbench.items import Item
 from mmbench.metrics.base import Evidence, FrameNeed, Maker, Metric, Need, Networks, RunNeed
 from mmbench.runs.evaluate.fault import fault
+from mmbench.runs.evaluate.profile import DECODING, LOADING, Stopwatch, chosen_profile
 from mmbench.runs.evaluate.rows import MeasuredFile
 
 if TYPE_CHECKING:
@@ -44,11 +45,12 @@ class Gatherer:
         self._settings, self._items, self.run = settings, tuple(items), run
         self._needs = tuple(dict.fromkeys(need for metric in metrics for need in metric.needs))
         self._unprepared: dict[Need[Any], Unmet] = {}
+        self._profile = chosen_profile()
         self._forget()
 
     def __getstate__(self) -> dict[str, Any]:
         """What another process is sent: no networks, nothing read."""
-        return {key: self.__dict__[key] for key in ("_settings", "_items", "run", "_needs", "_unprepared")}
+        return {key: self.__dict__[key] for key in ("_settings", "_items", "run", "_needs", "_unprepared", "_profile")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """In the other process."""
@@ -56,6 +58,7 @@ class Gatherer:
         self._forget()
 
     def _forget(self) -> None:
+        self.times = Stopwatch(self._profile)
         self._networks = Networks()
         self._makers: dict[FrameNeed[Any], Maker[Any]] = {}
         self._unmade: dict[Need[Any], Unmet] = {}
@@ -136,9 +139,10 @@ class Gatherer:
         """Decode the clip once for what is not found yet."""
         from mmbench.video.cadence import CadencePass
 
-        looks = [_Watched(group, makers) for group in _together(makers, found)]
+        looks = [_Watched(group, makers, self.times) for group in _together(makers, found)]
         cadence = CadencePass()
-        info = clip.decode([cadence, *looks])
+        with self.times.watch(DECODING):
+            info = clip.decode([cadence, *looks])
         for look in looks:
             found.update(look.results(info, unmet))
         return replace(info, warnings=(*info.warnings, *cadence.finish()))
@@ -156,7 +160,8 @@ class Gatherer:
         for need in wanted:
             if need not in self._makers and need not in self._unmade:
                 try:
-                    self._makers[need] = need.make(self._settings, self._networks)
+                    with self.times.watch(f"{LOADING}{need.name}"):
+                        self._makers[need] = need.make(self._settings, self._networks)
                 except Exception as cause:
                     self._unmade[need] = _unmet(cause, need)
         return {need: self._makers[need] for need in wanted if need in self._makers}
@@ -170,8 +175,10 @@ class Gatherer:
 class _Watched:
     """A pass for the needs of one look. What it raises costs its own needs, not the clip."""
 
-    def __init__(self, needs: Sequence[FrameNeed[Any]], makers: Mapping[FrameNeed[Any], Maker[Any]]) -> None:
-        self._needs, self._makers = needs, [makers[need] for need in needs]
+    def __init__(
+        self, needs: Sequence[FrameNeed[Any]], makers: Mapping[FrameNeed[Any], Maker[Any]], times: Stopwatch
+    ) -> None:
+        self._needs, self._makers, self._times = needs, [makers[need] for need in needs], times
         self._look: Look | None = None
         self._fault: Exception | None = None
         self.name = ", ".join(need.name for need in needs)
@@ -179,14 +186,14 @@ class _Watched:
     def start(self, clip: ClipInfo) -> None:
         """Make the pass and start it."""
         self._look, self._fault = None, None
-        with self._watching():
+        with self._watching(DECODING):
             self._look = self._makers[0].look(self._makers[1:])
             self._look.frames.start(clip)
 
     def feed(self, index: int, frame: Frame) -> None:
         """Hand the frame on, unless the pass has failed."""
         if self._fault is None and self._look is not None:
-            with self._watching():
+            with self._watching(DECODING):
                 self._look.frames.feed(index, frame)
 
     def finish(self) -> None:
@@ -205,9 +212,10 @@ class _Watched:
         return found
 
     @contextmanager
-    def _watching(self) -> Iterator[None]:
+    def _watching(self, inside: str = "") -> Iterator[None]:
         try:
-            yield
+            with self._times.watch(self.name, inside):
+                yield
         except Exception as cause:
             if machine := machine_fault(cause):
                 raise machine from cause
