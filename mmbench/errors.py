@@ -121,6 +121,7 @@ EXTRAS = {
     "insightface": ("onnxruntime", "onnx"),
     "insightface-gpu": ("onnxruntime", "onnx"),
     "ray": ("ray",),
+    "study": ("fastapi", "uvicorn"),
     "synth": ("numba",),
     "train": ("accelerate", "diffusers", "transformers"),
 }
