@@ -83,7 +83,7 @@ def track(
     def means(weights: Float64s) -> Float64s:
         total = np.bincount(units, weights * scores, size)
         count = np.bincount(units, weights, size)
-        return np.divide(total, count, out=np.full(size, np.nan), where=count > 0)
+        return np.asarray(np.divide(total, count, out=np.full(size, np.nan), where=count > 0), dtype=np.float64)
 
     said = means(np.ones(len(scores)))
     once = np.ones(size, dtype=np.int64)
