@@ -13,7 +13,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 from mmbench.studies.user_study.design import MEDIA, Answers, StudyDesign, read_design, read_key
-from mmbench.studies.user_study.guard import Guard, RateLimit, StudyLimits, address_of, too_often
+from mmbench.studies.user_study.guard import StudyGuard, RateLimit, StudyLimits, address_of, too_often
 from mmbench.studies.user_study.votes import Seat, Vote, VoteStore, new_token, open_votes, token_digest
 
 LONGEST_TOKEN = 128
@@ -73,7 +73,7 @@ def make_app(study: Path, limits: StudyLimits | None = None, root_path: str = ""
     limits = limits or StudyLimits()
     desk = _Desk(study, limits)
     app = FastAPI(title="mmbench study", openapi_url=None, docs_url=None, redoc_url=None)
-    app.add_middleware(Guard, limits=limits, root_path=root_path)
+    app.add_middleware(StudyGuard, limits=limits, root_path=root_path)
     app.add_exception_handler(RequestValidationError, _unfit)
     app.add_exception_handler(sqlite3.Error, _store_fault)
     _add_page(app, desk)

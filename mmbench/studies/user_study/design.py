@@ -57,7 +57,7 @@ CONSENT: Final = (
 )
 
 
-class Task(_Strict):
+class StudyTask(_Strict):
     """What is shown at once: one clip, or two from left to right, with pictures of the person and the description.
 
     `instruction` is set where attention is checked: it says what to answer.
@@ -81,7 +81,7 @@ class StudyDesign(_Strict):
     title: str
     consent: str
     questions: tuple[Question, ...]
-    tasks: tuple[Task, ...]
+    tasks: tuple[StudyTask, ...]
     sheets: tuple[tuple[int, ...], ...]
     invited: bool = False
 
@@ -103,7 +103,7 @@ class StudyDesign(_Strict):
         """Names of all files that may be handed out."""
         return frozenset(name for task in self.tasks for name in (*task.clips, *task.pictures))
 
-    def task(self, sheet: int, slot: int) -> Task:
+    def task(self, sheet: int, slot: int) -> StudyTask:
         """The task at a place of a sheet. Raises IndexError where there is none."""
         if not (0 <= sheet < len(self.sheets) and 0 <= slot < len(self.sheets[sheet])):
             raise IndexError(f"there is no place {slot} on sheet {sheet}")

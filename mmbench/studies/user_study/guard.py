@@ -63,7 +63,7 @@ class RateLimit:
         return 0.0 if allowed else (1 - left) / self._rate
 
 
-class Guard:
+class StudyGuard:
     """Middleware: refuses callers that ask too often and bodies that are too large, and adds the headers."""
 
     def __init__(self, app: ASGIApp, limits: StudyLimits, root_path: str = "") -> None:

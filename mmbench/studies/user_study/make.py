@@ -31,10 +31,10 @@ from mmbench.studies.user_study.design import (
     Stimulus,
     StudyDesign,
     StudyKey,
-    Task,
+    StudyTask,
     write_part,
 )
-from mmbench.studies.user_study.plan import Candidate, PlanOptions, Shown, plan_sheets
+from mmbench.studies.user_study.plan import PlannedClip, PlanOptions, Shown, plan_sheets
 from mmbench.studies.user_study.votes import new_token, open_votes, token_digest
 
 INVITATIONS = "invitations.csv"
@@ -84,7 +84,7 @@ def new_study(
     rows = read_runs(runs).rows
     scenes, notes = _scenes(rows, options)
     clips = [(scene, row) for scene, inside in scenes.items() for row in inside]
-    sheets = plan_sheets([Candidate(row.item.model, scene) for scene, row in clips], options.kind, options.plan)
+    sheets = plan_sheets([PlannedClip(row.item.model, scene) for scene, row in clips], options.kind, options.plan)
     names, pictures = _make_media(clips, sheets, out / MEDIA, options, progress)
     study = secrets.token_hex(8)
     design, checks = _design(
@@ -195,7 +195,7 @@ def _design(
     """The public part, and the right answers of its checks by task."""
     questions = options.questions or (ASPECTS if options.kind == "aspects" else PREFERENCE)
     rng = random.Random(f"mmbench checks {options.plan.seed}")
-    tasks: list[Task] = []
+    tasks: list[StudyTask] = []
     checks: dict[int, Answers] = {}
     places: dict[Shown, int] = {}
     numbered: list[tuple[int, ...]] = []
@@ -228,10 +228,10 @@ def _design(
     return design, checks
 
 
-def _task(shown: Shown, clips: Sequence[tuple[Item, str, tuple[str, ...]]], instruction: str = "") -> Task:
+def _task(shown: Shown, clips: Sequence[tuple[Item, str, tuple[str, ...]]], instruction: str = "") -> StudyTask:
     item, _, pictures = clips[shown[0]]
     names = tuple(clips[place][1] for place in shown)
-    return Task(clips=names, pictures=pictures, prompt=item.prompt or "", instruction=instruction)
+    return StudyTask(clips=names, pictures=pictures, prompt=item.prompt or "", instruction=instruction)
 
 
 def _check_task(kind: Kind, questions: Sequence[Question], rng: random.Random) -> tuple[str, Answers]:

@@ -18,7 +18,7 @@ from mmbench.studies.user_study.report import StudyReport
 
 
 def write_study_report(report: StudyReport, out: Path) -> list[Path]:
-    """Write `report.md` and `report.json`, and for marks `table.csv` and `table.tex`; their paths."""
+    """Write the report as Markdown and JSON, and for marks the table as CSV and LaTeX; their paths."""
     texts = {"report.md": study_markdown(report)}
     if report.table is not None:
         texts |= {"table.csv": table_csv(report.table), "table.tex": table_latex(report.table, "tab:user-study")}

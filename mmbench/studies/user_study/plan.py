@@ -18,7 +18,7 @@ Shown = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Candidate:
+class PlannedClip:
     """What planning knows of a clip: its model and its scene."""
 
     model: str
@@ -45,7 +45,7 @@ class _Unit:
     clips: Shown
 
 
-def plan_sheets(clips: Sequence[Candidate], kind: Kind, options: PlanOptions) -> list[list[Shown]]:
+def plan_sheets(clips: Sequence[PlannedClip], kind: Kind, options: PlanOptions) -> list[list[Shown]]:
     """Sheets, each a list of tasks in the order they are shown; the same for the same clips, options and seed.
 
     Over all sheets every model (pair of models) is shown equally often, to within one; so is, within it, every clip
@@ -75,7 +75,7 @@ def plan_sheets(clips: Sequence[Candidate], kind: Kind, options: PlanOptions) ->
     return sheets
 
 
-def _units(clips: Sequence[Candidate], kind: Kind) -> list[_Unit]:
+def _units(clips: Sequence[PlannedClip], kind: Kind) -> list[_Unit]:
     if kind == "aspects":
         return [_Unit((clip.model,), clip.scene, (place,)) for place, clip in enumerate(clips)]
     scenes: dict[str, list[int]] = defaultdict(list)

@@ -16,7 +16,7 @@ from mmbench.items import Item
 from mmbench.runs.evaluate.rows import ItemRow, MeasuredFile
 from mmbench.runs.evaluate.store import RowWriter
 from mmbench.scores import Provenance, Score
-from mmbench.studies.user_study.design import Answers, Stimulus, Task, read_design, read_key
+from mmbench.studies.user_study.design import Answers, Stimulus, StudyTask, read_design, read_key
 from mmbench.studies.user_study.votes import Vote, new_token, open_votes
 from mmbench.video.write import write_video
 
@@ -86,7 +86,7 @@ class Crowd:
             assert seat is not None
             votes = []
             for slot, place in enumerate(design.sheets[seat.sheet]):
-                task: Task = design.tasks[place]
+                task: StudyTask = design.tasks[place]
                 if place in key.checks:
                     wanted = key.checks[place]
                     answers = wanted if number >= self.careless else _other(wanted)

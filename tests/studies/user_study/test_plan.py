@@ -8,13 +8,13 @@ from itertools import combinations, pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmbench.studies.user_study.plan import Candidate, PlanOptions, plan_sheets
+from mmbench.studies.user_study.plan import PlannedClip, PlanOptions, plan_sheets
 
 
 @st.composite
-def plans(draw: st.DrawFn) -> tuple[list[Candidate], PlanOptions]:
+def plans(draw: st.DrawFn) -> tuple[list[PlannedClip], PlanOptions]:
     models, scenes = draw(st.integers(2, 6)), draw(st.integers(1, 7))
-    clips = [Candidate(f"m{m}", f"s{s}") for s in range(scenes) for m in range(models)]
+    clips = [PlannedClip(f"m{m}", f"s{s}") for s in range(scenes) for m in range(models)]
     options = PlanOptions(
         sheets=draw(st.integers(1, 12)),
         tasks=draw(st.integers(1, 20)),
@@ -31,7 +31,7 @@ def spread(counts: Counter[object], members: list[object]) -> int:
 
 @given(plans())
 @settings(max_examples=60, deadline=None)
-def test_marks_show_every_model_and_every_clip_equally_often(plan: tuple[list[Candidate], PlanOptions]) -> None:
+def test_marks_show_every_model_and_every_clip_equally_often(plan: tuple[list[PlannedClip], PlanOptions]) -> None:
     clips, options = plan
     sheets = plan_sheets(clips, "aspects", options)
     models: Counter[object] = Counter()
@@ -53,7 +53,7 @@ def test_marks_show_every_model_and_every_clip_equally_often(plan: tuple[list[Ca
 
 @given(plans())
 @settings(max_examples=60, deadline=None)
-def test_pairs_are_of_one_scene_and_sides_are_shared(plan: tuple[list[Candidate], PlanOptions]) -> None:
+def test_pairs_are_of_one_scene_and_sides_are_shared(plan: tuple[list[PlannedClip], PlanOptions]) -> None:
     clips, options = plan
     sheets = plan_sheets(clips, "pairs", options)
     pairs: Counter[object] = Counter()
@@ -77,13 +77,13 @@ def test_pairs_are_of_one_scene_and_sides_are_shared(plan: tuple[list[Candidate]
 
 @given(plans())
 @settings(max_examples=20, deadline=None)
-def test_the_seed_alone_decides(plan: tuple[list[Candidate], PlanOptions]) -> None:
+def test_the_seed_alone_decides(plan: tuple[list[PlannedClip], PlanOptions]) -> None:
     clips, options = plan
     assert plan_sheets(clips, "pairs", options) == plan_sheets(clips, "pairs", options)
 
 
 def test_other_seeds_other_sheets_and_scenes_do_not_follow_each_other() -> None:
-    clips = [Candidate(f"m{m}", f"s{s}") for s in range(12) for m in range(4)]
+    clips = [PlannedClip(f"m{m}", f"s{s}") for s in range(12) for m in range(4)]
     first, second = (plan_sheets(clips, "aspects", PlanOptions(5, 12, 0, 0, seed)) for seed in (1, 2))
     assert first != second
     for sheet in first:

@@ -25,13 +25,13 @@ from mmbench.studies.user_study.design import (
     Stimulus,
     StudyDesign,
     StudyKey,
-    Task,
+    StudyTask,
     write_part,
 )
 from mmbench.studies.user_study.judgements import read_judgements
 from mmbench.studies.user_study.make import NewStudy, new_study
 from mmbench.studies.user_study.pages import study_json, study_markdown, write_study_report
-from mmbench.studies.user_study.plan import Candidate, PlanOptions, plan_sheets
+from mmbench.studies.user_study.plan import PlannedClip, PlanOptions, plan_sheets
 from mmbench.studies.user_study.report import StudyReport, StudyReportOptions, report_study
 from mmbench.studies.user_study.status import study_status
 from tests.studies.user_study.conftest import Crowd, MadeRun, marking, preferring
@@ -39,11 +39,11 @@ from tests.studies.user_study.conftest import Crowd, MadeRun, marking, preferrin
 
 def drawn_study(folder: Path, kind: Kind, models: tuple[str, ...], options: PlanOptions, scenes: int = 12) -> Path:
     """A study whose clips exist by name alone: what reports read."""
-    clips = [Candidate(model, f"scene-{scene}") for scene in range(scenes) for model in models]
+    clips = [PlannedClip(model, f"scene-{scene}") for scene in range(scenes) for model in models]
     sheets = plan_sheets(clips, kind, options)
     names = [f"{place:032x}.mp4" for place in range(len(clips))]
     questions = ASPECTS if kind == "aspects" else PREFERENCE
-    tasks: list[Task] = []
+    tasks: list[StudyTask] = []
     checks: dict[int, Answers] = {}
     numbered = []
     for sheet in sheets:
@@ -53,7 +53,7 @@ def drawn_study(folder: Path, kind: Kind, models: tuple[str, ...], options: Plan
             if shown[0] < 0:
                 checks[len(tasks)] = {question.id: 4 if kind == "aspects" else "right" for question in questions}
                 shown = (0,) if kind == "aspects" else (0, 1)
-            tasks.append(Task(clips=tuple(names[place] for place in shown)))
+            tasks.append(StudyTask(clips=tuple(names[place] for place in shown)))
         numbered.append(tuple(numbers))
     folder.mkdir(parents=True, exist_ok=True)
     write_part(
