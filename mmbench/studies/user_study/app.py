@@ -13,7 +13,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 from mmbench.studies.user_study.design import MEDIA, Answers, StudyDesign, read_design, read_key
-from mmbench.studies.user_study.guard import StudyGuard, RateLimit, StudyLimits, address_of, too_often
+from mmbench.studies.user_study.guard import RateLimit, StudyGuard, StudyLimits, address_of, too_often
 from mmbench.studies.user_study.votes import Seat, Vote, VoteStore, new_token, open_votes, token_digest
 
 LONGEST_TOKEN = 128
