@@ -180,6 +180,9 @@
 
   const go = (slot) => { location.hash = slot < tasks.length ? `#${slot + 1}` : "#end"; };
 
+  /* The second press of a double click meets the next task: nobody judges one so fast. */
+  const calmly = (act) => { if (performance.now() - shownAt > 250) act(); };
+
   function task(slot) {
     const { clips, pictures, prompt, instruction } = tasks[slot];
     const kept = voteAt(slot);
@@ -198,13 +201,13 @@
     const together = (act) => () => videos.forEach(act);
     const person = pictures.map((name) => make("figure", { class: "person" },
       make("img", { src: `media/${name}`, alt: "The person that the clip should show" }), make("figcaption", {}, "The person")));
-    const form = make("form", { onsubmit: (event) => { event.preventDefault(); submit(slot, form, problem); }, onchange: () => keep.set(`draft:${slot}`, read(form)) },
+    const form = make("form", { onsubmit: (event) => { event.preventDefault(); calmly(() => submit(slot, form, problem)); }, onchange: () => keep.set(`draft:${slot}`, read(form)) },
       make("div", { class: "questions" }, ...about.questions.map((question) => ask(question, given))),
       problem,
       make("div", { class: "buttons" },
-        ...(slot ? [make("button", { type: "button", onclick: () => go(slot - 1) }, "Back")] : []),
         make("button", { class: "main", type: "submit" }, "Next"),
-        make("button", { type: "button", onclick: () => record(slot, {}) }, "Does not play")));
+        make("button", { type: "button", disabled: !slot, onclick: () => calmly(() => go(slot - 1)) }, "Back"),
+        make("button", { type: "button", onclick: () => calmly(() => record(slot, {})) }, "Does not play")));
     const heading = make("h1", { tabindex: "-1" }, `${slot + 1} of ${tasks.length}`);
     main.replaceChildren(
       make("div", { class: "top" }, heading, make("progress", { max: tasks.length, value: slot, "aria-label": "Answered so far" })),
