@@ -2,9 +2,9 @@
 
 A file a command: `generators`, `testset`, `synth`, `nano`, `data` (what there is to work on), `train`, `model` (what is
 made of it), `weights`, `generate`, `evaluate`, `report`, `plot` (a benchmark's steps), `status` (how far they are),
-`ablate`, `validity`, `study` (questions to it), `inspect` (what is installed), `selftest` (whether it gives its numbers).
-They share `making` (options of videos), `sharing` (options of split work), `inputs` (what was found), `progress`, `board`
-(a table on a terminal), `words` (texts of others on a terminal) and `completion` (the shell's).
+`ablate`, `validity`, `study` (questions to it), `inspect` (what is installed), `selftest` (whether it gives its
+numbers). They share `making` (options of videos), `sharing` (options of split work), `inputs` (what was found),
+`progress`, `board` (a table on a terminal), `words` (texts of others on a terminal) and `completion` (the shell's).
 """
 
 from __future__ import annotations
