@@ -9,7 +9,7 @@ from typing import Any
 
 from mmbench.files import write_json, write_text
 from mmbench.metrics.registry import facts_by_name
-from mmbench.reports.numbers.bradley_terry import BradleyTerry
+from mmbench.reports.numbers.people.bradley_terry import BradleyTerry
 from mmbench.reports.table.data import table_csv
 from mmbench.reports.table.latex import table_latex
 from mmbench.reports.table.markdown import escape, prose, table_markdown

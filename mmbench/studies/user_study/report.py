@@ -10,10 +10,10 @@ from pathlib import Path
 from mmbench.errors import ManifestError
 from mmbench.metrics.base import MetricFacts
 from mmbench.metrics.registry import facts_by_name
-from mmbench.reports.numbers.alpha import Alpha, krippendorff_alpha
-from mmbench.reports.numbers.bradley_terry import BradleyTerry, PairVote, bradley_terry
-from mmbench.reports.numbers.crossed import crossed_mean
-from mmbench.reports.numbers.tracking import Opinions, Tracking, track
+from mmbench.reports.numbers.people.alpha import Alpha, krippendorff_alpha
+from mmbench.reports.numbers.people.bradley_terry import BradleyTerry, PairVote, bradley_terry
+from mmbench.reports.numbers.people.crossed import crossed_mean
+from mmbench.reports.numbers.people.tracking import Opinions, Tracking, track
 from mmbench.reports.several import read_runs
 from mmbench.reports.table.published import with_published
 from mmbench.reports.table.tables import Cell, Column, Table, TableRow

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmbench.errors import ManifestError
-from mmbench.reports.numbers.bradley_terry import bradley_terry
+from mmbench.reports.numbers.people.bradley_terry import bradley_terry
 from mmbench.studies.user_study.design import (
     ASPECTS,
     DESIGN,
@@ -229,7 +229,7 @@ def test_no_votes_no_report_and_another_key_is_refused(tmp_path: Path) -> None:
 
 
 def test_sides_do_not_matter_to_strengths() -> None:
-    from mmbench.reports.numbers.bradley_terry import PairVote
+    from mmbench.reports.numbers.people.bradley_terry import PairVote
 
     rng = random.Random(4)
     votes = [

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from mmbench.reports.numbers.crossed import crossed_mean
-from mmbench.reports.numbers.tracking import Opinions, track
+from mmbench.reports.numbers.people.crossed import crossed_mean
+from mmbench.reports.numbers.people.tracking import Opinions, track
 
 
 def test_the_interval_covers_where_raters_and_identities_both_differ() -> None:

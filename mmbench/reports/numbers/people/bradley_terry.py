@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmbench.reports.numbers.crossed import CROSSED_RESAMPLES, crossed_picks, few_note, numbered
+from mmbench.reports.numbers.people.crossed import CROSSED_RESAMPLES, crossed_picks, few_note, numbered
 from mmbench.reports.numbers.resample import Float64s
 from mmbench.reports.numbers.stats import LEVEL
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmbench.reports.numbers.bradley_terry import PRIOR, PairVote, bradley_terry, fit_strengths
+from mmbench.reports.numbers.people.bradley_terry import PRIOR, PairVote, bradley_terry, fit_strengths
 
 
 def votes(first: str, second: str, *scores: float) -> list[PairVote]:

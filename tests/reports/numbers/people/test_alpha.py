@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmbench.reports.numbers.alpha import Level, krippendorff_alpha
+from mmbench.reports.numbers.people.alpha import Level, krippendorff_alpha
 
 _ = float("nan")
 # Krippendorff (2011), data of section C: four observers, twelve units, gaps.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.reports.numbers.crossed import crossed_picks, few_note, numbered
+from mmbench.reports.numbers.people.crossed import crossed_picks, few_note, numbered
 from mmbench.reports.numbers.resample import Float64s
 from mmbench.reports.numbers.stats import LEVEL
 
