@@ -30,9 +30,9 @@ def study(tmp_path: Path, make_run: MadeRun) -> Path:
     return new_study([run], tmp_path / "study", NewStudy(kind="pairs", plan=SMALL)).folder
 
 
-def said(study: Path, **changes: Any) -> dict[str, Any]:
+def said(folder: Path, **changes: Any) -> dict[str, Any]:
     votes = [{"slot": slot, "revision": 1, "answers": {"overall": "left"}, "seconds": 2.5} for slot in range(3)]
-    held = {"format": 1, "study": read_design(study).id, "rater": "ab" * 16, "sheet": 1, "votes": votes}
+    held = {"format": 1, "study": read_design(folder).id, "rater": "ab" * 16, "sheet": 1, "votes": votes}
     return held | changes
 
 
