@@ -44,7 +44,7 @@ class VotesFile(BaseModel):
 
 
 @dataclass(frozen=True)
-class Imported:
+class TakenVotes:
     """`raters` whose votes were read, new or known; `new` votes and changes; `refused` files, each with its reason."""
 
     raters: int
@@ -80,7 +80,7 @@ def export_static(study: Path, out: Path) -> Path:
     return out / "index.html"
 
 
-def import_votes(study: Path, files: Sequence[Path]) -> Imported:
+def import_votes(study: Path, files: Sequence[Path]) -> TakenVotes:
     """Take in files of votes, folders of them included; the same file twice, or a later one of the same rater, is fine.
 
     Files are strangers' work: each is taken whole or refused with its reason. Raises ManifestError where `study` is no
@@ -97,7 +97,7 @@ def import_votes(study: Path, files: Sequence[Path]) -> Imported:
             refused.append(str(cause))
             continue
         raters.add(held.rater)
-    return Imported(len(raters), new, tuple(refused))
+    return TakenVotes(len(raters), new, tuple(refused))
 
 
 def _script(design: StudyDesign) -> str:
