@@ -24,6 +24,13 @@ class MediaError(MMBenchError):
     """A video or image that cannot be used: corrupt, empty, truncated, too large, or not media at all."""
 
 
+class RemoteError(MediaError, OSError):
+    """A file elsewhere that cannot be had: not there, not permitted, not in time, larger than may be.
+
+    Also an OSError: whoever can do without a file of this machine that cannot be read can do without one of those.
+    """
+
+
 class MissingWeights(MMBenchError):
     """A weight file is not on disk; the remedy is the command that gets it, with size and licence."""
 
@@ -121,6 +128,7 @@ EXTRAS = {
     "insightface": ("onnxruntime", "onnx"),
     "insightface-gpu": ("onnxruntime", "onnx"),
     "ray": ("ray",),
+    "remote": ("fsspec", "s3fs"),
     "study": ("fastapi", "uvicorn"),
     "synth": ("numba",),
     "train": ("accelerate", "diffusers", "transformers"),

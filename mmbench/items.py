@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmbench.remote.path import path_of
+
 FIELDS = (
     "model",
     "identity",
@@ -56,21 +58,18 @@ class Item:
     extra: dict[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        """Paths may be given as strings, and a single picture as itself.
+        """Paths may be given as strings, URLs of remote storage too, and a single picture as itself.
 
         Pictures in memory (PIL's) are taken for `references`, `shown` and `condition` too; `evaluate` writes them into
         its run.
         """
         video, condition = vars(self)["video"], vars(self)["condition"]
-        if not isinstance(video, Path):
-            object.__setattr__(self, "video", Path(video))
+        object.__setattr__(self, "video", path_of(video))
         for name in ("references", "shown"):
             given: object = getattr(self, name)
-            if isinstance(given, tuple) and all(isinstance(one, Path) for one in given):
-                continue  # as almost always
             single = isinstance(given, str | Path) or is_picture(given)
             object.__setattr__(self, name, tuple(map(_path, (given,) if single else getattr(self, name))))
-        if condition is not None and not isinstance(condition, Path):
+        if condition is not None:
             object.__setattr__(self, "condition", _path(condition))
 
     @property
@@ -93,4 +92,4 @@ def is_picture(value: object) -> bool:
 
 
 def _path(value: Any) -> Any:
-    return value if is_picture(value) else Path(str(value))
+    return value if is_picture(value) else path_of(value)

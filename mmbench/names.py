@@ -7,6 +7,9 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from mmbench.remote.path import RemotePath, path_of
+from mmbench.remote.schemes import is_url
+
 
 def readable(name: str) -> str:
     r"""The name in composed Unicode (NFC), the same from every system; bytes that are no UTF-8 are written `\xe9`.
@@ -59,8 +62,13 @@ class PathFinder:
         """The path as written, from `base`; where nothing lies there, the one file whose name is the same name.
 
         Accents may be composed or not, capitals may differ, backslashes may separate. Where no file fits, or several,
-        it is the path as written.
+        it is the path as written. A URL is itself, and what a table of remote storage names lies beside it; neither is
+        looked for.
         """
+        if is_url(written):
+            return path_of(written)
+        if isinstance(self.base, RemotePath):
+            return self.base.joined(written)
         direct = self.base / written
         if os.path.lexists(direct) or "\0" in written:
             return direct
@@ -68,6 +76,14 @@ class PathFinder:
             if (found := self._walk(text)) is not None:
                 return found
         return direct
+
+    def lies(self, written: str) -> bool:
+        """Whether something of this machine is called exactly as written, seen from `base`."""
+        return "\0" not in written and not self.elsewhere(written) and os.path.lexists(self.base / written)
+
+    def elsewhere(self, written: str) -> bool:
+        """Whether the name leads to remote storage."""
+        return is_url(written) or isinstance(self.base, RemotePath)
 
     def _walk(self, written: str) -> Path | None:
         here = self.base

@@ -22,8 +22,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = {
-    **dict.fromkeys(("errors", "items", "names", "scores", "trigger", "version"), 0),
+    **dict.fromkeys(("errors", "scores", "trigger", "version"), 0),
     "files": 0.5,  # with the next ones on the first floor, where everybody else writes with it
+    "remote": 0.7,  # files of other places, cached with the same hands
+    **dict.fromkeys(("items", "names"), 0.8),  # whose paths may lead there
     **dict.fromkeys(("engine", "device", "config", "tables"), 1),
     **dict.fromkeys(("weights", "video"), 2),
     **dict.fromkeys(("face", "flow", "encode"), 3),

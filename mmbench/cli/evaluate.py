@@ -36,7 +36,9 @@ def evaluate(
     manifest: Annotated[
         Path | None, typer.Option(help="CSV instead of a folder: model, video[, references, prompt, ...].")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the run; give it again to continue.")] = Path("runs/evaluation"),
+    out: Annotated[Path, typer.Option(help="Folder or URL of the run; give it again to continue.")] = Path(
+        "runs/evaluation"
+    ),
     name: Annotated[str | None, typer.Option(help="Name of the model that made the folder's videos.")] = None,
     metrics: Annotated[
         str, typer.Option(help="Comma-separated metrics; all by default.", autocompletion=completion.metrics)
@@ -80,6 +82,8 @@ def evaluate(
     """Measure videos: yours, or a model's. Rerun the same command to continue after an interruption, or start it
     several times at once: processes on one folder share the work."""
     from mmbench.cli.inputs import collect, tell
+    from mmbench.remote.path import path_of
+    from mmbench.remote.schemes import is_url
     from mmbench.runs.evaluate.evaluate import default_workers
     from mmbench.runs.evaluate.evaluate import evaluate as run_evaluation
     from mmbench.runs.evaluate.profile import profiled
@@ -117,6 +121,8 @@ def evaluate(
     print_result(result)
     if profile:
         print_profile(times)
+    if is_url(out):
+        typer.echo(f"kept at {path_of(out)}; the folder here is a copy")
     if not result.complete:
         raise typer.Exit(1)
 

@@ -43,13 +43,14 @@ def manifest(
 def collect(manifest: Path | None, source: FolderSource | None) -> Collection:
     """The items of a manifest, or of a folder. Raises ManifestError where both are given, or neither."""
     from mmbench.errors import ManifestError
+    from mmbench.remote.path import path_of
     from mmbench.runs.inputs.folder import collect_folder
     from mmbench.runs.inputs.manifest import collect_manifest
 
     if manifest is not None and source is not None:
         raise ManifestError("A manifest and a folder are given.", "Give FOLDER, or --manifest CSV.")
     if manifest is not None:
-        return collect_manifest(manifest)
+        return collect_manifest(path_of(manifest))
     if source is not None:
         return collect_folder(source)
     remedy = "Give FOLDER, with --references for everything about faces, or --manifest CSV."

@@ -73,6 +73,7 @@ def report(
     from mmbench.reports.numbers.overall import guards_named
     from mmbench.reports.table.published import DEFAULT
     from mmbench.reports.table.tables import TableOptions
+    from mmbench.runs.mirror import all_mirrored
 
     quoted = tuple(name for name in published if name != "none") if published is not None else DEFAULT
     table = TableOptions(
@@ -85,7 +86,9 @@ def report(
         seed=seed,
         face_form=tuple(face_form or ()),
     )
-    print_leaderboard(build_report(run, out, ReportOptions(table, quoted, clips, most_clips)))
+    with all_mirrored(run, write=out is None) as here, all_mirrored([out] if out else []) as place:
+        options = ReportOptions(table, quoted, clips, most_clips)
+        print_leaderboard(build_report(here, place[0] if place else None, options))
 
 
 def rows(
@@ -98,8 +101,10 @@ def rows(
     """A run's rows for pandas and spreadsheets: a line a clip, or a line a number."""
     from mmbench.reports.several import read_runs
     from mmbench.reports.table.frame import clips_frame, scores_frame, write_frame
+    from mmbench.runs.mirror import all_mirrored
 
-    held = read_runs(run).rows
+    with all_mirrored(run, write=False) as here:
+        held = read_runs(here).rows
     frame = scores_frame(held) if numbers else clips_frame(held)
     typer.echo(f"{len(frame)} lines in {write_frame(frame, out)}")
 

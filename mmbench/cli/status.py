@@ -22,9 +22,11 @@ def status(
     ] = None,
 ) -> None:
     """Done, failed and missing, by part; what to submit again; who is at work. Status 1 when not all is done."""
+    from mmbench.runs.mirror import mirrored
     from mmbench.runs.status import run_status
 
-    found = run_status(run, parts)
+    with mirrored(run, write=False) as here:
+        found = run_status(here, parts)
     whole = found.whole
     total = whole.done + whole.failed + whole.missing
     counts = f"{whole.done} of {total} {found.what} done, {whole.failed} failed, {whole.missing} missing"

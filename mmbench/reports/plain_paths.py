@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mmbench.remote.path import RemotePath
 from mmbench.runs.evaluate.rows import ItemRow, SetRow
 from mmbench.scores import Score
 
@@ -18,7 +19,7 @@ class PathShortener:
     def __init__(self, rows: Sequence[ItemRow], run: Path | None = None) -> None:
         named = {row.item.video.parent for row in rows}
         named |= {path.parent for references in {row.item.references for row in rows} for path in references}
-        folders = {folder.absolute() for folder in named}
+        folders = {folder.absolute() for folder in named if not isinstance(folder, RemotePath)}  # a URL is anybody's
         roots = {Path(os.path.commonpath(folders))} if folders else set()
         roots |= {run.absolute()} if run is not None else set()
         # The root of the file system is a part of every path, and of every fraction.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import warnings
 import zlib
@@ -14,6 +15,7 @@ import numpy as np
 
 from mmbench.errors import MediaError, machine_fault
 from mmbench.files import is_file
+from mmbench.remote.path import path_of
 from mmbench.video.clip import Frame
 from mmbench.video.limits import DEFAULT_LIMITS, MediaLimits
 
@@ -42,7 +44,8 @@ def open_image(
     """A Pillow image whose size has been checked, with every way a damaged file can fail turned to a MediaError."""
     from PIL import Image
 
-    file = Path(path)
+    file = path_of(path)
+    os.fspath(file)  # of a picture elsewhere: fetched, or the error that says why it cannot be had
     if not is_file(file):
         raise MediaError(f"{file}: there is no such picture.", "Check the path.")
     if not limits.check_file(file):

@@ -11,6 +11,7 @@ from typing import Any
 
 from mmbench.errors import ManifestError, MediaError
 from mmbench.files import sha256, sha256_file
+from mmbench.remote.path import path_of
 from mmbench.video.clip import CONVERT, ClipInfo, FpsSource, Frame, FramePass, Scan, Source
 from mmbench.video.container.rates import re_timed
 from mmbench.video.folder import frame_files
@@ -55,7 +56,7 @@ def open_clip(path: Path | str, fps: float | None = None, limits: MediaLimits = 
     MediaError naming the file, the cause and the remedy, ManifestError for an `fps` that is not a positive
     number.
     """
-    file = Path(path)
+    file = path_of(path)
     check_rate(str(file), fps)
     source = open_source(file, limits)
     scan = source.scan()
@@ -137,7 +138,7 @@ def content_digest(path: Path | str, limits: MediaLimits = DEFAULT_LIMITS) -> st
 
     Raises MediaError, before anything is read, for what never ends (a pipe, a device) or is larger than `limits`.
     """
-    file = Path(path)
+    file = path_of(path)
     if not file.is_dir():
         limits.check_file(file)
         return sha256_file(file)

@@ -14,6 +14,7 @@ from mmbench.errors import ReferenceFaceError
 from mmbench.face.geometry import Array, area, largest
 from mmbench.face.track import ReferenceFaces
 from mmbench.face.types import Face, FaceBackend
+from mmbench.remote.path import path_of
 from mmbench.video.clip import Frame
 from mmbench.video.image import read_image
 
@@ -48,7 +49,7 @@ def reference_faces_of(
     """As `reference_faces`; then the same faces as the backends in `also` embed them, which share its detector."""
     if not paths:
         raise ReferenceFaceError("No reference picture was given.", "Name at least one picture of the person.")
-    files = tuple(Path(path) for path in paths)
+    files = tuple(path_of(path) for path in paths)
     found = [_largest_face(file, (backend, *also)) for file in files]
     faces = [one.face for one in found]
     points68 = [face.points68 for face in faces if face.points68 is not None]

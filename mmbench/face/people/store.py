@@ -16,6 +16,7 @@ from mmbench.errors import ReferenceFaceError
 from mmbench.face.cache import UNREADABLE
 from mmbench.files import Progress, content_of, sha256, whole
 from mmbench.items import Item
+from mmbench.remote.path import path_of
 from mmbench.scores import Provenance
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _read(data: Any, number: int, entry: Mapping[str, Any]) -> ReferenceFaces | 
     arrays: dict[str, Any] = {name: data.get(f"{number}/{name}") for name in ARRAYS}
     if any(arrays[name] is None for name in ARRAYS[:4]):
         raise ValueError(f"set {number} lacks arrays")
-    paths = tuple(Path(path) for path in entry["paths"])
+    paths = tuple(path_of(path) for path in entry["paths"])
     arrays.update({name: tuple(entry.get(name, ())) for name in ("notes", "sizes")})
     return ReferenceFaces(paths, **arrays, provenance=Provenance(**entry["provenance"]))
 

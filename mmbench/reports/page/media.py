@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from mmbench.errors import ManifestError, MediaError
-from mmbench.files import settle_names, sha256_file, whole
+from mmbench.files import is_file, settle_names, sha256_file, whole
 
 FOLDER = "media"
 VIDEOS = frozenset({".mp4", ".m4v", ".webm", ".mov"})
@@ -78,11 +78,11 @@ class MediaShelf:
         suffix = source.suffix.lower()
         if source.is_symlink():
             return Media("none", note=f"a link, and a page shows only files themselves: {source.name}")
-        if source.is_dir() or (suffix in CONVERTED and source.is_file()):
+        if source.is_dir() or (suffix in CONVERTED and is_file(source)):
             return self._convert(source, hint)
         if suffix not in VIDEOS | PICTURES:
             return Media("none", note=f"browsers cannot show {suffix or 'this file'}: {source.name}")
-        if not source.is_file():
+        if not is_file(source):
             return Media("none", note=f"the file is not there: {source.name}")
         name = self._free_name(hint, suffix)
         try:

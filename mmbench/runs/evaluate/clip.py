@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.config import EvaluateSettings
-from mmbench.errors import MMBenchError, PlugInError, machine_fault
+from mmbench.errors import MMBenchError, PlugInError, RemoteError, machine_fault
 from mmbench.items import Item
 from mmbench.metrics.base import ClipMetric, DerivedMetric, Evidence, Metric, Need, SetMetric
 from mmbench.metrics.registry import broken_plug_ins, in_order, metric_class, metric_names, producer
@@ -261,7 +261,7 @@ def _cannot_open(video: Path) -> str:
     """Why no system could open a file of this name, or this one will not; "" where it can be tried."""
     try:
         video.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, RemoteError):
         return ""  # the reader says what is missing
     except (OSError, ValueError) as cause:
         return f"{str(video)!r} cannot be opened: {cause.strerror if isinstance(cause, OSError) else cause}."

@@ -22,6 +22,8 @@ from mmbench.files import Progress, is_file, silent
 from mmbench.items import Item
 from mmbench.metrics.base import FrameNeed
 from mmbench.metrics.registry import in_order, producer
+from mmbench.remote.cache import forget
+from mmbench.remote.path import check_storages
 from mmbench.runs.evaluate.clip import Task, composed, make_metrics
 from mmbench.runs.evaluate.gather import Gatherer
 from mmbench.runs.evaluate.index import RowIndex, same_as
@@ -35,6 +37,7 @@ from mmbench.runs.evaluate.sets import SetScorer
 from mmbench.runs.evaluate.store import ROWS, RowWriter, next_attempt
 from mmbench.runs.evaluate.work import Errand, work, work_on_cluster
 from mmbench.runs.inputs.pictures import placed
+from mmbench.runs.mirror import mirrored
 
 __all__ = ["EvaluateResult", "default_workers", "evaluate"]
 
@@ -60,7 +63,8 @@ def evaluate(
 
     Several processes may make the same call on one folder, on one machine or many: each measures what no other has,
     and waits at the end for what others have begun. `spread` gives this one a part of the work. A clip at which three
-    processes die is a row that says so.
+    processes die is a row that says so. A run may be a URL (`mmbench.runs.mirror`): the work is done in a copy
+    of it here, which brings what is new there.
 
     Raises ManifestError for an item that cannot be one, WeightsError or MMBenchError when there is no such file or
     device, ReferenceFaceError, before any clip, for a reference without a face, MachineFault when the disk or the
@@ -74,23 +78,18 @@ def evaluate(
         >>> [row.score("motion_smoothness").value for row in result.rows]
         [0.0, 0.0]
     """
-    settings, run, spread = settings or EvaluateSettings(), Path(run), spread or Spread()
-    for item in items:
-        _check_rate(item)
-    if not items:
-        raise ManifestError("There is nothing to evaluate.", "Give at least one video.")
-    _check_device(settings.device)
-    if settings.flow.weights and not settings.flow.weights.is_file():
-        raise WeightsError(f"flow.weights: there is no file {settings.flow.weights}.", "Correct the path.")
-    make_metrics(settings)  # raises before anything is written
+    settings, spread = settings or EvaluateSettings(), spread or Spread()
+    _check(items, settings)
     try:
-        given = [_absolute(placed(item, run)) for item in items]
-        with joined(run, digest_of([settings.model_dump(mode="json"), list(map(item_json, given))])) as session:
-            kept = RowIndex.read(run)
-            with session.claims.only(RECORD):
-                work = _Evaluation(session, given, settings, notes, kept)
-                work.begin(spread.shard)
-            return work.go(workers, retry, spread, progress or silent)
+        with mirrored(run) as here:
+            given = [_absolute(placed(item, here)) for item in items]
+            asked = digest_of([settings.model_dump(mode="json"), list(map(item_json, given))])
+            with joined(here, asked) as session:
+                kept = RowIndex.read(here)
+                with session.claims.only(RECORD):
+                    work = _Evaluation(session, given, settings, notes, kept)
+                    work.begin(spread.shard)
+                return work.go(workers, retry, spread, progress or silent)
     except Exception as cause:
         machine = machine_fault(cause)
         if machine is None or machine is cause:
@@ -275,7 +274,7 @@ class _Evaluation:
         """Write the record with what this command has to say; others may have added their own since it began."""
         attempts = read_record(self._run).get("attempts") or list(self._manifest.attempts)
         for number, one in enumerate(attempts):
-            if one.get("attempt") == self._attempt:
+            if (one.get("attempt"), one.get("started")) == (self._attempt, self._facts["started"]):
                 attempts[number] = {**one, "notes": [*one["notes"], *self._notes]}
         weights = {name: sha for row in now for name, sha in self._kept.briefs[row.item.id].weights}
         replace(self._manifest, weights=dict(sorted(weights.items())), attempts=tuple(attempts)).save(self._run)
@@ -293,10 +292,20 @@ class _Evaluation:
         return [*stay, given]
 
 
-def _check_rate(item: Item) -> None:
-    """Raise ManifestError for a rate that is none."""
-    if item.fps is not None and not (math.isfinite(item.fps) and item.fps > 0):
-        raise ManifestError(f"{item.id}: fps must be a positive number, got {item.fps}.", "Correct it in the manifest.")
+def _check(items: Sequence[Item], settings: EvaluateSettings) -> None:
+    """Raise for items and settings that cannot be, before anything is written."""
+    for item in items:
+        if item.fps is not None and not (math.isfinite(item.fps) and item.fps > 0):
+            said = f"{item.id}: fps must be a positive number, got {item.fps}."
+            raise ManifestError(said, "Correct it in the manifest.")
+    if not items:
+        raise ManifestError("There is nothing to evaluate.", "Give at least one video.")
+    _check_device(settings.device)
+    forget()
+    check_storages(path for item in items for path in (item.video, *item.references, *filter(None, [item.condition])))
+    if settings.flow.weights and not settings.flow.weights.is_file():
+        raise WeightsError(f"flow.weights: there is no file {settings.flow.weights}.", "Correct the path.")
+    make_metrics(settings)
 
 
 def _absolute(item: Item) -> Item:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench.items import Item, is_picture
+from mmbench.remote.path import path_of
 from mmbench.runs.inputs.collection import Collection
 from mmbench.runs.inputs.folder import NO_REFERENCES, FolderSource, collect_folder
 from mmbench.runs.inputs.listing import find_videos
@@ -28,6 +29,7 @@ def read_manifest(path: Path | str) -> list[Item]:
     `Item.extra`. Cells are separated by commas, semicolons or tabs; prompts come back exactly as written, names in
     composed Unicode without blanks around them; whole numbers may be written 42.0, rates 30000/1001. Files need not
     exist yet: a missing video becomes a row with its error. Python warns of whatever was overruled or passed over.
+    A video or picture may be a URL of remote storage (`mmbench.remote`), the manifest too.
     Raises ManifestError naming the line for a missing column, an empty cell, a bad number, more cells than columns, a
     quote that is never closed, a path that no system takes, or a repeated id.
 
@@ -36,7 +38,7 @@ def read_manifest(path: Path | str) -> list[Item]:
         >>> len(items), items[0].model, items[0].identity
         (400, 'truth', 'man-00')
     """
-    return collect_manifest(Path(path)).told()
+    return collect_manifest(path_of(path)).told()
 
 
 def read_folder(

@@ -18,6 +18,7 @@ from mmbench.config import EvaluateSettings, faults
 from mmbench.errors import ManifestError
 from mmbench.files import read_json, versions, write_text
 from mmbench.items import Item
+from mmbench.remote.path import path_of
 from mmbench.runs.evaluate.rows import item_dict
 from mmbench.version import __version__
 
@@ -143,16 +144,16 @@ def item_json(item: Item) -> dict[str, Any]:
 
 
 def _absolute(path: str) -> str:
-    return path if path.startswith("/") else str(Path(path).absolute())
+    return path if path.startswith("/") else str(path_of(path).absolute())
 
 
 def item_from_json(data: dict[str, Any]) -> Item:
     """The item of one entry of a record."""
     paths = {
-        "video": Path(data["video"]),
-        "references": tuple(Path(path) for path in data["references"]),
-        "shown": tuple(Path(path) for path in data.get("shown", ())),
-        "condition": Path(data["condition"]) if data["condition"] else None,
+        "video": path_of(data["video"]),
+        "references": tuple(path_of(path) for path in data["references"]),
+        "shown": tuple(path_of(path) for path in data.get("shown", ())),
+        "condition": path_of(data["condition"]) if data["condition"] else None,
         "conditioned_on": tuple(data.get("conditioned_on", ())),
     }
     return Item(**{**data, **paths})

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from mmbench.items import Item
+from mmbench.remote.path import path_of
 from mmbench.scores import Score
 
 SCHEMA = 2
@@ -89,10 +89,10 @@ class ItemRow:
     def from_json(cls, row: dict[str, Any]) -> ItemRow:
         """Inverse of `to_json`."""
         item = dict(row["item"])
-        item["video"] = Path(item["video"])
-        item["references"] = tuple(Path(path) for path in item["references"])
-        item["shown"] = tuple(Path(path) for path in item.get("shown", ()))
-        item["condition"] = Path(item["condition"]) if item["condition"] else None
+        item["video"] = path_of(item["video"])
+        item["references"] = tuple(path_of(path) for path in item["references"])
+        item["shown"] = tuple(path_of(path) for path in item.get("shown", ()))
+        item["condition"] = path_of(item["condition"]) if item["condition"] else None
         item["conditioned_on"] = tuple(item.get("conditioned_on", ()))
         clip = row["clip"]
         return cls(

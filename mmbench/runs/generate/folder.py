@@ -24,6 +24,8 @@ from typing import Any
 from mmbench.baselines.contract import Video
 from mmbench.errors import ManifestError, MMBenchError
 from mmbench.files import read_json, sha256_file, whole, write_json
+from mmbench.remote.path import path_of
+from mmbench.remote.schemes import is_url
 from mmbench.runs.evaluate.items import MANIFEST_COLUMNS
 from mmbench.runs.generate.plan import FACE, Job
 from mmbench.trigger import without_trigger
@@ -44,6 +46,9 @@ class RunFolder:
     single = False
 
     def __init__(self, folder: Path, label: str, jobs: Sequence[Job]) -> None:
+        if is_url(folder):
+            said = f"{path_of(folder)}: videos are made in a folder of this machine."
+            raise ManifestError(said, "Name one, and copy it there with the storage's own program.")
         self.folder = folder
         self.label = label
         self.jobs = tuple(jobs)

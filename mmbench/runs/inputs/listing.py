@@ -9,6 +9,8 @@ from pathlib import Path
 
 from mmbench.errors import ManifestError
 from mmbench.names import few, readable
+from mmbench.remote.path import path_of
+from mmbench.remote.schemes import is_url
 from mmbench.video.endings import VIDEO_ENDINGS
 from mmbench.video.listing import Listing, PassedOver, find_clips
 
@@ -23,6 +25,9 @@ def list_clips(folder: Path, without: Path | None = None) -> Listing:
 
     Raises ManifestError where `folder` is none.
     """
+    if is_url(folder):
+        said = f"{path_of(folder)}: folders of remote storage are not listed."
+        raise ManifestError(said, "Name the videos in a manifest: mmbench evaluate --manifest CSV.")
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "no such folder"
         raise ManifestError(f"{folder}: {what}.", "Give the folder that holds the videos.")

@@ -15,6 +15,7 @@ from mmbench.errors import ManifestError
 from mmbench.files import read_json
 from mmbench.items import Item
 from mmbench.names import PathFinder, few, readable
+from mmbench.remote.schemes import is_url
 from mmbench.runs.inputs.collection import Collection, collected
 from mmbench.runs.inputs.references import identities_of
 from mmbench.tables import Line, TableFile, printable, rate, read_table, whole_number, write_table
@@ -134,13 +135,13 @@ class _Cells:
     def written(self, column: str) -> str:
         """A path as written, or without the blanks around it where there is no file of that very name."""
         whole = self.line.cells.get(column, "")
-        if whole.strip() and "\0" not in whole and os.path.lexists(self.finder.base / whole):
+        if whole.strip() and self.finder.lies(whole):
             return whole
         return self.line.name(column)
 
     def several(self, written: str) -> list[str]:
         """The names in a cell of references: one that exists, a list as JSON or Python write it, or cut at ';'."""
-        if ";" in written and "\0" not in written and os.path.lexists(self.finder.base / written):
+        if ";" in written and self.finder.lies(written):
             return [written]
         if written.startswith("[") and written.endswith("]"):
             for read in (json.loads, ast.literal_eval):
@@ -194,7 +195,9 @@ def _notes(path: Path, table: TableFile, finder: PathFinder) -> list[str]:
     for line in table.lines:
         for column in ("video", "condition"):
             written = line.name(column)
-            if written and "\0" not in written and finder.find(written) != finder.base / written:
+            if not written or "\0" in written or finder.elsewhere(written):
+                continue
+            if finder.find(written) != finder.base / written:
                 found = os.path.relpath(finder.find(written), finder.base)
                 renamed.append(f"line {line.number}: {readable(written)} is read as {readable(found)}")
     if renamed:
@@ -234,6 +237,8 @@ def _cell(value: Any) -> str:
 def _relative(path: Path, base: Path) -> str:
     """The path from `base`, or absolute where links or drives stand between the two."""
     whole = path.absolute()
+    if is_url(whole):
+        return str(whole)
     try:
         short = os.path.relpath(whole, base)
     except ValueError:  # another drive

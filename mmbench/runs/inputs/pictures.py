@@ -9,6 +9,7 @@ from typing import Any
 
 from mmbench.files import sha256, whole
 from mmbench.items import Item, is_picture
+from mmbench.remote.path import path_of
 
 PICTURES = "pictures"
 
@@ -29,7 +30,7 @@ def placed(item: Item, run: Path) -> Item:
 
 def _written(picture: Any, run: Path) -> Path:
     if not is_picture(picture):
-        return Path(picture)
+        return path_of(picture)
     from PIL import Image
 
     from mmbench.video.image import to_rgb

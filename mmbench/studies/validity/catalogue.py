@@ -16,8 +16,6 @@ from mmbench.studies.validity.experiments import (
     identity,
     landmarks,
     motion,
-    official,
-    pose,
     reference_motion,
     sensitivity,
 )
@@ -47,7 +45,5 @@ _MODULES: dict[str, ModuleType] = {
     "sensitivity": sensitivity,
     "landmarks": landmarks,
     "detected": detected,
-    "pose": pose,
-    "official": official,
 }
 EXPERIMENTS = {name: Experiment(name, module.observe, module.conclude) for name, module in _MODULES.items()}

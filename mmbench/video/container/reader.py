@@ -7,6 +7,7 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,7 +111,7 @@ class Container:
         options = {"max_pixels": str(self.limits.max_pixels), "protocol_whitelist": "file"}
         try:
             with av.open(
-                f"file:{self.path.absolute()}",
+                f"file:{Path(fspath(self.path)).absolute()}",
                 format=self.demuxer,
                 options=options,
                 metadata_errors="replace",
