@@ -55,6 +55,7 @@ class CogVideoX(TorchBaseline):
         super().__init__(prompt_kind)
         self.pipe: Any = None
         self._native: Native | None = None
+        self._told: set[int] = set()
 
     def native(self, variant: str | None = None) -> Native:
         if self.pick_variant(variant) in self.tiny_variants:
@@ -103,6 +104,7 @@ class CogVideoX(TorchBaseline):
 
     def sample(self, plan: Plan) -> Sampled:
         assert isinstance(plan.options, CogVideoXOptions)
+        self._tell_of_steps(plan.steps)
         frames = self.pipe(
             prompt=plan.prompt,
             negative_prompt=plan.negative,
@@ -126,6 +128,14 @@ class CogVideoX(TorchBaseline):
                 "vae_tiling": self.tiling,
             },
         )
+
+    def _tell_of_steps(self, steps: int) -> None:
+        """Warn once of a number of steps with which diffusers' scheduler misses timesteps, as Magic Mirror does."""
+        from mmbench.model.pipeline.inputs import check_steps
+
+        if steps not in self._told:
+            self._told.add(steps)
+            check_steps(steps, self.pipe.scheduler.config.num_train_timesteps, "trailing")
 
     def networks(self) -> Mapping[str, torch.nn.Module]:
         if self.pipe is None:

@@ -247,3 +247,14 @@ def test_half_precision_runs_where_upstream_runs_it(tiny_folder: Callable[[str],
     video = model.generate(request_for())
     assert video.info.settings["dtype"] == "bfloat16"
     assert video.frames.std() > 1
+
+
+@pytest.mark.parametrize("name", ["cogvideox", "consisid"])
+def test_steps_that_do_not_divide_the_schedule_are_warned_of_once(
+    name: str, tiny_folder: Callable[[str], Path], request_for: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = create(name)
+    model.load("cpu", "auto", "tiny", tiny_folder(name))
+    for steps, times in ((2, 0), (3, 1), (3, 1)):
+        model.generate(request_for(steps=steps))
+        assert caplog.text.count("3 steps do not divide 1000") == times

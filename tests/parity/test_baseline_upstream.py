@@ -7,6 +7,7 @@ baselines/README.md.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import os
@@ -270,6 +271,26 @@ def test_id_animator_unet_and_face_tokens(tmp_path: Path, monkeypatch: pytest.Mo
     assert worst(wanted, found) < 1e-5
 
 
+def their_rotary(root: Path, latents: torch.Tensor, config: Any) -> Any:
+    """Positions as upstream's pipeline makes them: its own function for the grid, diffusers' for the table."""
+    from diffusers.models.embeddings import get_3d_rotary_pos_embed
+
+    source = ast.parse((root / "pipeline" / "pipeline_easyanimate_inpaint.py").read_text("utf-8"))
+    name = "get_resize_crop_region_for_grid"
+    function = next(node for node in source.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    space: dict[str, Any] = {}
+    exec(compile(ast.Module([function], []), name, "exec"), space)
+    grid = (latents.shape[3] // config.patch_size, latents.shape[4] // config.patch_size)
+    whole = (720 // 8 // config.patch_size, 480 // 8 // config.patch_size)
+    return get_3d_rotary_pos_embed(
+        config.attention_head_dim,
+        space[name](grid, *whole),
+        grid_size=grid,
+        temporal_size=latents.shape[2],
+        use_real=True,
+    )
+
+
 def test_easyanimate_v5_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, note: Note) -> None:
     root = checkout("EasyAnimate") / "easyanimate"
     packaging = importlib.import_module("packaging.version")
@@ -310,7 +331,7 @@ def test_easyanimate_v5_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         wanted = their_transformer(
             latents,
             at,
-            image_rotary_emb=our_transformer.rope_embedding(latents),  # type: ignore[operator]
+            image_rotary_emb=their_rotary(root, latents, their_transformer.config),
             text_embedding_mask=None,
             inpaint_latents=inpaint,
             return_dict=False,

@@ -151,6 +151,9 @@ def test_candidates_follow_image_numbers_and_face_size(tmp_path):
     assert [entry.image for entry in candidates(entries, "ada", 100, 10)] == [2, 9]
     assert [entry.image for entry in candidates(entries, "ada", 100, 1)] == [2]
     assert candidates(entries, "adam", 100, 10) == []
+    assert [entry.image for entry in candidates(entries, "\u00c1d\u00e3", 100, 10)] == [2, 9], (
+        "accents are no difference"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -81,7 +82,7 @@ def _is_address(url: str) -> bool:
 def candidates(entries: list[Entry], person: str, min_face: int, max_tries: int) -> list[Entry]:
     """A person's pictures in the order they are tried: by image number, faces of `min_face` pixels and more.
 
-    Names are compared without case and punctuation. Of two entries with one image number the first counts.
+    Names are compared without case, accents and punctuation. Of two entries with one image number the first counts.
     """
     wanted = _plain(person)
     fitting: dict[int, Entry] = {}
@@ -92,4 +93,4 @@ def candidates(entries: list[Entry], person: str, min_face: int, max_tries: int)
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[^a-z]", "", name.lower())
+    return re.sub(r"[^a-z]", "", unicodedata.normalize("NFKD", name).lower())

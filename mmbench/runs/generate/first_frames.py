@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,6 +126,7 @@ def make_first_frames(
     elsewhere: list[Job] = []
     provenance: dict[str, Any] = {}
     done = len(jobs) - len(missing)
+    _tell_of_others([job for job in jobs if job not in missing], store, maker)
     for wait, todo in ((False, missing), (True, elsewhere)):
         for job in todo:
             if progress:
@@ -144,6 +146,27 @@ def make_first_frames(
                     _make(job, store, maker, provenance, failed)
     if progress and missing:
         progress(done, len(jobs), "first frames")
+
+
+def _tell_of_others(jobs: Sequence[Job], store: FrameStore, maker: FirstFrame) -> None:
+    """Warn of pictures that are kept although other versions of a library made them: models share pictures in a folder.
+
+    What made each one stands in its account, and in the sidecar of every video that begins with it.
+    """
+    now = maker.versions()
+    others: dict[str, int] = {}
+    for job in jobs:
+        then = store.account(job).get("versions", {})
+        for name in sorted(now.keys() & then.keys()):
+            if then[name] != now[name]:
+                change = f"{name} {then[name]}, now {now[name]}"
+                others[change] = others.get(change, 0) + 1
+    for change, count in others.items():
+        warnings.warn(
+            f"{store.folder}: {count} first frames were made with {change}. They are kept; delete the folder to make "
+            "them again.",
+            stacklevel=3,
+        )
 
 
 def _make(

@@ -289,6 +289,20 @@ def test_first_frames_are_shared_and_kept(toy, testset, tmp_path):
     assert len(events(toy, "opening")) == 6, "another seed needs other pictures"
 
 
+def test_first_frames_of_other_versions_are_kept_and_told_of(toy, testset, tmp_path, recwarn):
+    chosen = settings(testset, model="toy_models:ToyI2V", first_frame="toy_models:Opening")
+    generate(chosen, tmp_path / "a", first_frames=tmp_path / "frames")
+    generate(chosen, tmp_path / "b", first_frames=tmp_path / "frames")
+    assert not [one for one in recwarn if "first frames were made" in str(one.message)]
+    for path in sorted((tmp_path / "frames").glob("*.json"))[:4]:
+        account = json.loads(path.read_text())
+        path.write_text(json.dumps({**account, "versions": dict.fromkeys(account["versions"], "0.0.1")}))
+    toy.unlink()
+    with pytest.warns(UserWarning, match=r"4 first frames were made with \S+ 0\.0\.1, now"):
+        generate(chosen, tmp_path / "c", first_frames=tmp_path / "frames")
+    assert events(toy, "opening") == []
+
+
 def test_missing_weights_are_found_before_first_frames_are_made(toy, testset, tmp_path):
     chosen = settings(testset, model="dynamicrafter", first_frame="toy_models:Opening")
     with pytest.raises(MissingWeights, match="mmbench weights get"):
