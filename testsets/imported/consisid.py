@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from shlex import quote
 
 from mmbench.errors import ManifestError
 from mmbench.tables import Line, read_table
@@ -41,7 +42,11 @@ def read(folder: Path) -> tuple[Identity, ...]:
     pictures = folder / PICTURES
     if not pictures.is_dir():
         packed = folder / ARCHIVE
-        remedy = f"tar -xf {packed} -C {packed.parent}" if packed.is_file() else f"Download {ARCHIVE} and unpack it."
+        remedy = (
+            f"tar -xf {quote(str(packed))} -C {quote(str(packed.parent))}"
+            if packed.is_file()
+            else f"Download {ARCHIVE} and unpack it."
+        )
         raise ManifestError(f"{pictures}: there are no pictures.", remedy)
     names = in_order(
         path.name

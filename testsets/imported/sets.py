@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ class Imported:
 
     def absent(self, folder: Path) -> ManifestError:
         """The error for a set that has not been downloaded to `folder`."""
-        commands = " && ".join(step.format(folder=folder) for step in self.get)
+        commands = " && ".join(step.format(folder=shlex.quote(str(folder))) for step in self.get)
         return ManifestError(
             f"{folder}: the test set {self.name} ({self.title}) is not there, and not ours to ship: {self.licence}.",
             f"Read {self.page}, then: {commands}",
@@ -46,10 +47,7 @@ IMPORTED = (
         name="opens2v-human",
         title="OpenS2V-Eval, Human-Domain: 60 samples of 59 people",
         page="https://huggingface.co/datasets/BestWishYsh/OpenS2V-Eval",
-        get=(
-            "hf download BestWishYsh/OpenS2V-Eval --repo-type dataset --local-dir {folder} "
-            f"--include {opens2v.LIST} 'Images/*'",
-        ),
+        get=("hf download BestWishYsh/OpenS2V-Eval --repo-type dataset --exclude 'Results/*' --local-dir {folder}",),
         licence="the data set's page says under which licence, its code is Apache-2.0",
         recognise=opens2v.recognise,
         read=opens2v.read,
@@ -59,8 +57,8 @@ IMPORTED = (
         title="ConsisID's evaluation set: every face with 90 prompts",
         page="https://huggingface.co/datasets/BestWishYsh/ConsisID-preview-Data",
         get=(
-            "hf download BestWishYsh/ConsisID-preview-Data --repo-type dataset --local-dir {folder} "
-            f"--include {consisid.TABLES[0]} {consisid.ARCHIVE}",
+            f"hf download BestWishYsh/ConsisID-preview-Data {consisid.TABLES[0]} {consisid.ARCHIVE} "
+            "--repo-type dataset --local-dir {folder}",
             f"tar -xf {{folder}}/{consisid.ARCHIVE} -C {{folder}}/eval",
         ),
         licence="tagged Apache-2.0 by its authors; the faces belong to the people shown",
