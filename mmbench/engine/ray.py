@@ -204,7 +204,9 @@ def _connected(cluster: RayCluster) -> Iterator[Any]:
     ours = not ray.is_initialized()
     if ours:
         # Without an address Ray would take every processor of a shared node: it gets what was asked for.
-        alone = {"num_cpus": max(1, round(cluster.workers * cluster.cpus)), "include_dashboard": False}
+        # "local": or Ray would look for a cluster that somebody else runs on this machine.
+        cpus = max(1, round(cluster.workers * cluster.cpus))
+        alone = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
         ray.init(**({"address": cluster.address} if cluster.address else alone), log_to_driver=False)
     try:
         yield ray

@@ -113,3 +113,20 @@ def test_a_cluster_without_room_is_told(nodes: Any, tmp_path: Path, monkeypatch:
     monkeypatch.setattr("mmbench.engine.ray.READY_SECONDS", 2.0)
     with pytest.raises(WorkerDied, match="no room"):
         run_on_ray(["a"], partial(noting, tmp_path / "log"), RayCluster(workers=1, gpus=1), on_result=print, lost=print)
+
+
+def test_without_an_address_a_cluster_that_runs_here_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray.cluster_utils import Cluster
+
+    root = Path(__file__).resolve().parent.parent.parent
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]))
+    somebody = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    monkeypatch.setenv("RAY_ADDRESS", somebody.address)
+    try:
+        assert not ray.is_initialized()
+        assert run(["a", "b"], tmp_path / "log") == {"a": "A", "b": "B"}
+        assert not ray.is_initialized()
+    finally:
+        somebody.shutdown()
