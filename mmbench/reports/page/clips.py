@@ -41,6 +41,7 @@ class ClipView:
     id: str
     model: str
     identity: str
+    group: str
     prompt: str
     prompt_index: int | None
     seed: int | None
@@ -146,6 +147,7 @@ def _view(row: ItemRow, facts: Mapping[str, MetricFacts], measured: frozenset[st
         id=item.id,
         model=item.model,
         identity=item.identity,
+        group=item.group or "",
         prompt=item.prompt or "",
         prompt_index=item.prompt_index,
         seed=item.seed,

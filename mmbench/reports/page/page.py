@@ -24,7 +24,18 @@ from mmbench.reports.table.published import PublishedTable
 from mmbench.reports.table.tables import Cell, Column, Table, TableRow
 from mmbench.reports.table.text import cell_text, html, interval_text, number
 
-SCRIPTS = ("dom.js", "sorting.js", "clips.js", "charts.js", "scenes.js", "start.js")
+SCRIPTS = (
+    "dom.js",
+    "state.js",
+    "sorting.js",
+    "clips.js",
+    "filters.js",
+    "charts.js",
+    "clock.js",
+    "scenes.js",
+    "keys.js",
+    "start.js",
+)
 STYLES = ("page.css",)
 
 
@@ -86,6 +97,7 @@ def page_html(content: PageContent) -> str:
         text_of=cell_text,
         bar_of=_bars(content.everything),
         sort_key=_sort_key,
+        folded_of=_folded,
         fixed=_fixed,
         interval=interval_text,
         format_p=format_p,
@@ -123,6 +135,16 @@ def _bars(table: Table) -> Any:
 def _sort_key(cell: Cell) -> str:
     """Full precision for the page's sorting; empty (always last) where there is no number."""
     return "" if cell.mean is None else repr(cell.mean)
+
+
+def _folded(table: Table) -> list[MetricFacts]:
+    """Columns that no measured model has a number in. Where no model has any, nothing is folded."""
+    lacking = [
+        column.facts
+        for index, column in enumerate(table.columns)
+        if all(row.cells[index].state != "value" for row in table.rows)
+    ]
+    return lacking if len(lacking) < len(table.columns) else []
 
 
 def _fixed(value: float | None, decimals: int) -> str:

@@ -3,6 +3,8 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const colourOf = new Map(data.models.map((model) => [model.name, model.colour]));
 const metricOf = new Map(data.metrics.map((metric) => [metric.name, metric]));
+const placeOf = new Map(data.models.map((model, place) => [model.name, place]));
+const byModel = (a, b) => placeOf.get(a.model) - placeOf.get(b.model); // one order of models everywhere: the table's
 const byId = (id) => document.getElementById(id);
 
 function make(tag, attributes = {}, ...children) {

@@ -12,10 +12,20 @@ function mediaNode(media, alt, size = {}) {
   return make("div", { class: "nothing" }, make("span", {}, ...prose(media.note)));
 }
 
-function scoreList(clip) {
-  return make("table", { class: "mini" }, make("tbody", {}, ...clipColumns.map((metric) =>
+function scoreLines(clip, metrics) {
+  return make("table", { class: "mini" }, make("tbody", {}, ...metrics.map((metric) =>
     make("tr", {}, make("th", { scope: "row" }, metric.title),
       make("td", {}, scoreNode(clip.scores[metric.name], metric))))));
+}
+
+// The columns, and folded below them the companions that this clip has.
+function scoreList(clip) {
+  const companions = data.metrics.filter((metric) => clip.scores[metric.name] && !clipColumns.includes(metric));
+  const columns = scoreLines(clip, clipColumns);
+  if (!companions.length) return columns;
+  const more = make("details", { class: "companions" }, make("summary", {}, `${companions.length} companions`),
+    scoreLines(clip, companions));
+  return make("div", {}, columns, more);
 }
 
 // `named`: the model has several clips in the scene, which only their files tell apart.
@@ -37,13 +47,15 @@ function referenceFigure(media, caption) {
   return make("figure", {}, mediaNode(media, caption), make("figcaption", { class: "muted" }, caption));
 }
 
-// The playhead follows whichever video played last.
+// The playhead follows whichever video played last, or the one that leads when all play.
 function follow(figure, clip, charts) {
   const video = figure.querySelector("video");
   if (!video || !clip.frames) return;
   const update = () => {
     if (!video.duration) return;
-    for (const chart of charts) chart.seek((video.currentTime / video.duration) * (clip.frames - 1));
+    if (!clock.playing || players()[0]?.video === video) {
+      for (const chart of charts) chart.seek((video.currentTime / video.duration) * (clip.frames - 1));
+    }
     if (!video.paused && video.isConnected) requestAnimationFrame(update);
   };
   video.addEventListener("play", update);
@@ -65,7 +77,7 @@ function sceneCharts(clips) {
 function showScene(index) {
   currentScene = (index + data.scenes.length) % data.scenes.length;
   const scene = data.scenes[currentScene];
-  const clips = scene.clips.map((position) => data.clips[position]);
+  const clips = scene.clips.map((position) => data.clips[position]).sort(byModel);
   const charts = sceneCharts(clips);
   const several = (model) => clips.filter((clip) => clip.model === model).length > 1;
   const figures = clips.map((clip) => clipFigure(clip, several(clip.model)));
@@ -80,23 +92,42 @@ function showScene(index) {
     make("div", { class: "charts" }, ...charts.map((chart) => chart.figure)),
   );
   byId("scene-select").value = String(currentScene);
+  takeCast(figures.map((figure, position) => ({ video: figure.querySelector("video"), frames: clips[position].frames }))
+    .filter(({ video }) => video));
 }
 
-function playAll() {
-  const videos = [...byId("scene").querySelectorAll("video")];
-  const playing = videos.some((video) => !video.paused);
-  for (const video of videos) {
-    if (playing) video.pause();
-    else { video.currentTime = 0; video.play(); }
-  }
+function turnScene(by) {
+  if (!data.scenes.length) return;
+  showScene(currentScene + by);
+  saveState("side-by-side", true);
+}
+
+// A scene's name in a link: who and which prompt, not its place, which another report of the run may change.
+function sceneNames() {
+  const names = data.scenes.map((scene) => {
+    const prompt = data.clips[scene.clips[0]].prompt_index;
+    return prompt === null ? scene.identity : `${scene.identity}/${prompt}`;
+  });
+  const seen = new Map();
+  return names.map((name) => {
+    seen.set(name, (seen.get(name) ?? 0) + 1);
+    return seen.get(name) === 1 ? name : `${name}~${seen.get(name)}`;
+  });
 }
 
 function startScenes() {
   const label = (scene) => (scene.prompt ? `${scene.identity}: ${scene.prompt}` : scene.identity);
   fillSelect(byId("scene-select"), data.scenes.map((scene, index) => [String(index), label(scene).slice(0, 90)]));
-  byId("scene-select").addEventListener("input", (event) => showScene(Number(event.target.value)));
-  byId("scene-previous").addEventListener("click", () => showScene(currentScene - 1));
-  byId("scene-next").addEventListener("click", () => showScene(currentScene + 1));
-  byId("scene-play").addEventListener("click", playAll);
+  byId("scene-select").addEventListener("input", (event) => {
+    showScene(Number(event.target.value));
+    saveState("side-by-side", true);
+  });
+  byId("scene-previous").addEventListener("click", () => turnScene(-1));
+  byId("scene-next").addEventListener("click", () => turnScene(1));
+  const names = sceneNames();
+  keepInAddress("scene", () => (currentScene ? names[currentScene] : ""), (text) => {
+    const wanted = Math.max(0, names.indexOf(text));
+    if (data.scenes.length && wanted !== currentScene) showScene(wanted);
+  });
   if (data.scenes.length) showScene(0);
 }

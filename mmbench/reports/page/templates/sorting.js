@@ -32,3 +32,16 @@ function makeSortable(table) {
     });
   });
 }
+
+// Columns that no model has are folded; a button unfolds them. Without scripts they are seen.
+function makeFolding(button) {
+  const table = byId(button.dataset.table);
+  const set = (folded) => {
+    table.classList.toggle("fold", folded);
+    button.setAttribute("aria-expanded", String(!folded));
+    button.textContent = folded ? "Show them" : "Fold them";
+  };
+  button.hidden = false;
+  button.addEventListener("click", () => set(!table.classList.contains("fold")));
+  set(true);
+}

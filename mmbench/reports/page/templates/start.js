@@ -1,3 +1,9 @@
 document.querySelectorAll("table.sortable").forEach(makeSortable);
-startClips();
+document.querySelectorAll("button.unfold").forEach(makeFolding);
+startClockControls();
 startScenes();
+keepSecond();
+startClips();
+startKeys();
+loadState();
+window.addEventListener("popstate", loadState);
