@@ -274,3 +274,13 @@ def test_samples_are_taken_once_and_rows_are_read_in_one_pass(
     report = write_report(rows, [], facts, tmp_path, ReportOptions(clips=False))
     assert len(report.comparisons) == 10
     assert sorted(taken) == sorted(f"{m} {metric}" for m in "abcde" for metric in ("id_similarity", "fm_ref"))
+
+
+@pytest.mark.parametrize("count", [1, 8, 9])
+def test_pairs_that_are_not_tested_are_told_on_the_page(facts: Any, make_row: Any, tmp_path: Path, count: int) -> None:
+    rows = [make_row(f"model {m}", f"id{n}", id_similarity=0.9 - 0.01 * n) for m in range(count) for n in range(2)]
+    report = write_report(rows, [], facts, tmp_path, ReportOptions(clips=False))
+    assert len(report.comparisons) == (28 if count == 8 else 0)
+    page = report.page.read_text(encoding="utf-8")
+    assert ("9 models of this page make 36 pairs" in page) == (count == 9)
+    assert ('<section id="differences">' in page) == (count > 1) == ('href="#differences"' in page)
