@@ -27,7 +27,7 @@ from mmbench.model.train.plan import MicroBatches, StagePlan, check_divides
 from mmbench.model.train.processes import Processes
 from mmbench.model.train.release import RELEASES, write_release
 from mmbench.model.train.running import cut_log, stopping
-from mmbench.model.train.settings import SourceSettings, StageSettings, TrainSettings, changed_settings
+from mmbench.model.train.settings import SourceSettings, StageSettings, TrainSettings, as_learned, changed_settings
 from mmbench.model.train.shards import ShardSet
 from mmbench.model.train.step import sample_losses
 from mmbench.model.train.text_store import TextStore
@@ -111,7 +111,7 @@ class Trainer:
         if not found:
             return False
         position = load_position(found[-1])
-        if changed := changed_settings(dict(position.settings), self.settings.of_learning()):
+        if changed := changed_settings(as_learned(position.settings), self.settings.of_learning()):
             raise ManifestError(
                 f"{found[-1]}: was made with other settings: {changed}.", "Use those settings, or another folder."
             )

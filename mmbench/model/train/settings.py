@@ -257,6 +257,17 @@ def _validated(held: Mapping[str, Any], where: str) -> TrainSettings:
         ) from cause
 
 
+def as_learned(held: Mapping[str, Any]) -> dict[str, Any]:
+    """Kept settings (`TrainSettings.of_learning`) in today's form: a setting that did not exist yet has its default.
+
+    Settings that are none any more stay as they were kept, and differ.
+    """
+    try:
+        return TrainSettings.model_validate(dict(held)).of_learning()
+    except ValidationError:
+        return dict(held)
+
+
 def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any], within: str = "") -> str:
     """The settings that differ, "seed was 0, now 1"."""
     parts = []

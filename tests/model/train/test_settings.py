@@ -10,7 +10,7 @@ from mmbench.errors import ManifestError
 from mmbench.model.network.configs import SIZES
 from mmbench.model.network.variants import VARIANTS
 from mmbench.model.train.plan import check_divides
-from mmbench.model.train.settings import preset_names, read_settings
+from mmbench.model.train.settings import as_learned, changed_settings, preset_names, read_settings
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -63,3 +63,18 @@ def test_faults_are_named(tmp_path: Path, text: str, says: str) -> None:
         read_settings(str(path))
     with pytest.raises(ManifestError, match="paper-image"):
         read_settings(str(tmp_path / "absent.yaml"))
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_settings_kept_before_one_existed_are_still_these(name: str) -> None:
+    now = read_settings(name)[0].of_learning()
+    for group in ("samples", "model"):
+        for key in now[group]:
+            older = {**now, group: {k: v for k, v in now[group].items() if k != key}}
+            default = (
+                type(getattr(read_settings(name)[0], group)).model_fields[key].get_default(call_default_factory=True)
+            )
+            same = now[group][key] == (str(default) if isinstance(default, Path) else default)
+            assert (changed_settings(as_learned(older), now) == "") == same, (group, key)
+    gone = {**now, "samples": {**now["samples"], "no_more": 3}}
+    assert "no_more was 3" in changed_settings(as_learned(gone), now)
