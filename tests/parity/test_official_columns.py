@@ -196,7 +196,7 @@ def test_aesthetic_head_is_the_scripts(note):
 @pytest.fixture(scope="module")
 def grey():
     """VBench-2.0's ArcFace-ResNet18 and ours with one random state dict."""
-    from mmbench.face.official.same_person import GreyArcFace
+    from mmbench.face.official.grey_arcface import GreyArcFace
 
     folder = checkout("MMBENCH_VBENCH", "VBench-2.0", "vbench2", "third_party", "arcface", "models")
     script = module_at(folder / "resnet.py", "vbench2_resnet")

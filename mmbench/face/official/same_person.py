@@ -6,16 +6,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from mmbench.device import torch_device
 from mmbench.scores import Provenance
 from mmbench.video.clip import ClipInfo, Frame
 from mmbench.video.need import FrameNeed, Maker, Networks
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from mmbench.config import EvaluateSettings
     from mmbench.face.retinaface.net import RetinaFace
 
@@ -27,58 +26,6 @@ REGISTERED = "vbench2-arcface-resnet18"
 DETECTOR = "retinaface-resnet50"
 GREEN = (0, 255, 0)
 """Of the frame that the original draws around a face before it cuts the face out, 2 px."""
-
-
-class _Block(nn.Module):
-    """Norm, convolution, norm, PReLU, convolution with the stride, norm; plus the shortcut; the same PReLU again."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.bn0 = nn.BatchNorm2d(inputs)
-        self.conv1 = nn.Conv2d(inputs, inputs, 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(inputs)
-        self.prelu = nn.PReLU()
-        self.conv2 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
-        self.downsample = (
-            nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-            if stride != 1 or inputs != outputs
-            else None
-        )
-
-    def forward(self, rows: Tensor) -> Tensor:
-        kept = rows if self.downsample is None else self.downsample(rows)
-        out: Tensor = self.prelu(self.bn2(self.conv2(self.prelu(self.bn1(self.conv1(self.bn0(rows)))))) + kept)
-        return out
-
-
-class GreyArcFace(nn.Module):
-    """ronghuaiyang's ArcFace-ResNet18 without squeeze and excitation: (B, 1, 128, 128) in [-1, 1] to (B, 512).
-
-    Modules are named as in `resnet18_110.pth`; keys there begin with "module.".
-    """
-
-    def __init__(self, widths: tuple[int, ...] = (64, 128, 256, 512), outputs: int = 512) -> None:
-        super().__init__()
-        first = widths[0]
-        self.conv1 = nn.Conv2d(1, first, 3, 1, 1, bias=False)
-        self.bn1, self.prelu, self.maxpool = nn.BatchNorm2d(first), nn.PReLU(), nn.MaxPool2d(2, 2)
-        before = first
-        for number, width in enumerate(widths, start=1):
-            stage = nn.Sequential(_Block(before, width, 1 if number == 1 else 2), _Block(width, width, 1))
-            self.add_module(f"layer{number}", stage)
-            before = width
-        self.bn4, self.dropout = nn.BatchNorm2d(before), nn.Dropout()
-        self.fc5 = nn.Linear(before * (SIDE // 16) ** 2, outputs)
-        self.bn5 = nn.BatchNorm1d(outputs)
-
-    def forward(self, faces: Tensor) -> Tensor:
-        """Vectors (B, 512), not normalised."""
-        rows = self.maxpool(self.prelu(self.bn1(self.conv1(faces))))
-        for number in range(1, 5):
-            rows = self.get_submodule(f"layer{number}")(rows)
-        out: Tensor = self.bn5(self.fc5(self.dropout(self.bn4(rows)).flatten(1)))
-        return out
 
 
 @dataclass(frozen=True)
@@ -99,6 +46,8 @@ class FirstFacePass:
     def __init__(
         self, detector: RetinaFace, network: nn.Module, provenance: Provenance, device: str, side: int = MAX_SIDE
     ) -> None:
+        from mmbench.device import torch_device
+
         self.detector, self.network, self.provenance = detector, network, provenance
         self._where, self._side = torch_device(device), side
 
@@ -120,6 +69,8 @@ class FirstFacePass:
 
     def _read(self, cut: NDArray[np.uint8]) -> NDArray[np.float64]:
         """The vectors of a grey cut (128, 128) and of its mirror image, one after the other: (1024,)."""
+        import torch
+
         both = np.stack([cut, np.fliplr(cut)]).astype(np.float32)[:, None]
         pictures = torch.from_numpy((both - 127.5) / 127.5).to(self._where)
         with torch.inference_mode():
@@ -185,6 +136,10 @@ class HumanIdentityNeed(FrameNeed[SamePerson]):
 
 def make_same_person(device: str, tiny: bool) -> tuple[RetinaFace, nn.Module, Provenance, str, int]:
     """The arguments of a `FirstFacePass`: registered weights, or `tiny` seeded random ones."""
+    import torch
+
+    from mmbench.device import torch_device
+    from mmbench.face.official.grey_arcface import GreyArcFace
     from mmbench.face.retinaface.net import TinyRetinaFace, large_retinaface
     from mmbench.weights import load, load_strict
 

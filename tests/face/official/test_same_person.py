@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from mmbench.face.official.same_person import FirstFacePass, GreyArcFace, cut_of
+from mmbench.face.official.grey_arcface import GreyArcFace
+from mmbench.face.official.same_person import FirstFacePass, cut_of
 from mmbench.face.retinaface.detect import prior_boxes
 from mmbench.scores import Provenance
 from mmbench.video.clip import ClipInfo
