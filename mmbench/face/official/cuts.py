@@ -18,6 +18,8 @@ DETECTOR_SIDE = 320
 BORDER, GREY = 0.25, 128
 """Around a picture without a face, for a second look: a share of its sides on each of them, of this grey."""
 LARGE_SIDE = 224
+GREY_SIDE = 128
+"""Pixels a side of the grey faces that VBench-2.0's human identity compares."""
 COUNTS = {"consisid": 16, "opens2v": 32}
 """Frames that each protocol looks at."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from mmbench.face.official.same_person import SIDE
+from mmbench.face.official.cuts import GREY_SIDE
 
 
 class _Block(nn.Module):
@@ -47,7 +47,7 @@ class GreyArcFace(nn.Module):
             self.add_module(f"layer{number}", stage)
             before = width
         self.bn4, self.dropout = nn.BatchNorm2d(before), nn.Dropout()
-        self.fc5 = nn.Linear(before * (SIDE // 16) ** 2, outputs)
+        self.fc5 = nn.Linear(before * (GREY_SIDE // 16) ** 2, outputs)
         self.bn5 = nn.BatchNorm1d(outputs)
 
     def forward(self, faces: Tensor) -> Tensor:

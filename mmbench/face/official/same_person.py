@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmbench.face.official.cuts import GREY_SIDE
 from mmbench.scores import Provenance
 from mmbench.video.clip import ClipInfo, Frame
 from mmbench.video.need import FrameNeed, Maker, Networks
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 MAX_SIDE, TINY_SIDE = 2048, 160
 """Of the pictures that RetinaFace sees."""
-SIDE = 128
 SEED = 0
 REGISTERED = "vbench2-arcface-resnet18"
 DETECTOR = "retinaface-resnet50"
@@ -101,7 +101,7 @@ def cut_of(frame: Frame, box: NDArray[Any], side: int = MAX_SIDE) -> NDArray[np.
     if left >= right or top >= bottom:
         return None
     drawn = cv2.rectangle(frame.copy(), (left, top), (right, bottom), GREEN, 2)
-    small = cv2.resize(drawn[top:bottom, left:right], (SIDE, SIDE))
+    small = cv2.resize(drawn[top:bottom, left:right], (GREY_SIDE, GREY_SIDE))
     return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
