@@ -189,11 +189,13 @@ def path(
 
 def _print_groups(rows: list[tuple[WeightFile, Place]]) -> None:
     """One line a group of files that are of use together, in 80 columns; then how to see more."""
-    from mmbench.weights.registry import human_size
+    from mmbench.weights.registry import complete_group, human_size
 
     found: dict[str, list[tuple[WeightFile, Place]]] = {}
     for entry, place in rows:
         narrow = entry.groups[1:2] if entry.groups[:1] == ("metrics",) else entry.groups[-1:]
+        if (whole := complete_group(entry)) != entry.name:  # files that are used together stand in one line
+            narrow = (whole,)
         found.setdefault(narrow[0] if narrow else entry.name, []).append((entry, place))
     for name, members in found.items():
         here = sum(place.path is not None for _, place in members)
