@@ -6,10 +6,13 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from mmbench.files import sha256
 from mmbench.trigger import count_triggers
 
+FACE: Final = "face"
+"""The name of this form, beside a wrapper's own two ("long", "short"): in settings, rows and behind a model's name."""
 RULES = Path(__file__).with_suffix(".yaml")
 
 

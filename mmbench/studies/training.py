@@ -87,16 +87,19 @@ class Validation:
     def asked(self) -> dict[str, Any]:
         """What decides the clips beside the trained weights, as JSON values.
 
-        The settings of sampling, the base (and its bytes, where it lies here), every prompt, seed and picture shown.
+        The settings of sampling, the base (and its bytes, where it lies here), what is laid over or beside it, every
+        prompt, seed and picture shown.
         """
         from mmbench.files import content_of
 
         wanted, model = self.settings.validation, self.settings.model
         how = ("steps", "guidance_scale", "identity_guidance", "frames", "enlarged", "text", "analyser")
         base = sorted((self.folder / model.base / "transformer").glob("*.safetensors"))
+        parts = {name: getattr(model, name) for name in ("norms", "codec", "tower")}
         return {
             **wanted.model_dump(mode="json", include=set(how)),
             **({} if model.train == "adapter" else {"train": model.train}),
+            **{name: _content(self.folder / path) for name, path in parts.items() if path is not None},
             "size": model.size,
             "base": [model.base, *map(content_of, base)],
             "clips": {job.name: [job.seed, job.prompt.long, *map(content_of, job.identity.shown)] for job in self.jobs},
@@ -295,6 +298,13 @@ class Validation:
                     )
                 )
         return found
+
+
+def _content(path: Path) -> list[str]:
+    """Digests of a file, or of the weights in a folder."""
+    from mmbench.files import content_of
+
+    return [content_of(one) for one in (sorted(path.glob("*.safetensors")) if path.is_dir() else [path])]
 
 
 def size_of(settings: TrainSettings) -> Any:

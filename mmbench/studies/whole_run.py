@@ -121,7 +121,8 @@ def generated_videos(
 ) -> tuple[tuple[Generated, ...], tuple[MissingWeights, ...]]:
     """Videos of the test set by each of the settings' models, one model after the other; finished ones are kept.
 
-    Where the report takes columns from face-enhanced prompts, each model makes those videos too. A model whose weights
+    Where the report takes columns from face-enhanced prompts, each model makes those videos too, from opening pictures
+    of such prompts: given ones (`generate.first_frames`) are of the plain form. A model whose weights
     are missing makes none and is told; the others go on. Raises MissingWeights where it is all of them.
     """
     from mmbench.runs.generate.make import generate
@@ -129,21 +130,20 @@ def generated_videos(
     if settings.testset is None:
         raise ManifestError("The settings name models but no test set.", "Set `testset`.")
     wanted = settings.generate
-    frames = wanted.first_frames or out / "first_frames"
     forms: tuple[Literal["face"] | None, ...] = (None, "face") if settings.report.face_form else (None,)
     made: list[Generated] = []
     lacking: list[MissingWeights] = []
     for model in wanted.models:
         folder = out / "videos" / re.sub(r"[^A-Za-z0-9._-]+", "_", model)
         for form in forms:
-            one = wanted.model_copy(update={"first_frames": frames}).for_model(model)
-            place = folder
+            place, frames = folder, wanted.first_frames or out / "first_frames"
             if form is not None:
                 if model.startswith("folder:"):  # finished videos have the form they have
                     continue
-                place = folder.with_name(f"{folder.name}-{form}")
-                mine = frames.with_name(f"{frames.name}-{form}")
-                one = one.model_copy(update={"prompt_kind": form, "first_frames": mine})
+                place, frames = folder.with_name(f"{folder.name}-{form}"), out / f"first_frames-{form}"
+            one = wanted.model_copy(update={"first_frames": frames}).for_model(model)
+            if form is not None:
+                one = one.model_copy(update={"prompt_kind": form})
             try:
                 made.append(generate(one, settings.testset, place, progress=progress))
             except MissingWeights as cause:

@@ -13,9 +13,9 @@ from typing import Final
 from mmbench.items import Item
 from mmbench.reports.numbers.samples import Gap, Sample, Samples, models_of, sorted_rows, take_samples
 from mmbench.runs.evaluate.rows import ItemRow, SetRow
+from mmbench.testsets.face_form import FACE
 
-FACE: Final = "face"
-SUFFIX = "-face"
+SUFFIX: Final = f"-{FACE}"
 """What `mmbench generate --prompt-form face` puts behind a model's name."""
 LABEL = "face-enhanced prompts"
 _REMEDY = {True: "Generate it with --prompt-form face and evaluate both.", False: "Generate it without --prompt-form."}

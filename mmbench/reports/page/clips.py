@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mmbench.metrics.base import MetricFacts
+from mmbench.reports.numbers.forms import LABEL, shows_face
 from mmbench.reports.numbers.samples import Samples, generator_is_random
 from mmbench.reports.page.curves import FrameCurve, curves_of
 from mmbench.reports.page.media import Media, MediaShelf
@@ -159,7 +160,7 @@ def _view(row: ItemRow, facts: Mapping[str, MetricFacts], measured: frozenset[st
         status="error" if row.error else "partly" if partly else "measured",
         error=row.error.message if row.error else "",
         remedy=row.error.remedy if row.error else "",
-        warnings=row.told,
+        warnings=(*((f"prompt: this clip is of its {LABEL[:-1]}.",) if shows_face(item) else ()), *row.told),
         random_weights=generator_is_random(item),
         media=Media("none", note=UNUSABLE) if row.error else _shown(row, shelf),
         scores=scores,

@@ -27,7 +27,8 @@ from mmbench.files import read_json, sha256_file, whole, write_json
 from mmbench.remote.path import path_of
 from mmbench.remote.schemes import is_url
 from mmbench.runs.evaluate.items import MANIFEST_COLUMNS
-from mmbench.runs.generate.plan import FACE, Job
+from mmbench.runs.generate.plan import Job
+from mmbench.testsets.face_form import FACE
 from mmbench.trigger import without_trigger
 from mmbench.video.write import write_video
 

@@ -18,7 +18,6 @@ from mmbench.runs.evaluate.record import attempt_facts
 from mmbench.runs.generate.first_frames import FrameStore
 from mmbench.runs.generate.folder import RunFolder
 from mmbench.runs.generate.plan import (
-    FACE,
     Job,
     check_settings,
     choose_jobs,
@@ -28,6 +27,7 @@ from mmbench.runs.generate.plan import (
     what_is_asked,
 )
 from mmbench.runs.generate.work import GenerateWork, Outcome
+from mmbench.testsets.face_form import FACE
 from mmbench.testsets.types import TestSet
 
 

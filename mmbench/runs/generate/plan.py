@@ -7,22 +7,18 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from mmbench.baselines.contract import Baseline, Request
 from mmbench.config import GenerateSettings
 from mmbench.engine.shard import Shard
 from mmbench.errors import ManifestError, MediaError, RequestError
 from mmbench.files import sha256, sha256_file
-from mmbench.testsets.face_form import face_rules
+from mmbench.testsets.face_form import FACE, face_rules
 from mmbench.testsets.types import Identity, Prompt, TestSet
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-
-FACE: Final = "face"
-"""The form of prompts in which the face is seen, beside a wrapper's own two ("long", "short")."""
 
 
 @dataclass(frozen=True)

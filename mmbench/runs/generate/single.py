@@ -14,8 +14,9 @@ from mmbench.errors import ManifestError, RequestError
 from mmbench.files import sha256_file
 from mmbench.runs.generate.folder import RunFolder, read_object
 from mmbench.runs.generate.make import carry_out, opened_model
-from mmbench.runs.generate.plan import FACE, Job, check_settings, label_of, open_picture, what_is_asked
+from mmbench.runs.generate.plan import Job, check_settings, label_of, open_picture, what_is_asked
 from mmbench.runs.generate.work import GenerateWork
+from mmbench.testsets.face_form import FACE
 from mmbench.testsets.types import Identity, Prompt
 from mmbench.trigger import TRIGGER, marked_word
 from mmbench.video.write import check_container

@@ -18,8 +18,9 @@ from mmbench.runs.generate.first_frames import (
     pick_first_frame_variant,
 )
 from mmbench.runs.generate.folder import RunFolder
-from mmbench.runs.generate.plan import FACE, Job, request_for
+from mmbench.runs.generate.plan import Job, request_for
 from mmbench.runs.generate.weights import prepare_weights, require_weights, weights_account
+from mmbench.testsets.face_form import FACE
 
 if TYPE_CHECKING:
     from mmbench.baselines.session import Session

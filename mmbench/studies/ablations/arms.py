@@ -138,6 +138,7 @@ ABLATIONS: Final[dict[str, Ablation]] = {
         (
             PaperClaim("natural", "worn", "sharpness", "Fig. 14"),
             PaperClaim("natural", "slow", "dynamic", "Fig. 14, v2"),
+            # the paper's own data, for settings that call their stages so
             PaperClaim("pexels", "celebv", "sharpness", "Fig. 14"),
             PaperClaim("pexels-fast", "pexels", "dynamic", "Fig. 14, v2"),
         ),

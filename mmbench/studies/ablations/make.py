@@ -149,8 +149,8 @@ def _make_again(settings: TrainSettings, folder: Path, trained: Path | None, cli
     from mmbench.model.train.build import build
 
     given: dict[str, Path | None] = {"adapter": None if trained is None else trained.resolve()}
-    if settings.model.train == "norm-only":
-        given = {"norms": None if trained is None else trained.resolve() / "norms.safetensors"}
+    if settings.model.train == "norm-only":  # untrained norms are those that the settings name, or the base's
+        given = {} if trained is None else {"norms": trained.resolve() / "norms.safetensors"}
     model = settings.model.model_copy(update=given)
     with torch.no_grad():
         clips.make(

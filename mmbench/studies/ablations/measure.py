@@ -13,7 +13,7 @@ from mmbench.metrics.base import MetricFacts
 from mmbench.reports.numbers.stats import Estimate, cluster_mean, difference_bounds, holm, paired_test
 from mmbench.studies.ablations.arms import BASE, Ablation, PaperClaim, Role
 from mmbench.studies.ablations.colour import COLOUR, colour_shift
-from mmbench.studies.ablations.sharpness import SHARPNESS, sharpness
+from mmbench.studies.ablations.sharpness import SHARPNESS, clip_sharpness
 
 if TYPE_CHECKING:
     from mmbench.config import EvaluateSettings
@@ -108,9 +108,9 @@ def measure(
                 values.setdefault(row.item.model, {}).setdefault(score.metric, {})[_key(row.item)] = score.value
     for name, found in colour_shift(items).items():
         values.setdefault(name, {})[COLOUR.name] = found
-    if any(claim.role == "sharpness" for claim in ablation.claims):
-        for name, found in sharpness(ends).items():
-            values.setdefault(name, {})[SHARPNESS.name] = found
+    if ablation.each_stage:  # what looks are told apart by
+        for item in ends:
+            values.setdefault(item.model, {}).setdefault(SHARPNESS.name, {})[_key(item)] = clip_sharpness(item.video)
     facts = {**facts_by_name(), COLOUR.name: COLOUR, SHARPNESS.name: SHARPNESS}
     shown = {*BESIDE, *(name for names in ROLES.values() for name in names)}
     facts = {name: facts[name] for name in facts if name in shown and any(name in held for held in values.values())}

@@ -38,7 +38,9 @@ def write_page(found: AblationFound, settings: TrainSettings, made: Sequence[Tra
     first = found.seeds[0]
     last = max(item.step or 0 for one in made for item in one.items)
     items = [item for one in made if one.seed == first for item in one.items if (item.step or 0) in (0, last)]
-    save_figure(grid_figure(items, [arm.name for arm in found.arms], rows=4), out / "clips.png")
+    save_figure(
+        grid_figure(items, [arm.name for arm in found.arms], rows=4 if len(found.arms) < 8 else 2), out / "clips.png"
+    )
     write_text(out / PAGE, page(found, settings))
     return out / PAGE
 
@@ -75,14 +77,15 @@ def as_json(found: AblationFound, settings: TrainSettings) -> dict[str, Any]:
 
 def page(found: AblationFound, settings: TrainSettings) -> str:
     """The page in Markdown."""
-    steps = (" or " if found.ablation.each_stage else " + ").join(
-        f"{stage.steps} steps of {stage.batch} ({stage.name})" for stage in settings.stages
-    )
+    each = [f"{stage.steps} steps of {stage.batch} ({stage.name})" for stage in settings.stages]
+    steps = " or ".join(each) if found.ablation.each_stage else f"{' + '.join(each)} in all"
     how = settings.validation
+    shown = "nobody's picture" if found.ablation.each_stage else f"identity guidance `{how.identity_guidance}`"
     sampled = (
-        f"Sampled in {how.steps} steps with guidance {how.guidance_scale:g} and identity guidance "
-        f"`{how.identity_guidance}`; optical flow by {flow_backend(settings).upper()}."
+        f"Sampled in {how.steps} steps with guidance {how.guidance_scale:g} and {shown}; "
+        f"optical flow by {flow_backend(settings).upper()}."
     )
+    left = "the person's, which no arm was shown" if found.ablation.each_stage else "the one shown"
     lines = [
         f"# {found.ablation.title}",
         "",
@@ -96,13 +99,13 @@ def page(found: AblationFound, settings: TrainSettings) -> str:
         "",
         "## What the paper says, and what was found here",
         "",
-        *_claims(found),
+        *(_claims(found) or ["The paper says nothing of these stages by name."]),
         "",
     ]
     if found.curves:
         lines += ["## On the way", "", "Line: mean over seeds; band: the lowest and highest seed.", ""]
         lines += ["![Curves](curves.svg)", ""]
-    lines += ["## Clips", "", "First and last frame of the first seed's clips; a person's picture is at the left.", ""]
+    lines += ["## Clips", "", f"First and last frame of the first seed's clips; the picture at the left is {left}.", ""]
     lines += ["![Clips](clips.png)", ""]
     return "\n".join(lines)
 
@@ -118,6 +121,8 @@ def _arms(found: AblationFound) -> list[str]:
 
 
 def _claims(found: AblationFound) -> list[str]:
+    if not found.claims:
+        return []
     head = ["said (source)", "column", "difference", "by seed", "adjusted p", "verdict"]
     lines = [_row(head), _row(["---"] * len(head))]
     return [*lines, *(_row(_claim(found, claim)) for claim in found.claims)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -11,8 +10,6 @@ from mmbench.metrics.base import MetricFacts
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from mmbench.items import Item
 
 SHARPNESS: Final = MetricFacts(
     name="sharpness",
@@ -25,15 +22,6 @@ SHARPNESS: Final = MetricFacts(
     caveats="Grain counts as sharp; comparable between clips of one size only.",
     decimals=2,
 )
-
-
-def sharpness(items: Sequence[Item]) -> dict[str, dict[tuple[str, int | None, int | None], float]]:
-    """Every clip's sharpness by model and (identity, prompt, seed). Raises MediaError."""
-    found: dict[str, dict[tuple[str, int | None, int | None], float]] = {}
-    for item in items:
-        key = (item.identity, item.prompt_index, item.seed)
-        found.setdefault(item.model, {})[key] = clip_sharpness(item.video)
-    return found
 
 
 def clip_sharpness(video: Path) -> float:

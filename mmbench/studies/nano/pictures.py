@@ -112,7 +112,7 @@ class WorldPictures:
 
         soft = gaussian_blur(drawn.frames.transpose(1, 2), [5, 5], [_BLUR, _BLUR]).transpose(1, 2)
         seed = int(self._draw(1 << 62, 1))
-        grain = torch.randn(soft.shape, generator=torch.Generator(self.device).manual_seed(seed), device=self.device)
+        grain = torch.randn(soft.shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
         return replace(drawn, frames=(soft + _GRAIN * grain).clamp(-1, 1))
 
     def references(self, drawn: Drawn, count: int = 1) -> Tensor:
