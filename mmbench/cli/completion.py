@@ -37,8 +37,9 @@ def models(incomplete: str) -> list[str]:
 def testsets(incomplete: str) -> list[str]:
     """Test sets by name; folders are the shell's own."""
     from mmbench.testsets.imported.sets import NAMES
+    from mmbench.testsets.load import BUILT, BUNDLED
 
-    return _beginning(("synthetic50", "pubfig50", *NAMES), incomplete)
+    return _beginning((*BUNDLED, *BUILT, *NAMES), incomplete)
 
 
 def weights(incomplete: str) -> list[str]:
