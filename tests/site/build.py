@@ -7,10 +7,13 @@ Exits with 1 and names every link within the site that leads nowhere.
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import re
 import subprocess
 import sys
+import warnings
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -31,6 +34,16 @@ img {{ max-width: 100% }} code {{ background: #8882 }}
 </style></head><body><p><a href="{up}index.html">mmbench</a> · <a href="{up}api/mmbench.html">modules</a></p>
 {body}</body></html>
 """
+
+
+def modules() -> list[str]:
+    """Every module of the package. pdoc by itself stops at packages that say what is public (`__all__`)."""
+    found = ["mmbench"]
+    for info in pkgutil.walk_packages(mmbench.__path__, "mmbench."):
+        if not any(part.startswith("_") for part in info.name.split(".")[1:]):
+            importlib.import_module(info.name)  # one that cannot be imported ends the build: an extra is missing
+            found.append(info.name)
+    return found
 
 
 def pages() -> list[Path]:
@@ -116,14 +129,27 @@ def dead_links(out: Path) -> list[str]:
     return dead
 
 
+def page_of(out: Path, module: str) -> Path:
+    """Where pdoc puts a module."""
+    return out / "api" / f"{module.replace('.', '/')}.html"
+
+
 def main(out: Path) -> int:
     """Build and check; the exit status."""
+    if out.is_dir() and any(out.iterdir()):
+        print(f"{out} is not empty: pages of an earlier site would pass for this one's. Name another folder.")
+        return 2
     known = set(pages())
     for page in sorted(known):
         write_page(page, out, known)
     pdoc.render.configure(docformat="markdown", footer_text=f"mmbench {mmbench.__version__}")
-    pdoc.pdoc("mmbench", output_directory=out / "api")
-    dead = dead_links(out)
+    for name in mmbench.__all__:  # these are imported when they are asked for, and pdoc does not ask
+        setattr(mmbench, name, getattr(mmbench, name))
+    named = modules()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The module specification")  # a package brings its modules too
+        pdoc.pdoc(*named, output_directory=out / "api")
+    dead = [f"no page of {name}" for name in named if not page_of(out, name).is_file()] + dead_links(out)
     print(
         "\n".join(dead) or f"{len(list(out.rglob('*.html')))} pages in {out}, every link within them leads somewhere."
     )
