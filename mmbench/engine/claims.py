@@ -7,6 +7,7 @@ number, so numbers tell how many died at the same piece of work, and two heirs c
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -31,6 +32,8 @@ BEAT_SECONDS = 10.0
 STALE_SECONDS = 180.0
 """Without a sign of life for so long, a holder on another machine is dead. File systems show changes a minute late."""
 POLL_SECONDS = 0.5
+NO_LINKS = (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.EINVAL)
+"""What file systems say that give a file one name only."""
 TRIES = 3
 """So many may die at one piece of work before it is given up; the first ones may have died of a neighbour's memory."""
 
@@ -72,6 +75,7 @@ class Claims:
         with suppress(NotImplementedError):  # without locks the signs of life have to do
             self._lock.acquire()
         self._mark(self.id, "beat").touch()
+        self._mark(self.id, "claim").write_text(self._said_of_a_claim(), encoding="utf-8")
         self.tell()
         self._thread = threading.Thread(target=self._live, name="signs of life", daemon=True)
         self._thread.start()
@@ -84,7 +88,7 @@ class Claims:
         self._thread.join()
         for claim in list(self._held.values()):
             self.leave(claim)
-        for word in ("json", "beat"):
+        for word in ("json", "beat", "claim"):
             with suppress(OSError):
                 self._mark(self.id, word).unlink(missing_ok=True)
         self._lock.release()
@@ -103,21 +107,31 @@ class Claims:
         while True:
             path = self._path(name, number)
             try:
-                descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+                self._create(path)
             except FileExistsError:
                 state = self._state(path)
                 if state == "held":
                     return None
                 number = number + 1 if state == "dead" else 0
                 continue
-            with os.fdopen(descriptor, "w") as stream:
-                json.dump({key: self.said[key] for key in ("holder", "system")}, stream)
+            if not all(self._state(self._path(name, below)) == "dead" for below in range(number)):
+                # The claims below it were given back after they were read: this is no heir, and there is no queue here.
+                path.unlink(missing_ok=True)
+                number = 0
+                continue
+            above = number + 1
+            while self._state(self._path(name, above)) == "dead":  # of one that died while it gave back
+                self._path(name, above).unlink(missing_ok=True)
+                above += 1
             self._held[name] = claim = WorkClaim(name, path, number)
             return claim
 
     def done(self, claim: WorkClaim) -> None:
-        """Give back a claim whose work is done, for good; what dead holders left of it goes too."""
-        for number in range(claim.dead, -1, -1):  # from above: what is there has no gap, so there is one next number
+        """Give back a claim whose work is done, for good; what dead holders left of it goes too.
+
+        From below, its own last: while it stands no other can take its number and believe in the dead below.
+        """
+        for number in range(claim.dead + 1):
             self._path(claim.name, number).unlink(missing_ok=True)
         self._held.pop(claim.name, None)
 
@@ -151,6 +165,24 @@ class Claims:
             if said and said.get("holder") not in (None, self.id) and self._holder_lives(said):
                 found.append(said)
         return found
+
+    def _create(self, path: Path) -> None:
+        """Make a claim's file, with all it says from its first moment on. Raises FileExistsError.
+
+        Where the file system has no second names it is empty for a moment, and a process killed then keeps it for
+        `STALE_SECONDS`.
+        """
+        try:
+            os.link(self._mark(self.id, "claim"), path)
+        except OSError as cause:
+            if cause.errno not in NO_LINKS:
+                raise
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                stream.write(self._said_of_a_claim())
+
+    def _said_of_a_claim(self) -> str:
+        return json.dumps({key: self.said[key] for key in ("holder", "system")})
 
     def _state(self, path: Path) -> Literal["held", "dead", "gone"]:
         """Of a claim's file: its holder lives, or not, or it was given back."""
@@ -199,7 +231,7 @@ class Claims:
         for path in self._holders().glob("*.json"):
             said = _read(path)
             if said and said.get("holder") and not self._holder_lives(said):
-                for word in ("json", "beat", "lock"):
+                for word in ("json", "beat", "claim", "lock"):
                     with suppress(OSError):
                         self._mark(said["holder"], word).unlink(missing_ok=True)
         for folder in (self._holders(), self._folder):

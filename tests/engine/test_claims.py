@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -103,6 +104,60 @@ def test_a_holder_on_another_machine_is_known_by_its_signs_of_life(
         os.utime(beat, (old, old))
         heir = claims.take("a")
         assert heir is not None and heir.dead == 1
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_claim_with_and_without_second_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    """A file system that gives a file one name only has claims too."""
+
+    def refuse(*paths: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    with Claims(tmp_path) as one, Claims(tmp_path) as two:
+        claim = one.take("a")
+        assert claim is not None and json.loads(claim.path.read_text())["holder"] == one.id
+        assert two.take("a") is None
+        one.done(claim)
+        assert two.take("a") is not None
+    assert not (tmp_path / FOLDER).exists()
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_an_heir_that_comes_while_the_work_is_given_back_is_not_alone_with_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """One reads that the first holder is dead, and before it makes the next claim the heir gives all back, a third
+    takes the name: of these two one has it. `at`: after so many of the heir's files are gone the late one goes on."""
+    dead(tmp_path, "a", 1)
+    with Claims(tmp_path) as heir, Claims(tmp_path) as late, Claims(tmp_path) as third:
+        claim = heir.take("a")
+        assert claim is not None and claim.dead == 1
+        make = late._create
+        got: list[module.WorkClaim | None] = []
+
+        def slowly(path: Path) -> None:
+            if path.name.endswith(".1") and not got:
+                got.append(None)
+                heir.done(claim)
+                got[0] = third.take("a") if at == 0 else None
+            make(path)
+
+        monkeypatch.setattr(late, "_create", slowly)
+        found = [late.take("a"), *got] if at == 0 else [late.take("a"), third.take("a")]
+        assert sum(each is not None for each in found) == 1
+
+
+def test_what_died_while_it_gave_back_is_not_counted(tmp_path: Path) -> None:
+    """Of three dead claims the lowest is gone: the work was done, and nobody died at what is next."""
+    dead(tmp_path, "a", 3)
+    with Claims(tmp_path) as claims:
+        claims._path("a", 0).unlink()
+        claim = claims.take("a")
+        assert claim is not None and claim.dead == 0 and dead_at(tmp_path, "a") == 1
+        claims.done(claim)
+    assert not (tmp_path / FOLDER).exists()
 
 
 def test_a_torn_claim_is_held_for_a_while(tmp_path: Path) -> None:

@@ -177,23 +177,21 @@ class _Evaluation:
     def _keep(self, plan: EvaluatePlan) -> list[Task]:
         """Write the rows that need no measuring; the tasks of those whose clips another process has at the moment."""
         taken: list[Task] = []
-        claims, shared = self._session.claims, self._session.shared
+        claims = self._session.claims
         with claims.only("(kept)"), RowWriter(self._run, f"{self._attempt:04d}-kept") as writer:
-            if shared:
-                self._kept.refresh()
+            self._kept.refresh()
             for one in plan.rows:
                 row = composed(one, self._metrics) if isinstance(one, Task) else one
                 if self._is_so(row):
                     continue
-                if not shared:
-                    writer.add(row)
-                elif (claim := claims.take(row.item.id)) is None:
+                # Even where no other command is at work: the workers of a killed one end the clips they have begun.
+                if (claim := claims.take(row.item.id)) is None:
                     taken += [one] if isinstance(one, Task) else []
-                else:
-                    self._kept.refresh()  # whoever had the claim until now may have written just this row
-                    if not self._is_so(row):
-                        writer.add(row)
-                    claims.done(claim)
+                    continue
+                self._kept.refresh()  # whoever had the claim until now may have written just this row
+                if not self._is_so(row):
+                    writer.add(row)
+                claims.done(claim)
         return taken
 
     def _is_so(self, row: ItemRow) -> bool:

@@ -200,6 +200,33 @@ def test_a_report_is_made_while_work_goes_on(tmp_path: Path, clips: list[Item], 
     assert table
 
 
+def test_the_worker_of_a_killed_command_is_not_overtaken(
+    tmp_path: Path, clips: list[Item], toy_metrics: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is at a clip whose numbers are known from another one: the next command waits for its row and writes none."""
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    twins = [clips[0], replace(clips[0], id="twin")]
+    told = {row.item.id: row for row in evaluate(twins, whole, TOY).rows}
+    evaluate(twins[:1], run, TOY)
+    worker = Claims(run)  # says no command: its parent is dead
+    worker.__enter__()
+    claim = worker.take("twin")
+    assert claim is not None
+    ended = []
+
+    def ends(seconds: float) -> None:
+        ended.append(seconds)
+        with RowWriter(run, "0000-1") as writer:
+            writer.add(told["twin"])
+        worker.done(claim)
+        worker.__exit__(None, None, None)
+
+    monkeypatch.setattr("mmbench.runs.evaluate.evaluate.sleep", ends)
+    assert evaluate(twins, run, TOY).complete
+    assert len(ended) == 1
+    assert rows(run) == rows(whole) and set(written(run).values()) == {1}
+
+
 @contextmanager
 def at_work(run: Path, name: str) -> Iterator[None]:
     """Another process that has the claim to a clip, and is killed at the end."""
