@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from mmbench.errors import ManifestError, MediaError
 from mmbench.files import sha256, sha256_file
 from mmbench.remote.path import path_of
+from mmbench.video.ahead import FramesAhead
 from mmbench.video.clip import CONVERT, ClipInfo, FpsSource, Frame, FramePass, Scan, Source
 from mmbench.video.container.rates import re_timed
 from mmbench.video.folder import frame_files
@@ -30,7 +32,7 @@ class Clip:
     source: Source
     limits: MediaLimits = DEFAULT_LIMITS
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Generator[Frame, None, None]:
         """Every frame in order, (H, W, 3) uint8 RGB, read-only. Raises MediaError on damage or past the time
         limit."""
         return stream_frames(self.source, self.info.path, self.limits)
@@ -98,19 +100,17 @@ def decode(
     return open_clip(path, fps, limits).decode(passes)
 
 
-def stream_frames(source: Source, path: Path, limits: MediaLimits) -> Iterator[Frame]:
-    """One decode, its time limited: its own, and together with what the passes take between two frames."""
+def stream_frames(source: Source, path: Path, limits: MediaLimits) -> Generator[Frame, None, None]:
+    """One decode, ahead of who asks, its time limited: its own, and with what is done between two frames.
+
+    Closing the iterator ends the decode.
+    """
     spent, started = 0.0, time.monotonic()
-    frames = source.frames()
-    while True:
-        start = time.monotonic()
-        frame = next(frames, None)
-        now = time.monotonic()
-        spent += now - start
-        if frame is None:
-            return
-        limits.check_time(str(path), spent, now - started)
-        yield frame
+    with FramesAhead(source.frames()) as frames:
+        for frame, seconds in frames:
+            spent += seconds
+            limits.check_time(str(path), spent, time.monotonic() - started)
+            yield frame
 
 
 def check_rate(name: str, fps: float | None) -> None:
@@ -156,11 +156,12 @@ def _feed(clip: Clip, info: ClipInfo, passes: Sequence[FramePass[Any]]) -> int:
     for each in passes:
         each.start(info)
     count = 0
-    for frame in clip.frames():
-        if count < info.n_frames:
-            for each in passes:
-                each.feed(count, frame)
-        count += 1
+    with closing(clip.frames()) as frames:
+        for frame in frames:
+            if count < info.n_frames:
+                for each in passes:
+                    each.feed(count, frame)
+            count += 1
     return count
 
 

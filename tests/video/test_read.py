@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmbench.errors import ManifestError, MediaError
-from mmbench.video import read
+from mmbench.video import ahead, read
 from mmbench.video.limits import MediaLimits
 from mmbench.video.read import content_digest, decode, open_clip, probe
 
@@ -199,9 +199,9 @@ def test_folder_is_read_in_natural_order(media, collect):
 
 def test_time_spent_by_passes_does_not_count(media, monkeypatch):
     clock = iter(range(1000))
-    monkeypatch.setattr(read, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    monkeypatch.setattr(ahead, "time", SimpleNamespace(thread_time=lambda: float(next(clock))))
     limits = MediaLimits(seconds=30)
-    # Each of the 21 steps takes one tick inside the decoder and one outside.
+    # Each of the 20 frames takes one tick inside the decoder and one outside.
     assert decode(media["h264.mp4"], [Count()], limits=limits).n_frames == 20
     with pytest.raises(MediaError, match="more than 10 s"):
         decode(media["h264.mp4"], [Count()], limits=MediaLimits(seconds=10))

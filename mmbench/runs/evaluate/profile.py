@@ -17,6 +17,7 @@ from pathlib import Path
 LOADING = "loading: "
 """Before the name of a network: what is paid once a process."""
 DECODING, METRICS, REST = "decoding", "metrics", "everything else"
+"""Decoding goes on beside the networks: what is counted is how long they wait for it."""
 
 _chosen: ContextVar[Path | None] = ContextVar("profile", default=None)
 
