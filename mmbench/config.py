@@ -124,6 +124,10 @@ class EvaluateSettings(Settings):
     `device` is where networks run: "cpu", "cuda" or "cuda:1". It reaches RAFT, ViCLIP, Inception, RetinaFace and,
     with the extra insightface-gpu, insightface; dlib and DIS run where their own builds do.
 
+    `precision` is how ViCLIP, CLIP and Inception multiply: "fp32", "tf32" (on an NVIDIA GPU) or "bf16"; RAFT has its
+    own (`flow.precision`), and faces are always found in fp32, because landmarks need its bits. Rows name it, and what
+    it changes is measured anew.
+
     `random_weights` replaces every network whose weights must be downloaded by its tiny untrained form: for testing
     the machinery only; rows are marked and tables leave them out.
     """
@@ -135,6 +139,7 @@ class EvaluateSettings(Settings):
     success: SuccessSettings = SuccessSettings()
     fm_version: Literal[1, 2] = 2
     device: str = "cpu"
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     random_weights: bool = False
     limits: LimitSettings = LimitSettings()
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Literal
 
 from mmbench.errors import MMBenchError
 
 if TYPE_CHECKING:
     import torch
+
+Arithmetic = Literal["fp32", "tf32", "bf16"]
+"""How a network multiplies: float32 throughout; float32 with products of 10 bits (NVIDIA's TF32); bfloat16, 8 bits."""
 
 DEVICES = "Set device to cpu, cuda or cuda:1."
 
@@ -38,6 +43,35 @@ def torch_device(name: str) -> torch.device:
     if kind == "mps" and not torch.backends.mps.is_available():
         raise MMBenchError(f"device is {name!r}, but torch {torch.__version__} sees no Metal GPU.", DEVICES)
     return torch.device(name)
+
+
+def check_arithmetic(name: str, arithmetic: Arithmetic) -> None:
+    """Raise MMBenchError where the device of that name does not multiply so."""
+    if arithmetic == "tf32" and kind_and_index(name)[0] != "cuda":
+        raise MMBenchError(f"precision is tf32, and {name!r} knows no TF32.", "Set precision to fp32 or bf16.")
+
+
+@contextmanager
+def multiplied(device: torch.device | str, arithmetic: Arithmetic) -> Iterator[None]:
+    """Let torch's networks on a device multiply so within the block; what torch itself was set to is put back.
+
+    "fp32" and "tf32" also say what a GPU's convolutions do, which torch has do TF32 unless it is told.
+    """
+    import torch
+
+    where = torch.device(device)
+    if where.type != "cuda":
+        with torch.autocast(where.type, torch.bfloat16) if arithmetic == "bf16" else nullcontext():
+            yield
+        return
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = arithmetic == "tf32"
+    try:
+        with torch.autocast("cuda", torch.bfloat16) if arithmetic == "bf16" else nullcontext():
+            yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
 
 
 def beside_torch(name: str) -> str:

@@ -52,6 +52,9 @@ def evaluate(
     flow_precision: Annotated[
         str | None, typer.Option(help="fp32, bf16 or fp16; pairs near the threshold are measured again in fp32.")
     ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="How ViCLIP, CLIP and Inception multiply: fp32, tf32 (NVIDIA) or bf16.")
+    ] = None,
     fm_version: Annotated[int | None, typer.Option(help="Unit of fm_inter: 2 (frame) or 1 (face).")] = None,
     prompt_field: Annotated[str | None, typer.Option(help="Score text alignment against: short or long.")] = None,
     device: Annotated[
@@ -98,6 +101,7 @@ def evaluate(
         ("text", "prompt"): prompt_field,
         ("fm_version",): fm_version,
         ("device",): device,
+        ("precision",): precision,
         ("random_weights",): random_weights or None,
     }
     options = _settings(settings, chosen)

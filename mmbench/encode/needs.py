@@ -23,15 +23,15 @@ class VideoTextNeed(FrameNeed["VideoText"]):
     reads = ()
 
     def depends_on(self, settings: EvaluateSettings) -> dict[str, Any]:
-        """Its weights and device."""
+        """Its weights, device and arithmetic."""
         return _depends_on(settings, "viclip", "viclip-safetensors")
 
     def make(self, settings: EvaluateSettings, networks: Networks) -> Maker[VideoText]:
         """ViCLIP. Raises MissingWeights or WeightsError."""
         from mmbench.encode.viclip.alignment import VideoTextPass, make_viclip
 
-        device, tiny = settings.device, settings.random_weights
-        encoder = networks.once(("viclip", device, tiny), lambda: make_viclip(device, tiny=tiny))
+        device, tiny, how = settings.device, settings.random_weights, settings.precision
+        encoder = networks.once(("viclip", device, tiny, how), lambda: make_viclip(device, tiny=tiny, precision=how))
         return Maker(lambda: VideoTextPass(encoder))
 
     def check(self, settings: EvaluateSettings) -> None:
@@ -49,15 +49,17 @@ class InceptionNeed(FrameNeed["InceptionResult"]):
     reads = ()
 
     def depends_on(self, settings: EvaluateSettings) -> dict[str, Any]:
-        """Its weights and device."""
+        """Its weights, device and arithmetic."""
         return _depends_on(settings, "inception-2015-12-05")
 
     def make(self, settings: EvaluateSettings, networks: Networks) -> Maker[InceptionResult]:
         """The network. Raises MissingWeights or WeightsError."""
         from mmbench.encode.inception.classes import InceptionPass, make_inception
 
-        device, tiny = settings.device, settings.random_weights
-        network = networks.once(("inception", device, tiny), lambda: make_inception(device, tiny=tiny))
+        device, tiny, how = settings.device, settings.random_weights, settings.precision
+        network = networks.once(
+            ("inception", device, tiny, how), lambda: make_inception(device, tiny=tiny, precision=how)
+        )
         return Maker(lambda: InceptionPass(network))
 
     def check(self, settings: EvaluateSettings) -> None:
@@ -75,7 +77,7 @@ class ClipFramesNeed(FrameNeed["ClipFrames"]):
     reads = ()
 
     def depends_on(self, settings: EvaluateSettings) -> dict[str, Any]:
-        """Its weights and device."""
+        """Its weights, device and arithmetic."""
         return _depends_on(settings, "clip-vit-base-patch32")
 
     def make(self, settings: EvaluateSettings, networks: Networks) -> Maker[ClipFrames]:
@@ -83,8 +85,8 @@ class ClipFramesNeed(FrameNeed["ClipFrames"]):
         from mmbench.encode.clip.aesthetic import early_frames
         from mmbench.encode.clip.frames import BASE, ClipPass, make_clip
 
-        device, tiny = settings.device, settings.random_weights
-        eyes = networks.once(("clip", BASE, device, tiny), lambda: make_clip(BASE, device, tiny))
+        device, tiny, how = settings.device, settings.random_weights, settings.precision
+        eyes = networks.once(("clip", BASE, device, tiny, how), lambda: make_clip(BASE, device, tiny, precision=how))
         return Maker(lambda: ClipPass(eyes, early_frames, ("rgb", "bgr")))
 
     def check(self, settings: EvaluateSettings) -> None:
@@ -102,7 +104,7 @@ class AestheticNeed(FrameNeed["ClipFrames"]):
     reads = ()
 
     def depends_on(self, settings: EvaluateSettings) -> dict[str, Any]:
-        """Both files and the device."""
+        """Both files, the device and the arithmetic."""
         own = {} if settings.random_weights else _depends_on(settings, "laion-aesthetic-v2")
         return {**_depends_on(settings, "clip-vit-large-patch14"), "head": own.get("weights", "random")}
 
@@ -111,9 +113,11 @@ class AestheticNeed(FrameNeed["ClipFrames"]):
         from mmbench.encode.clip.aesthetic import spread_frames
         from mmbench.encode.clip.frames import LARGE, ClipPass, make_clip
 
-        device, tiny = settings.device, settings.random_weights
+        device, tiny, how = settings.device, settings.random_weights, settings.precision
         self.check(settings)
-        eyes = networks.once(("aesthetic", device, tiny), lambda: make_clip(LARGE, device, tiny, aesthetic=True))
+        eyes = networks.once(
+            ("aesthetic", device, tiny, how), lambda: make_clip(LARGE, device, tiny, aesthetic=True, precision=how)
+        )
         return Maker(lambda: ClipPass(eyes, spread_frames))
 
     def check(self, settings: EvaluateSettings) -> None:
@@ -125,11 +129,14 @@ class AestheticNeed(FrameNeed["ClipFrames"]):
 
 
 def _depends_on(settings: EvaluateSettings, *names: str) -> dict[str, Any]:
+    own = {"device": settings.device}
+    if (settings.device, settings.precision) != ("cpu", "fp32"):  # there, as it was before there was a choice
+        own["precision"] = settings.precision
     if settings.random_weights:
-        return {"device": settings.device, "weights": "random"}
+        return {**own, "weights": "random"}
     from mmbench.weights.identity import identity
 
-    return {"device": settings.device, "weights": identity(*names)}
+    return {**own, "weights": identity(*names)}
 
 
 VIDEO_TEXT = VideoTextNeed()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.device import torch_device
+from mmbench.device import Arithmetic, multiplied, torch_device
 from mmbench.scores import Provenance
 from mmbench.video.clip import ClipInfo, Frame
 
@@ -43,8 +43,15 @@ class ClipFrames:
 class ClipEyes:
     """A CLIP on one device; `head` is what scores its unit image features, where there is one."""
 
-    def __init__(self, network: nn.Module, provenance: Provenance, device: str, head: nn.Module | None = None) -> None:
-        self._where = torch_device(device)
+    def __init__(
+        self,
+        network: nn.Module,
+        provenance: Provenance,
+        device: str,
+        head: nn.Module | None = None,
+        precision: Arithmetic = "fp32",
+    ) -> None:
+        self._where, self._precision = torch_device(device), precision
         self.network = network.to(self._where).float().eval().requires_grad_(False)
         self.head = None if head is None else head.to(self._where).float().eval().requires_grad_(False)
         self.provenance = provenance
@@ -64,8 +71,8 @@ class ClipEyes:
         for start in range(0, len(cuts), 16):
             pixels = torch.from_numpy(cuts[start : start + 16]).to(self._where).permute(0, 3, 1, 2).float() / 255
             mean, std = (torch.tensor(values, device=self._where).view(3, 1, 1) for values in (MEAN, STD))
-            with torch.inference_mode():
-                rows.append(self.network.encode_image((pixels - mean) / std).cpu().numpy())  # type: ignore[operator]
+            with torch.inference_mode(), multiplied(self._where, self._precision):
+                rows.append(self.network.encode_image((pixels - mean) / std).float().cpu().numpy())  # type: ignore[operator]
         return np.concatenate(rows)
 
     def text(self, prompt: str) -> tuple[Rows, int]:
@@ -79,8 +86,8 @@ class ClipEyes:
                 self._tokenizer = SimpleTokenizer(context_length=TOKENS)
             tokens = self._tokenizer([prompt]).to(self._where)
             dropped = max(0, len(self._tokenizer.encode(prompt)) + 2 - TOKENS)
-            with torch.inference_mode():
-                feature: Rows = self.network.encode_text(tokens)[0].cpu().numpy()  # type: ignore[operator]
+            with torch.inference_mode(), multiplied(self._where, self._precision):
+                feature: Rows = self.network.encode_text(tokens)[0].float().cpu().numpy()  # type: ignore[operator]
             self._texts[prompt] = feature, dropped
         return self._texts[prompt]
 
@@ -136,7 +143,9 @@ class ClipPass:
         return ClipFrames(vectors, self._indices, self.eyes)
 
 
-def make_clip(registered: str, device: str = "cpu", tiny: bool = False, aesthetic: bool = False) -> ClipEyes:
+def make_clip(
+    registered: str, device: str = "cpu", tiny: bool = False, aesthetic: bool = False, precision: Arithmetic = "fp32"
+) -> ClipEyes:
     """CLIP from the registered file, with LAION's head where `aesthetic`. Raises MissingWeights or WeightsError.
 
     `tiny` are small networks of seeded random weights in their place.
@@ -148,13 +157,18 @@ def make_clip(registered: str, device: str = "cpu", tiny: bool = False, aestheti
     from mmbench.encode.clip.net import BASE_32, LARGE_14, TINY, TINY_14, clip_network, from_transformers
     from mmbench.weights import load, load_strict
 
-    versions = {"torch": torch.__version__, "open_clip": open_clip.__version__, "device": device}
+    versions = {
+        "torch": torch.__version__,
+        "open_clip": open_clip.__version__,
+        "device": device,
+        "precision": precision,
+    }
     provenance = Provenance("clip", versions=versions)
     if tiny:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
             network, head = clip_network(TINY_14 if aesthetic else TINY), AestheticHead() if aesthetic else None
-        return ClipEyes(network, replace(provenance, random_weights=True), device, head)
+        return ClipEyes(network, replace(provenance, random_weights=True), device, head, precision)
     loaded = load(registered)
     network = clip_network(LARGE_14 if registered == LARGE else BASE_32)
     load_strict(network, from_transformers(loaded.state), str(loaded.path))
@@ -163,4 +177,4 @@ def make_clip(registered: str, device: str = "cpu", tiny: bool = False, aestheti
         of_head, head = load(AESTHETIC), AestheticHead()
         load_strict(head, of_head.state, str(of_head.path))
         weights[of_head.name] = of_head.sha256
-    return ClipEyes(network, replace(provenance, weights=weights), device, head)
+    return ClipEyes(network, replace(provenance, weights=weights), device, head, precision)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.device import torch_device
+from mmbench.device import Arithmetic, multiplied, torch_device
 from mmbench.scores import Provenance
 from mmbench.video.clip import ClipInfo, Frame
 
@@ -34,13 +34,17 @@ class Inception:
     network: FidInception
     provenance: Provenance
     device: str
+    precision: Arithmetic = "fp32"
 
 
-def make_inception(device: str = "cpu", weights: str | Path | None = None, tiny: bool = False) -> Inception:
+def make_inception(
+    device: str = "cpu", weights: str | Path | None = None, tiny: bool = False, precision: Arithmetic = "fp32"
+) -> Inception:
     """The FID Inception network in evaluation mode.
 
     `weights` None takes the registered file; a path takes that file; "random" draws weights with a fixed seed.
-    `tiny` is a random network of an eighth of the width. Raises MissingWeights or WeightsError.
+    `tiny` is a random network of an eighth of the width. `precision` is how it multiplies.
+    Raises MissingWeights or WeightsError.
     """
     import torch
     import torchvision
@@ -48,7 +52,12 @@ def make_inception(device: str = "cpu", weights: str | Path | None = None, tiny:
     from mmbench.encode.inception.net import FidInception, randomise
     from mmbench.weights import load, load_file, load_strict
 
-    versions = {"torch": torch.__version__, "torchvision": torchvision.__version__, "device": device}
+    versions = {
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "device": device,
+        "precision": precision,
+    }
     provenance = Provenance("inception", versions=versions)
     with torch.random.fork_rng(devices=[]):
         network = FidInception(divide=8 if tiny else 1)
@@ -59,7 +68,7 @@ def make_inception(device: str = "cpu", weights: str | Path | None = None, tiny:
         loaded = load(REGISTERED) if weights is None else load_file(Path(weights))
         load_strict(network, loaded.state, str(loaded.path))
         provenance = replace(provenance, weights={loaded.name: loaded.sha256})
-    return Inception(network.to(torch_device(device)).eval().requires_grad_(False), provenance, device)
+    return Inception(network.to(torch_device(device)).eval().requires_grad_(False), provenance, device, precision)
 
 
 class InceptionPass:
@@ -92,7 +101,7 @@ class InceptionPass:
         import torch
 
         pictures = torch.from_numpy(np.stack(self._waiting)).to(self.inception.device)
-        with torch.inference_mode():
+        with torch.inference_mode(), multiplied(self.inception.device, self.inception.precision):
             logits = self.inception.network(pictures.permute(0, 3, 1, 2).contiguous())
-            self._done.append(torch.log_softmax(logits, dim=1).cpu().numpy())
+            self._done.append(torch.log_softmax(logits.float(), dim=1).cpu().numpy())
         self._waiting = []

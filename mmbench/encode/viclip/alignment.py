@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mmbench.device import torch_device
+from mmbench.device import Arithmetic, multiplied, torch_device
 from mmbench.scores import Provenance
 from mmbench.video.clip import ClipInfo, Frame
 from mmbench.video.sample import middle_indices
@@ -58,12 +58,19 @@ class VideoText:
 class ViClip:
     """Both towers on one device. Text features are kept per prompt for the life of this object."""
 
-    def __init__(self, video: VideoTower, text: nn.Module, provenance: Provenance, device: str) -> None:
+    def __init__(
+        self,
+        video: VideoTower,
+        text: nn.Module,
+        provenance: Provenance,
+        device: str,
+        precision: Arithmetic = "fp32",
+    ) -> None:
         where = torch_device(device)
         self.video_tower = video.to(where).float().eval().requires_grad_(False)
         self.text_tower = text.to(where).float().eval().requires_grad_(False)
         self.provenance = provenance
-        self.device = device
+        self.device, self.precision = device, precision
         self._texts: dict[str, TextFeature] = {}
         self._tokenizer: SimpleTokenizer | None = None
 
@@ -71,7 +78,7 @@ class ViClip:
         """Unit feature (768,) of eight frames cut by `centre_cut`, uint8 (8, 3, 224, 224)."""
         import torch
 
-        with torch.inference_mode():
+        with torch.inference_mode(), multiplied(self.device, self.precision):
             pixels = normalise(torch.from_numpy(frames).to(self.device))
             return _unit(self.video_tower(pixels[None]))
 
@@ -86,7 +93,7 @@ class ViClip:
                 self._tokenizer = SimpleTokenizer(context_length=TOKENS)
             tokens = self._tokenizer([prompt]).to(self.device)
             pieces = len(self._tokenizer.encode(prompt))
-            with torch.inference_mode():
+            with torch.inference_mode(), multiplied(self.device, self.precision):
                 feature = _unit(self.text_tower(tokens))
             dropped = max(0, pieces + 2 - tokens.shape[1])
             self._texts[prompt] = TextFeature(feature, pieces, dropped)
@@ -145,30 +152,38 @@ def normalise(cuts: Tensor) -> Tensor:
     return (cuts.float() / 255.0 - mean) / std
 
 
-def make_viclip(device: str = "cpu", weights: str | Path | None = None, tiny: bool = False) -> ViClip:
+def make_viclip(
+    device: str = "cpu", weights: str | Path | None = None, tiny: bool = False, precision: Arithmetic = "fp32"
+) -> ViClip:
     """ViCLIP in evaluation mode.
 
     `weights` None takes the registered file that is on disk, VBench's checkpoint first; a path takes that file;
-    "random" draws weights with a fixed seed. `tiny` is a small random network. Raises MissingWeights or WeightsError.
+    "random" draws weights with a fixed seed. `tiny` is a small random network. `precision` is how it multiplies.
+    Raises MissingWeights or WeightsError.
     """
     import open_clip
     import torch
 
     from mmbench.encode.viclip.net import LARGE, TINY, VideoTower, text_tower
 
-    versions = {"torch": torch.__version__, "open_clip": open_clip.__version__, "device": device}
+    versions = {
+        "torch": torch.__version__,
+        "open_clip": open_clip.__version__,
+        "device": device,
+        "precision": precision,
+    }
     provenance = Provenance("viclip", versions=versions)
     if tiny or weights == "random":
         size = TINY if tiny else LARGE
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
             video, text = VideoTower(size), text_tower(size)
-        return ViClip(video, text, replace(provenance, random_weights=True), device)
+        return ViClip(video, text, replace(provenance, random_weights=True), device, precision)
     with torch.device("meta"):  # 1.2 GB that would only be overwritten
         video = VideoTower(LARGE)
     text = text_tower(LARGE)
     digest = _load_towers(video, text, weights)
-    return ViClip(video, text, replace(provenance, weights=digest), device)
+    return ViClip(video, text, replace(provenance, weights=digest), device, precision)
 
 
 def _load_towers(video: VideoTower, text: nn.Module, weights: str | Path | None) -> dict[str, str]:

@@ -14,6 +14,7 @@ from time import sleep
 from typing import Any
 
 from mmbench.config import EvaluateSettings
+from mmbench.device import check_arithmetic, torch_device
 from mmbench.engine.claims import POLL_SECONDS
 from mmbench.engine.shard import Shard
 from mmbench.engine.spread import Spread
@@ -298,7 +299,7 @@ def _check(items: Sequence[Item], settings: EvaluateSettings) -> None:
             raise ManifestError(said, "Correct it in the manifest.")
     if not items:
         raise ManifestError("There is nothing to evaluate.", "Give at least one video.")
-    _check_device(settings.device)
+    _check_device(settings)
     forget()
     check_storages(path for item in items for path in (item.video, *item.references, *filter(None, [item.condition])))
     if settings.flow.weights and not settings.flow.weights.is_file():
@@ -341,11 +342,10 @@ def _changes(before: Any, settings: EvaluateSettings) -> list[str]:
     return [f"Other settings than before: {changed}. What depends on them is measured again."] if changed else []
 
 
-def _check_device(name: str) -> None:
-    if name != "cpu":  # the processor is always there, and torch need not be imported to say so
-        from mmbench.device import torch_device
-
-        torch_device(name)
+def _check_device(settings: EvaluateSettings) -> None:
+    check_arithmetic(settings.device, settings.precision)
+    if settings.device != "cpu":  # the processor is always there, and torch need not be imported to say so
+        torch_device(settings.device)
 
 
 def _changed(old: dict[str, Any], new: dict[str, Any], within: str = "") -> str:
@@ -372,8 +372,6 @@ def default_workers(settings: EvaluateSettings | None = None) -> int:
     chosen = settings or EvaluateSettings()
     if chosen.device == "cpu":
         return cores
-    from mmbench.device import torch_device
-
     found = torch_device(chosen.device)
     if found.type != "cuda":
         return cores
