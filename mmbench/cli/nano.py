@@ -68,13 +68,14 @@ def judges(
 def testset(
     out: Annotated[Path, typer.Option(help="Folder of the test set.")] = Path("data/nano70"),
     people: Annotated[int, typer.Option(min=1, help="People, going round the seven groups.")] = 70,
+    after: Annotated[int, typer.Option(min=0, help="People of the split to leave out; 70 are in nano70.")] = 0,
 ) -> None:
     """Render the test set: people never trained on, with pictures and captions."""
     from mmbench.cli.progress import progress_bar
     from mmbench.studies.nano.testset import build_testset
 
     with progress_bar() as progress:
-        build_testset(out, people, progress)
+        build_testset(out, people, progress, after=after)
     typer.echo(f"Test set of {people} people in {out}.")
 
 

@@ -68,8 +68,12 @@ class Photographs:
 
 def shown_rows(item: Item) -> NDArray[np.bool_]:
     """Which of an item's references the model was given, (R,) bool: those it names, else the first alone."""
-    shown = item.shown or item.references[:1]
-    return np.array([path in shown for path in item.references], dtype=np.bool_)
+    return _shown_of(item.references, item.shown)
+
+
+def _shown_of(references: tuple[Path, ...], shown: tuple[Path, ...]) -> NDArray[np.bool_]:
+    given = shown or references[:1]
+    return np.array([path in given for path in references], dtype=np.bool_)
 
 
 def likeness(people: Mapping[str, Sequence[ReferenceFaces]]) -> Likeness | None:
@@ -117,9 +121,13 @@ class PhotographsNeed(ReferenceNeed[Photographs]):
     def inputs(self, items: Sequence[Item]) -> Callable[[Item], str]:
         """Everybody's references, and which of its own an item's model was given."""
         everybody, content = digest_of_people(items), cache(content_of)
-        return lambda item: sha256(
-            json.dumps([everybody, [content(path) for path in item.references], shown_rows(item).tolist()]).encode()
-        )
+
+        @cache
+        def said(references: tuple[Path, ...], shown: tuple[Path, ...]) -> str:
+            rows = _shown_of(references, shown).tolist()
+            return sha256(json.dumps([everybody, [content(path) for path in references], rows]).encode())
+
+        return lambda item: said(item.references, item.shown)
 
 
 class ArcFacePhotographsNeed(PhotographsNeed):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +64,15 @@ class Inputs:
             read = set(metric.reads).union(*(need.reads for need in metric.needs))
             self._reads[name] = sorted(read)
         self._contents: dict[Path, str] = {}
-        self._derived = {name for name, metric in metrics.items() if isinstance(metric, DerivedMetric)}
-        self._needs = {name: [n for n in metric.needs if isinstance(n, RunNeed)] for name, metric in metrics.items()}
+        self._derived = {n: self._fixed[n] for n, metric in metrics.items() if isinstance(metric, DerivedMetric)}
+        alike: dict[tuple[object, ...], list[str]] = {}  # metrics that read the same are told at once
+        for name, metric in metrics.items():
+            if name not in self._derived:
+                shared = (need for need in metric.needs if isinstance(need, RunNeed))
+                alike.setdefault((*self._reads[name], *shared), []).append(name)
+        self._alike = [_Alike(read, names) for read, names in alike.items()]
         self._fields = list(dict.fromkeys(field for name in metrics for field in self._reads[name]))
         self._known: dict[tuple[str, ...], Mapping[str, str]] = {}
-        self._parts: dict[tuple[str, ...], str] = {}
 
     def parts(self, item: Item) -> Mapping[str, str]:
         """For every metric the digest of what its numbers of this item are made of, the video left out."""
@@ -77,18 +81,19 @@ class Inputs:
         marks = {key: repr(value) for key, value in said.items()}
         of_all = tuple(marks.values())
         if of_all not in self._known:  # many clips say the same, all of it or what one metric reads
-            self._known[of_all] = {name: self._part(name, said, marks) for name in self._metrics}
+            found = dict(self._derived)
+            for alike in self._alike:
+                key = tuple([marks[one] for one in alike.read])
+                if key not in alike.known:
+                    alike.known[key] = self._parts_of(alike, said)
+                found.update(alike.known[key])
+            self._known[of_all] = found
         return self._known[of_all]
 
-    def _part(self, name: str, said: Mapping[object, object], marks: Mapping[object, str]) -> str:
-        if name in self._derived:
-            return self._fixed[name]
-        read = (name, *(marks[key] for key in (*self._reads[name], *self._needs[name])))
-        if read not in self._parts:
-            values = [said[field] for field in self._reads[name]]
-            shares = [said[need] for need in self._needs[name]]
-            self._parts[read] = digest_of([self._fixed[name], values, shares])
-        return self._parts[read]
+    def _parts_of(self, alike: _Alike, said: Mapping[object, object]) -> Mapping[str, str]:
+        values = [said[one] for one in alike.read if isinstance(one, str)]
+        shares = [said[one] for one in alike.read if not isinstance(one, str)]
+        return {name: digest_of([self._fixed[name], values, shares]) for name in alike.names}
 
     def _said(self, item: Item, field: str) -> object:
         if field in ("references", "shown"):
@@ -101,6 +106,15 @@ class Inputs:
         if path not in self._contents:
             self._contents[path] = content_of(path)
         return self._contents[path]
+
+
+@dataclass(frozen=True)
+class _Alike:
+    """Metrics that read the same of an item: `read` are fields, then what needs say; `known` is kept by it."""
+
+    read: tuple[object, ...]
+    names: Sequence[str]
+    known: dict[tuple[str, ...], Mapping[str, str]] = field(default_factory=dict)
 
 
 def score_key(part: str, sha256_of_video: str) -> str:

@@ -32,13 +32,14 @@ NAME: Final = "nano70"
 Progress = Callable[[int, int, str], None]
 
 
-def build_testset(out: Path, people: int = PEOPLE, progress: Progress | None = None) -> Path:
+def build_testset(out: Path, people: int = PEOPLE, progress: Progress | None = None, *, after: int = 0) -> Path:
     """Write `identities.json`, `prompts.csv` and `references/NAME/1.jpg` to `4.jpg` into `out`. Returns `out`.
 
     The first picture is nearly frontal and is the one that models are shown; the others are held out to measure with.
+    The first `after` people of the split are left out: a finding on one set is tried again on the people behind it.
     Pictures that are there are kept. Raises KitError without the face kit.
     """
-    names = people_of("test", people)
+    names = people_of("test", after + people)[after:]
     kit = load_kit()
     out.mkdir(parents=True, exist_ok=True)
     for done, name in enumerate(names, start=1):
@@ -46,7 +47,7 @@ def build_testset(out: Path, people: int = PEOPLE, progress: Progress | None = N
         if progress is not None:
             progress(done, len(names), "people")
     document = {
-        "name": NAME,
+        "name": NAME if (people, after) == (PEOPLE, 0) else f"nano{people}-after{after}",
         "licence": "CC0-1.0: rendered by mmbench, no real person",
         "shown": 1,
         "identities": [
