@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -80,9 +82,22 @@ def build_report(
     runs = [Path(run)] if isinstance(run, str | Path) else [Path(one) for one in run]
     if out is None and len(runs) != 1:
         raise ManifestError(f"{len(runs)} runs are named, and no folder for their report.", "Name one: --out FOLDER.")
-    held = read_runs(runs)
-    place, single = Path(out or runs[0] / "report"), runs[0] if len(runs) == 1 else None
-    return write_report(held.rows, held.sets, facts_by_name(), place, options, record=held.record, run=single)
+    with _uncollected():
+        held = read_runs(runs)
+        place, single = Path(out or runs[0] / "report"), runs[0] if len(runs) == 1 else None
+        return write_report(held.rows, held.sets, facts_by_name(), place, options, record=held.record, run=single)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the search for reference cycles: rows have none, and are millions of objects to walk through."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def check_folder(out: Path) -> None:
