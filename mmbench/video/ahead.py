@@ -10,7 +10,7 @@ from contextvars import copy_context
 
 from mmbench.video.clip import Frame
 
-AHEAD_BYTES = 64 * 2**20
+AHEAD_BYTES = 16 * 2**20
 """Of frames that wait for whoever looks at them; one may always wait, however large."""
 
 

@@ -41,6 +41,7 @@ class Changed:
     median: float
     largest: float
     verdict: bool
+    yes: int
     turned: int
     pairs: int
     swapped: int
@@ -90,7 +91,17 @@ def compared(exact: Values, other: Values) -> list[Changed]:
         swapped = sum((means[0][x] - means[0][y]) * (means[1][x] - means[1][y]) < 0 for x, y in pairs)
         turned = int((moved > 0.5).sum()) if verdict else 0
         told.append(
-            Changed(score, len(a), float(np.median(moved)), float(moved.max()), verdict, turned, len(pairs), swapped)
+            Changed(
+                score,
+                of=len(a),
+                median=float(np.median(moved)),
+                largest=float(moved.max()),
+                verdict=verdict,
+                yes=int(a.sum()) if verdict else 0,
+                turned=turned,
+                pairs=len(pairs),
+                swapped=swapped,
+            )
         )
     return told
 
@@ -111,11 +122,14 @@ def page(found: dict[str, list[Changed]], clips: int, device: str, random: bool)
     ]
     for arm, changes in found.items():
         for one in changes:
-            turned = f"{one.turned} of {one.of}" if one.verdict else "-"
+            turned = f"{one.turned} of {one.of} ({one.yes} yes in fp32)" if one.verdict else "-"
             lines.append(
                 f"| {arm} | {one.score} | {one.of} | {one.median:.2g} | {one.largest:.2g} | {turned} "
                 f"| {one.swapped} of {one.pairs} |"
             )
+    there = {one.score for changes in found.values() for one in changes}
+    if without := sorted(set(METRICS) - there):
+        lines += ["", f"Without a number on these clips, in fp32 too: {', '.join(without)}."]
     return "\n".join(lines) + "\n"
 
 

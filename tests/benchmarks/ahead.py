@@ -1,0 +1,105 @@
+"""What decoding ahead saves: one clip decoded beside work, in the same thread and in one of its own.
+
+    python tests/benchmarks/ahead.py --out reports/profile/ahead.md
+
+"On a device" is work that leaves the processor alone, as a GPU's does: a wait of as long as a frame's decoding takes,
+or a third or three times that. "On the processor" is a matrix product of one thread. Seconds are medians of rounds in
+which the two ways take turns; a share of 0.5 is all that can be saved where both parts are equal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+for limit in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[limit] = "1"
+
+import numpy as np
+
+from mmbench.video.ahead import FramesAhead
+from mmbench.video.clip import Frame
+from mmbench.video.read import open_clip
+from mmbench.video.write import write_video
+
+
+def clip_at(path: Path, frames: int, height: int, width: int) -> Path:
+    """Noise that moves over waves: costs about as much to decode as filmed pictures."""
+    rng = np.random.default_rng(0)
+    grain = rng.integers(0, 40, (height, width + 4 * frames, 3), np.uint8)
+    y, x = np.mgrid[:height, :width]
+    waves = (100 + 90 * np.sin(x / 40 + y / 70)).astype(np.uint8)[..., None]
+    write_video(path, (waves + grain[:, 4 * t : 4 * t + width] for t in range(frames)), 8)
+    return path
+
+
+def seconds(frames: Iterator[Frame], work: Callable[[], object]) -> float:
+    """Of one decode with the work done after every frame."""
+    start = time.perf_counter()
+    for _ in frames:
+        work()
+    return time.perf_counter() - start
+
+
+def ahead(frames: Iterator[Frame]) -> Iterator[Frame]:
+    """The same frames, decoded in a thread of their own."""
+    with FramesAhead(frames) as waiting:
+        for frame, _ in waiting:
+            yield frame
+
+
+def main() -> None:
+    """Print the table, and write it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=49)
+    parser.add_argument("--size", type=int, nargs=2, default=(480, 720), metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        source = open_clip(clip_at(Path(folder) / "clip.mp4", given.frames, *given.size)).source
+        alone = statistics.median(seconds(source.frames(), lambda: None) for _ in range(3))
+        a_frame = alone / given.frames
+        matrix = np.random.default_rng(0).standard_normal((256, 256)).astype(np.float32)
+        begun = time.perf_counter()
+        for _ in range(20):
+            matrix @ matrix
+        times = max(1, round(20 * a_frame / (time.perf_counter() - begun)))
+        ways: dict[str, Callable[[], object]] = {
+            "on a device, a third of decoding": lambda: time.sleep(a_frame / 3),
+            "on a device, as long as decoding": lambda: time.sleep(a_frame),
+            "on a device, three times decoding": lambda: time.sleep(3 * a_frame),
+            "on the processor, as long as decoding": lambda: [matrix @ matrix for _ in range(times)],
+        }
+        lines = ["| work between frames | one thread | decoding ahead | share |", "|---|---|---|---|"]
+        for name, work in ways.items():
+            rounds = [
+                (seconds(source.frames(), work), seconds(ahead(source.frames()), work)) for _ in range(given.rounds)
+            ]
+            one, two = (statistics.median(column) for column in zip(*rounds, strict=True))
+            share = statistics.median(b / a for a, b in rounds)
+            lines.append(f"| {name} | {one:.3f} s | {two:.3f} s | {share:.2f} |")
+    size = "x".join(map(str, given.size))
+    text = "\n".join(
+        [
+            "# Decoding ahead",
+            "",
+            f"`tests/benchmarks/ahead.py`: {given.frames} frames of {size}, {1000 * a_frame:.1f} ms a frame to decode;",
+            f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}.",
+            "",
+            *lines,
+            "",
+        ]
+    )
+    print(text)
+    if given.out is not None:
+        given.out.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
