@@ -34,6 +34,7 @@ EASYANIMATE: Final[dict[str, Any]] = {
     "mmdit_layers": 1000,
     "time_embed_dim": 512,
 }
+WAN_1_3B: Final[dict[str, Any]] = {"num_attention_heads": 12, "ffn_dim": 8960, "num_layers": 30}
 SD_BLOCKS: Final = (320, 640, 1280, 1280)
 LORA_RANK: Final = 128
 EVA_CLIP: Final = 304_432_832
@@ -112,6 +113,38 @@ def consisid() -> Parameters:
         "eva_clip": EVA_CLIP,
     }
     return Parameters(parts, ("transformer", "text_encoder", "vae"))
+
+
+def umt5_xxl() -> int:
+    """UMT5 XXL's encoder, Wan's reader of prompts."""
+    from transformers import UMT5Config, UMT5EncoderModel
+
+    return count_parameters(
+        UMT5EncoderModel(
+            UMT5Config(
+                d_model=4096,
+                d_kv=64,
+                d_ff=10240,
+                num_layers=24,
+                num_heads=64,
+                vocab_size=256384,
+                feed_forward_proj="gated-gelu",
+            )
+        )
+    )
+
+
+def vace() -> Parameters:
+    """VACE on Wan 2.1, 1.3B: thirty layers, fifteen of them with a control layer beside."""
+    from diffusers import AutoencoderKLWan, WanVACETransformer3DModel
+
+    transformer = WanVACETransformer3DModel(**WAN_1_3B, vace_layers=list(range(0, 30, 2)))
+    parts = {
+        "transformer": count_parameters(transformer),
+        "text_encoder": umt5_xxl(),
+        "vae": count_parameters(AutoencoderKLWan()),
+    }
+    return Parameters(parts, tuple(parts))
 
 
 def image_vae() -> int:
@@ -229,4 +262,5 @@ COUNTERS: Final[dict[str, Callable[[], Parameters]]] = {
     "easyanimate": easyanimate,
     "id_animator": id_animator,
     "magic_mirror": magic_mirror,
+    "vace": vace,
 }

@@ -20,6 +20,7 @@ MAKERS: Final[dict[str, str]] = {
     "easyanimate": "mmbench.baselines.easyanimate.tiny:make_easyanimate",
     "id_animator": "mmbench.baselines.id_animator.tiny:make_id_animator",
     "photomaker_v2": "mmbench.baselines.photomaker_v2.tiny:make_photomaker",
+    "vace": "mmbench.baselines.vace.tiny:make_vace",
 }
 
 SEED: Final = 20250107

@@ -1,0 +1,1 @@
+"""VACE on Wan 2.1, 1.3B and 14B."""

@@ -1,0 +1,65 @@
+"""Opening a diffusers folder of a Wan 2.1 model: its autoencoder in float32, all else in the model's precision.
+
+The autoencoder keeps float32 because Wan's own code runs it so; in bfloat16 its pictures lose fine detail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from mmbench.baselines.loading.diffusers_folder import components, open_part
+from mmbench.baselines.runtime import TorchBaseline
+from mmbench.weights.repository import Repository
+
+if TYPE_CHECKING:
+    import torch
+
+TEXT_TOKENS: Final = 512
+"""Tokens of UMT5 that Wan was trained with."""
+
+NEGATIVE: Final = (
+    "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，最差质量，低质量，JPEG压缩残留，"
+    "丑陋的，残缺的，多余的手指，画得不好的手部，画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，"
+    "静止不动的画面，杂乱的背景，三条腿，背景人很多，倒着走"
+)
+"""Wan's published negative prompt, a constant of the recipe (github.com/Wan-Video/Wan2.1, shared configuration)."""
+
+
+class WanBaseline(TorchBaseline):
+    """A generator on Wan 2.1: its files are one diffusers folder a variant, `repositories`."""
+
+    repositories: ClassVar[Mapping[str, Repository]] = {}
+
+    def require(self, weights_dir: Path, variant: str) -> None:
+        if variant in self.repositories:
+            self.repositories[variant].require(weights_dir)
+
+    def weights_in_use(self, weights_dir: Path, variant: str) -> list[dict[str, str]]:
+        return self.repositories[variant].in_use(weights_dir) if variant in self.repositories else []
+
+    def folder(self, weights_dir: Path, variant: str) -> Path:
+        """The folder of a variant, complete; a tiny one lies where the first published one would."""
+        return self.repositories.get(variant, self.repositories[self.variants[0]]).require(weights_dir)
+
+
+def open_wan(pipeline: Any, folder: Path, dtype: torch.dtype | None) -> Any:
+    """A pipeline of class `pipeline` from a local Wan folder; raises WeightsError for keys that do not fit."""
+    import torch
+
+    parts = {
+        name: open_part(library, class_name, folder / name, torch.float32 if name == "vae" else dtype)
+        for name, (library, class_name) in components(folder).items()
+        if (folder / name / "config.json").is_file()
+    }
+    return pipeline.from_pretrained(folder, local_files_only=True, **parts)
+
+
+def use_unipc(pipe: Any, shift: float) -> None:
+    """Put UniPC with flow sigmas of `shift` in the place of the folder's scheduler."""
+    from diffusers import UniPCMultistepScheduler
+
+    pipe.scheduler = UniPCMultistepScheduler.from_config(
+        pipe.scheduler.config, prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift
+    )

@@ -1,0 +1,82 @@
+"""Hub repositories whose listing is not registered: what their own indices name has to be there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmbench.errors import MissingWeights, WeightsError
+from mmbench.weights.folders import digests
+from mmbench.weights.registry import Kind, WeightFile, human_size
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository in the layout of diffusers. `about` is its size in bytes, at two bytes a parameter.
+
+    No digest of its files is published here: every video says those of the files that made it, as not checked.
+    """
+
+    name: str
+    licence: str
+    about: int
+    limits: str = ""
+
+    def place(self, weights_dir: Path) -> Path:
+        """Its folder below the weights folder, named as those of registered files are."""
+        return weights_dir / self.name.replace("/", "--")
+
+    def require(self, weights_dir: Path) -> Path:
+        """The folder, once `model_index.json` and the weights of every network it names are there.
+
+        Raises MissingWeights that names what is absent, the size, the licence and the command that gets it;
+        WeightsError for an index that is none.
+        """
+        folder = self.place(weights_dir)
+        if lost := self._lost(folder):
+            terms = f"licence: {self.licence}{f'; {self.limits}' if self.limits else ''}"
+            raise MissingWeights(
+                f"{folder} lacks {', '.join(lost)} of {self.name} (about {human_size(self.about)}; {terms}).",
+                f"Get it: hf download {self.name} --local-dir {folder}",
+            )
+        return folder
+
+    def _lost(self, folder: Path) -> list[str]:
+        index = folder / "model_index.json"
+        if not index.is_file():
+            return ["model_index.json"]
+        try:
+            said = json.loads(index.read_text(encoding="utf-8"))
+            names = [name for name, value in said.items() if isinstance(value, list) and value[:1] != [None]]
+        except (ValueError, AttributeError) as cause:
+            raise WeightsError(f"{index} is no index of a pipeline: {cause}.", "Fetch it again.") from cause
+        lost = [name for name in names if not (folder / name).is_dir()]
+        networks = [name for name in names if (folder / name / "config.json").is_file()]
+        lost += [f"{name}/*.safetensors" for name in networks if not any((folder / name).glob("*.safetensors*"))]
+        return lost + [path.relative_to(folder).as_posix() for path in _shards(folder) if not path.is_file()]
+
+    def in_use(self, weights_dir: Path) -> list[dict[str, str]]:
+        """Name, revision (unknown, so empty) and sha256 of every weight, configuration and tokenizer file there."""
+        folder = self.require(weights_dir)
+        kinds = (".safetensors", ".json", ".model", ".txt")
+        paths = sorted(path for path in (*folder.glob("*"), *folder.glob("*/*")) if path.suffix in kinds)
+        found = [path.relative_to(folder).as_posix() for path in paths if not path.name.startswith(".")]
+        return digests(weights_dir, tuple(self._entry(path) for path in found))
+
+    def _entry(self, path: str) -> WeightFile:
+        kind: Kind = "safetensors" if path.endswith(".safetensors") else "data"
+        name = f"{self.name}/{path}"
+        return WeightFile(name, kind, self.licence, repo=self.name, path=path, revision="", limits=self.limits)
+
+
+def _shards(folder: Path) -> list[Path]:
+    """Every file that an index of a sharded network names. Raises WeightsError for one that names none."""
+    found = []
+    for index in sorted(folder.glob("*/*.safetensors.index.json")):
+        try:
+            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+            found += [index.parent / Path(name).name for name in names]
+        except (ValueError, KeyError, TypeError, AttributeError) as cause:
+            raise WeightsError(f"{index} is no index of shards: {cause}.", "Fetch it again.") from cause
+    return found
