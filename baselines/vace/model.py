@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from mmbench.baselines.contract import Kind, Native, PromptKind, Size
+from mmbench.baselines.loading.repository import Repository
 from mmbench.baselines.options import Options, option
 from mmbench.baselines.runtime import Plan, Sampled, is_cut, place, seeded, to_uint8
 from mmbench.baselines.wan.loader import NEGATIVE, TEXT_TOKENS, WanBaseline, open_wan, use_unipc
 from mmbench.errors import RequestError
-from mmbench.weights.repository import Repository
 
 if TYPE_CHECKING:
     import torch

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from mmbench.baselines.loading.diffusers_folder import components, open_part
+from mmbench.baselines.loading.repository import Repository
 from mmbench.baselines.runtime import TorchBaseline
-from mmbench.weights.repository import Repository
 
 if TYPE_CHECKING:
     import torch

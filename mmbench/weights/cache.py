@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 from mmbench.errors import ManifestError, MMBenchError, WeightsError
 from mmbench.files import beside, cache_folder, read_json, sha256_file, write_json
@@ -38,8 +39,12 @@ def cached_file(entry: WeightFile) -> Path:
     return cache_dir() / entry.location
 
 
+RECORD: Final = "origin.json"
+"""End of the name of what is written beside a file: where it came from, its size, time and digest."""
+
+
 def _record_path(path: Path) -> Path:
-    return beside(path, "origin.json")
+    return beside(path, RECORD)
 
 
 def read_record(path: Path) -> Record | None:

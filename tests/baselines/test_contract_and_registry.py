@@ -101,6 +101,8 @@ def test_published_recipes() -> None:
         ("cogvideox_i2v", "5b"): ((480, 720), 49, 50, 6.0),
         ("consisid", "preview"): ((480, 720), 49, 50, 6.0),
         ("magic_mirror", "5b"): ((480, 720), 49, 50, 6.0),
+        ("vace", "1.3b"): ((480, 832), 81, 50, 5.0),
+        ("vace", "14b"): ((480, 832), 81, 50, 5.0),
     }
     found = {
         (name, variant): (native.size, native.frames, native.steps, native.guidance)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmbench.errors import MissingWeights, WeightsError
+from mmbench.weights.cache import RECORD
 from mmbench.weights.folders import digests
 from mmbench.weights.registry import Kind, WeightFile, human_size
 
@@ -15,7 +16,8 @@ from mmbench.weights.registry import Kind, WeightFile, human_size
 class Repository:
     """A repository in the layout of diffusers. `about` is its size in bytes, at two bytes a parameter.
 
-    No digest of its files is published here: every video says those of the files that made it, as not checked.
+    No digest of its files is published here: every video says those of the files that made it, as not
+    checked; they are written down when they are first read, and a file that changes later is refused.
     """
 
     name: str
@@ -57,12 +59,21 @@ class Repository:
         return lost + [path.relative_to(folder).as_posix() for path in _shards(folder) if not path.is_file()]
 
     def in_use(self, weights_dir: Path) -> list[dict[str, str]]:
-        """Name, revision (unknown, so empty) and sha256 of every weight, configuration and tokenizer file there."""
+        """Name, revision (unknown, so empty) and sha256 of every weight, configuration and tokenizer file there.
+
+        Raises WeightsError for a file that is not what it was when it was first read.
+        """
         folder = self.require(weights_dir)
         kinds = (".safetensors", ".json", ".model", ".txt")
         paths = sorted(path for path in (*folder.glob("*"), *folder.glob("*/*")) if path.suffix in kinds)
-        found = [path.relative_to(folder).as_posix() for path in paths if not path.name.startswith(".")]
-        return digests(weights_dir, tuple(self._entry(path) for path in found))
+        own = [path for path in paths if not path.name.startswith(".") and not path.name.endswith(RECORD)]
+        found = [path.relative_to(folder).as_posix() for path in own]
+        try:
+            return digests(weights_dir, tuple(self._entry(path) for path in found))
+        except WeightsError as cause:
+            get = f"Get it again: hf download {self.name} --local-dir {folder}. "
+            meant = f"Is it a newer release, delete what ends in .{RECORD} below {folder}."
+            raise WeightsError(cause.message, get + meant) from cause
 
     def _entry(self, path: str) -> WeightFile:
         kind: Kind = "safetensors" if path.endswith(".safetensors") else "data"

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from mmbench.baselines.loading.repository import Repository
 from mmbench.errors import MissingWeights, WeightsError
-from mmbench.weights.repository import Repository
 
 MADE = Repository("someone/a-model", "Apache-2.0", 16 * 10**9, limits="not for sale")
 
@@ -54,10 +54,14 @@ def test_what_is_absent_is_named_with_size_licence_and_command(lost: str, named:
 
 def test_every_file_that_makes_the_pictures_has_its_digest(tmp_path: Path) -> None:
     folder = fill(tmp_path)
-    first = {entry["name"]: entry["sha256"] for entry in MADE.in_use(tmp_path)}
     wanted = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    first = {entry["name"]: entry["sha256"] for entry in MADE.in_use(tmp_path)}
     assert set(first) == {f"someone/a-model/{path} (not checked)" for path in wanted}
     (folder / "tokenizer" / "spiece.model").write_bytes(b"other pieces")
+    with pytest.raises(WeightsError, match=r"spiece.model changed.*hf download someone/a-model.*origin.json"):
+        MADE.in_use(tmp_path)
+    for record in folder.rglob("*.origin.json"):
+        record.unlink()
     second = {entry["name"]: entry["sha256"] for entry in MADE.in_use(tmp_path)}
     changed = [name for name in first if first[name] != second[name]]
     assert changed == ["someone/a-model/tokenizer/spiece.model (not checked)"]
