@@ -8,8 +8,12 @@ from typing import Annotated, Literal
 import typer
 
 from mmbench.cli.words import plain
+from mmbench.errors import RequestError
 
 app = typer.Typer(help="Blind user studies: marks from 1 to 10, or pairs.", no_args_is_help=True)
+MOST_CONSENT = 64 * 1024
+"""Bytes that a text to agree to may have: some twenty pages."""
+
 StudyFolder = Annotated[Path, typer.Argument(help="Folder that `mmbench study new` wrote.")]
 
 
@@ -41,7 +45,7 @@ def new(
     options = NewStudy(
         kind=kind,
         title=title,
-        consent=consent.read_text(encoding="utf-8") if consent else CONSENT,
+        consent=_agreed_text(consent) if consent else CONSENT,
         models=tuple(model or ()),
         scenes=scenes,
         pictures=pictures,
@@ -56,6 +60,21 @@ def new(
     if made.invitations:
         typer.echo(f"Put the lines of {made.invitations} behind the page's address, one for each rater.")
     typer.echo(f"Serve it: mmbench study serve {out}")
+
+
+def _agreed_text(path: Path) -> str:
+    """The text that raters agree to. Raises RequestError for what is no short text of theirs to read."""
+    try:
+        with path.open("rb") as stream:
+            text = stream.read(MOST_CONSENT + 1)
+        said = text.decode("utf-8-sig").strip()
+    except (OSError, UnicodeDecodeError) as cause:
+        why = "it is no UTF-8 text" if isinstance(cause, UnicodeDecodeError) else str(cause.strerror)
+        raise RequestError(f"{path}: the text to agree to cannot be read: {why}.", "Name a UTF-8 text file.") from cause
+    if not said or len(text) > MOST_CONSENT:
+        why = "is empty" if not said else f"has more than {MOST_CONSENT} bytes"
+        raise RequestError(f"{path}: the text to agree to {why}.", "Name a text that raters can read in a minute.")
+    return said
 
 
 @app.command()
