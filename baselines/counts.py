@@ -134,6 +134,18 @@ def umt5_xxl() -> int:
     )
 
 
+def phantom() -> Parameters:
+    """Phantom on Wan 2.1, 1.3B: Wan's own networks, no weight more."""
+    from diffusers import AutoencoderKLWan, WanTransformer3DModel
+
+    parts = {
+        "transformer": count_parameters(WanTransformer3DModel(**WAN_1_3B)),
+        "text_encoder": umt5_xxl(),
+        "vae": count_parameters(AutoencoderKLWan()),
+    }
+    return Parameters(parts, tuple(parts))
+
+
 def vace() -> Parameters:
     """VACE on Wan 2.1, 1.3B: thirty layers, fifteen of them with a control layer beside."""
     from diffusers import AutoencoderKLWan, WanVACETransformer3DModel
@@ -262,5 +274,6 @@ COUNTERS: Final[dict[str, Callable[[], Parameters]]] = {
     "easyanimate": easyanimate,
     "id_animator": id_animator,
     "magic_mirror": magic_mirror,
+    "phantom": phantom,
     "vace": vace,
 }

@@ -22,6 +22,7 @@ BASELINES: Final[dict[str, str]] = {
     "cogvideox_i2v": "mmbench.baselines.cogvideox.model:CogVideoXI2V",
     "cogvideox": "mmbench.baselines.cogvideox.model:CogVideoX",
     "consisid": "mmbench.baselines.consisid.model:ConsisID",
+    "phantom": "mmbench.baselines.phantom.model:Phantom",
     "vace": "mmbench.baselines.vace.model:VACE",
 }
 FIRST_FRAMES: Final[dict[str, str]] = {"photomaker_v2": "mmbench.baselines.photomaker_v2.model:PhotoMakerV2"}

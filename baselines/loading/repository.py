@@ -24,6 +24,8 @@ class Repository:
     licence: str
     about: int
     limits: str = ""
+    without: tuple[str, ...] = ()
+    """Networks whose weights another file brings: of them the configuration alone has to be there."""
 
     def place(self, weights_dir: Path) -> Path:
         """Its folder below the weights folder, named as those of registered files are."""
@@ -54,9 +56,9 @@ class Repository:
         except (ValueError, AttributeError) as cause:
             raise WeightsError(f"{index} is no index of a pipeline: {cause}.", "Fetch it again.") from cause
         lost = [name for name in names if not (folder / name).is_dir()]
-        networks = [name for name in names if (folder / name / "config.json").is_file()]
+        networks = [name for name in names if name not in self.without and (folder / name / "config.json").is_file()]
         lost += [f"{name}/*.safetensors" for name in networks if not any((folder / name).glob("*.safetensors*"))]
-        return lost + [path.relative_to(folder).as_posix() for path in _shards(folder) if not path.is_file()]
+        return lost + [path.relative_to(folder).as_posix() for path in self._shards(folder) if not path.is_file()]
 
     def in_use(self, weights_dir: Path) -> list[dict[str, str]]:
         """Name, revision (unknown, so empty) and sha256 of every weight, configuration and tokenizer file there.
@@ -80,14 +82,15 @@ class Repository:
         name = f"{self.name}/{path}"
         return WeightFile(name, kind, self.licence, repo=self.name, path=path, revision="", limits=self.limits)
 
-
-def _shards(folder: Path) -> list[Path]:
-    """Every file that an index of a sharded network names. Raises WeightsError for one that names none."""
-    found = []
-    for index in sorted(folder.glob("*/*.safetensors.index.json")):
-        try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-            found += [index.parent / Path(name).name for name in names]
-        except (ValueError, KeyError, TypeError, AttributeError) as cause:
-            raise WeightsError(f"{index} is no index of shards: {cause}.", "Fetch it again.") from cause
-    return found
+    def _shards(self, folder: Path) -> list[Path]:
+        """Every file that an index of a sharded network names. Raises WeightsError for one that names none."""
+        found = []
+        for index in sorted(folder.glob("*/*.safetensors.index.json")):
+            if index.parent.name in self.without:
+                continue
+            try:
+                names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+                found += [index.parent / Path(name).name for name in names]
+            except (ValueError, KeyError, TypeError, AttributeError) as cause:
+                raise WeightsError(f"{index} is no index of shards: {cause}.", "Fetch it again.") from cause
+        return found

@@ -19,6 +19,7 @@ MAKERS: Final[dict[str, str]] = {
     "dynamicrafter": "mmbench.baselines.dynamicrafter.tiny:make_dynamicrafter",
     "easyanimate": "mmbench.baselines.easyanimate.tiny:make_easyanimate",
     "id_animator": "mmbench.baselines.id_animator.tiny:make_id_animator",
+    "phantom": "mmbench.baselines.phantom.tiny:make_phantom",
     "photomaker_v2": "mmbench.baselines.photomaker_v2.tiny:make_photomaker",
     "vace": "mmbench.baselines.vace.tiny:make_vace",
 }

@@ -27,6 +27,7 @@ MODELS = [
     ("id_animator", "tiny"),
     ("magic_mirror", "nano"),
     ("magic_mirror", "smoke"),
+    ("phantom", "tiny"),
     ("vace", "tiny"),
 ]
 NAMES = sorted({name for name, _ in MODELS})
@@ -161,7 +162,7 @@ def test_a_class_word_does_instead_of_the_trigger(loaded: Load, request_for: Mak
     assert video.info.settings["weights_note"] == "random"
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("magic_mirror", "vace")])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("magic_mirror", "phantom", "vace")])
 def test_missing_weights_name_source_file_size_licence_and_command(name: str, tmp_path: Path) -> None:
     model = create(name)
     for variant in model.variants:

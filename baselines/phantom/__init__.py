@@ -1,0 +1,1 @@
+"""Phantom on Wan 2.1, 1.3B."""

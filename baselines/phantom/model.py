@@ -1,0 +1,164 @@
+"""Phantom (Liu et al. 2025) on Wan 2.1: subjects to video, each picture a frame of latents behind the video's own.
+
+Recipe of github.com/Phantom-video/Phantom (`generate.py` and the published guidance): up to four pictures, fitted into
+the frame on white (LANCZOS, centred); UniPC with 50 steps and shift 5; 480x832, 81 frames at 16 fps; velocity = nothing
++ 5 (pictures - nothing) + 7.5 (pictures and prompt - pictures), where nothing has zeros for the pictures' latents and
+Wan's negative prompt. The prompt has to describe the person: take the long one. The autoencoder, UMT5 and the
+configuration are those of Wan 2.1's 1.3B folder. Its 14B release is not wrapped: the names of its shards were not seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from mmbench.baselines.contract import Kind, Native, PromptKind, Size
+from mmbench.baselines.loading.checkpoint import read_tensors, tensors_only
+from mmbench.baselines.loading.diffusers_folder import components, open_part, read_config
+from mmbench.baselines.loading.repository import Repository
+from mmbench.baselines.options import Options, option
+from mmbench.baselines.runtime import Plan, Sampled, is_cut, place, seeded, to_uint8
+from mmbench.baselines.wan.loader import NEGATIVE, TEXT_TOKENS, WanBaseline, use_unipc
+from mmbench.baselines.wan.loop import decode_frames, denoise, encode_pictures
+from mmbench.baselines.wan.names import load_published
+from mmbench.errors import RequestError
+from mmbench.weights.folders import digests, file_of, registered, require
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+    from mmbench.weights import WeightFile
+
+LICENCE: Final = "Apache-2.0"
+BASE: Final = Repository("Wan-AI/Wan2.1-T2V-1.3B-Diffusers", LICENCE, 12 * 10**9, without=("transformer",))
+REPO: Final = "bytedance-research/Phantom"
+CHECKPOINT: Final = "phantom-wan-1.3b"
+TINY: Final = "phantom.pth"
+"""The tiny weights' checkpoint, beside the parts of its base."""
+RESIDENT: Final = 20 * 1024**3
+"""Bytes of weights in bfloat16 (autoencoder in float32) with room for a video; estimated, not measured."""
+
+
+@dataclass(frozen=True)
+class PhantomOptions(Options):
+    """What the published script can be told beyond a request's fields; its guidance is the text's."""
+
+    shift: float = option(5.0, "shift of the flow sigmas")
+    picture_guidance: float = option(5.0, "weight of pictures against nothing")
+
+
+class Phantom(WanBaseline):
+    """Subjects to video: all pictures of the person are shown."""
+
+    name: ClassVar[str] = "phantom"
+    kind: ClassVar[Kind] = "identity"
+    variants: ClassVar[tuple[str, ...]] = ("1.3b",)
+    tiny_variants: ClassVar[tuple[str, ...]] = ("tiny",)
+    licence: ClassVar[str] = LICENCE
+    negative: ClassVar[str] = NEGATIVE
+    paper_parts: ClassVar[tuple[str, ...]] = ("transformer", "text_encoder", "vae")
+    options_type: ClassVar[type[Options]] = PhantomOptions
+    repositories: ClassVar[Mapping[str, Repository]] = {"1.3b": BASE}
+
+    def __init__(self, prompt_kind: PromptKind | None = None) -> None:
+        super().__init__(prompt_kind)
+        self.pipe: Any = None
+
+    def native(self, variant: str | None = None) -> Native:
+        if self.pick_variant(variant) in self.tiny_variants:
+            return Native(size=(32, 48), frames=9, fps=16, steps=2, guidance=7.5)
+        return Native(size=(480, 832), frames=81, fps=16, steps=50, guidance=7.5)
+
+    def check_shape(self, size: Size, frames: int, variant: str) -> None:
+        if frames % 4 != 1:
+            raise RequestError(f"{self.name} makes 4k+1 frames, not {frames}.", "Use 81, or for example 49 or 33.")
+        if any(side % 16 for side in size):
+            raise RequestError(f"{self.name} makes sizes in sixteens, not {size[0]}x{size[1]}.", "Use 480x832.")
+
+    def weights(self, variant: str | None = None) -> tuple[WeightFile, ...]:
+        return registered(REPO) if self.pick_variant(variant) in self.variants else ()
+
+    def require(self, weights_dir: Path, variant: str) -> None:
+        super().require(weights_dir, variant)
+        require(weights_dir, self.weights(variant))
+
+    def weights_in_use(self, weights_dir: Path, variant: str) -> list[dict[str, str]]:
+        return [*super().weights_in_use(weights_dir, variant), *digests(weights_dir, self.weights(variant))]
+
+    def read(self, variant: str, weights_dir: Path) -> None:
+        import torch
+        from diffusers import WanPipeline
+
+        self.require(weights_dir, variant)
+        folder = self.folder(weights_dir, variant)
+        source = file_of(CHECKPOINT, weights_dir) if variant in self.variants else BASE.place(weights_dir) / TINY
+        state = tensors_only(read_tensors(source), source)
+        config = read_config(folder / "transformer" / "config.json")
+        parts = {
+            name: open_part(library, class_name, folder / name, torch.float32 if name == "vae" else self.dtype)
+            for name, (library, class_name) in components(folder).items()
+            if name in ("vae", "text_encoder")
+        }
+        parts["transformer"] = load_published(config, state, source, self.dtype)
+        self.pipe = WanPipeline.from_pretrained(folder, local_files_only=True, **parts)
+        self.pipe.set_progress_bar_config(disable=True)
+        self.placement = place(self.pipe, self.device, RESIDENT)
+
+    def sample(self, plan: Plan) -> Sampled:
+        import torch
+
+        options = plan.options
+        assert isinstance(options, PhantomOptions)
+        pipe = self.pipe
+        use_unipc(pipe, options.shift)
+        device, dtype = pipe._execution_device, pipe.transformer.dtype
+        said, nothing = pipe.encode_prompt(
+            plan.prompt, plan.negative, max_sequence_length=TEXT_TOKENS, device=device, dtype=dtype
+        )
+        pictures = [on_white(picture, plan.size) for picture in plan.references]
+        shown = encode_pictures(pipe.vae, pictures)
+        noise = pipe.prepare_latents(1, 16, *plan.size, plan.frames, None, device, seeded(plan.seed))
+
+        def answer(latents: torch.Tensor, timestep: torch.Tensor, text: torch.Tensor, beside: torch.Tensor) -> Any:
+            given = torch.cat([latents, beside], dim=2).to(dtype)
+            found = pipe.transformer(given, timestep.expand(1), text, return_dict=False)[0].float()
+            return found[:, :, : latents.shape[2]]
+
+        def velocity(latents: torch.Tensor, timestep: torch.Tensor) -> Any:
+            neither = answer(latents, timestep, nothing, shown * 0)
+            seen = answer(latents, timestep, nothing, shown)
+            both = answer(latents, timestep, said, shown)
+            return neither + options.picture_guidance * (seen - neither) + plan.guidance * (both - seen)
+
+        frames = decode_frames(pipe.vae, denoise(pipe.scheduler, noise, plan.steps, velocity))
+        pipe.maybe_free_model_hooks()
+        return Sampled(
+            frames=to_uint8(frames),
+            truncated=is_cut(pipe.tokenizer, plan.prompt, TEXT_TOKENS),
+            settings={"scheduler": "UniPCMultistepScheduler", "references_used": len(pictures)},
+        )
+
+    def networks(self) -> Mapping[str, torch.nn.Module]:
+        if self.pipe is None:
+            return {}
+        return {"transformer": self.pipe.transformer, "text_encoder": self.pipe.text_encoder, "vae": self.pipe.vae}
+
+    def close(self) -> None:
+        self.pipe = self.variant = None
+
+
+def on_white(picture: Image, size: Size) -> Image:
+    """The picture as large as it fits into `size` (height, width), LANCZOS, centred on white; RGB."""
+    from PIL import Image, ImageOps
+
+    height, width = size
+    if picture.width * height > picture.height * width:
+        within = (width, max(1, int(width * picture.height / picture.width)))
+    else:
+        within = (max(1, int(height * picture.width / picture.height)), height)
+    small = picture.convert("RGB").resize(within, Image.Resampling.LANCZOS)
+    left, top = (width - within[0]) // 2, (height - within[1]) // 2
+    return ImageOps.expand(small, (left, top, width - within[0] - left, height - within[1] - top), fill="white")
