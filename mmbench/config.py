@@ -275,6 +275,24 @@ class RunSettings(Settings):
     report: ReportSettings = ReportSettings()
 
 
+class BoardSettings(Settings):
+    """The rules of a board that others join with `mmbench submit`: what was measured, how, and what is shown.
+
+    `testset` is the one that every model's videos are of. `prompts_per_identity` says for how many of a person's
+    prompts there have to be videos, at the least; None for all. `evaluate` are the settings under which numbers are
+    comparable: `metrics` are asked of everybody, device and limits are anybody's own. `clips` is how many videos of
+    each model come with a submission, chosen by `mmbench.runs.submit.format.chosen`. `pictures` puts the test set's
+    own on the page: for sets whose licence lets everybody show them.
+    """
+
+    testset: str
+    prompts_per_identity: int | None = Field(default=None, ge=1)
+    clips: int = Field(default=4, ge=1, le=64)
+    pictures: bool = False
+    evaluate: EvaluateSettings = EvaluateSettings()
+    report: ReportSettings = ReportSettings()
+
+
 def _model_name(name: str) -> str:
     """A registered name as the registry has it; hyphens count as underscores there, not in `module:Class` and paths."""
     return name if ":" in name else name.replace("-", "_")

@@ -120,11 +120,17 @@ def is_file(path: Path) -> bool:
         return False
 
 
+class NamedByContent(type(Path())):  # type: ignore[misc]
+    """A file that need not be here, called by the sha256 of its bytes: `<sha256>.png`."""
+
+
 def content_of(path: Path) -> str:
     """As `sha256_file`; "" where there is no file that can be read: no such name, no permission, a folder, a pipe.
 
     And for one of more than 4 GiB, which no reader takes either.
     """
+    if isinstance(path, NamedByContent):
+        return str(path.stem)
     try:
         return sha256_file(path) if is_file(path) and path.stat().st_size <= LARGEST else ""
     except (OSError, ValueError):

@@ -51,6 +51,12 @@ def begins(name: str, start: str) -> bool:
     return not rest or not (rest.isalnum() or unicodedata.category(rest).startswith("M"))
 
 
+def is_plain(name: str) -> bool:
+    """Whether "a/b" stays inside a folder and is no process's own: nothing hidden, nothing that leads up."""
+    parts = name.split("/")
+    return all(part and not part.startswith(".") and "\\" not in part and "\0" not in part for part in parts)
+
+
 class PathFinder:
     """Finds the files that a table names, whichever system wrote it; every folder is listed once."""
 

@@ -2,9 +2,10 @@
 
 A file a command: `generators`, `testset`, `synth`, `nano`, `data` (what there is to work on), `train`, `model` (what is
 made of it), `weights`, `generate`, `evaluate`, `report`, `plot` (a benchmark's steps), `status` (how far they are),
-`ablate`, `validity`, `study` (questions to it), `inspect` (what is installed), `selftest` (whether it gives its
-numbers). They share `making` (options of videos), `sharing` (options of split work), `inputs` (what was found),
-`progress`, `board` (a table on a terminal), `words` (texts of others on a terminal) and `completion` (the shell's).
+`ablate`, `validity`, `study` (questions to it), `submit` (boards of many runs), `inspect` (what is installed),
+`selftest` (whether it gives its numbers). They share `making` (options of videos), `sharing` (options of split work),
+`inputs` (what was found), `progress`, `board` (a table on a terminal), `words` (texts of others on a terminal) and
+`completion` (the shell's).
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ def _register() -> None:
         selftest,
         status,
         study,
+        submit,
         synth,
         testset,
         train,
@@ -88,6 +90,7 @@ def _register() -> None:
     app.add_typer(nano.app, name="nano", short_help="The nano world: people, eyes, test set.")
     app.add_typer(ablate.app, name="ablate", short_help="The paper's ablations: one thing changed, else equal.")
     app.add_typer(study.app, name="study", short_help="Blind user studies: marks, pairs, votes, reports.")
+    app.add_typer(submit.app, name="submit", short_help="Boards that others join: pack, check, build, compare.")
     app.add_typer(weights.app, name="weights", short_help="Weight files: list, get, check, use your own.")
     app.command("validity", short_help="Check every metric against rendered, known truth.")(validity.validity)
     app.command("doctor", short_help="What is installed, and what each metric still needs.")(inspect.doctor)

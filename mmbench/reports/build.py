@@ -9,17 +9,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mmbench.config import ReportSettings
 from mmbench.errors import ManifestError
 from mmbench.files import write_text
 from mmbench.metrics.base import MetricFacts
 from mmbench.reports.numbers.comparison import Comparison, compare_all
 from mmbench.reports.numbers.forms import families, samples_of_forms
+from mmbench.reports.numbers.overall import guards_named
 from mmbench.reports.numbers.samples import Samples
 from mmbench.reports.page.clips import MOST_CLIPS, clip_views
 from mmbench.reports.page.marker import Marker, read_marker, refuse_foreign, write_marker
 from mmbench.reports.page.media import MediaShelf
 from mmbench.reports.page.page import PageContent, page_html
-from mmbench.reports.plain_paths import PathShortener
 from mmbench.reports.table.data import table_csv, table_json
 from mmbench.reports.table.frame import clips_csv
 from mmbench.reports.table.latex import table_latex
@@ -27,6 +28,7 @@ from mmbench.reports.table.markdown import comparison_markdown, table_markdown
 from mmbench.reports.table.published import DEFAULT, published_tables, with_published
 from mmbench.reports.table.tables import Table, TableOptions, build_table, make_verdicts
 from mmbench.runs.evaluate.rows import ItemRow, SetRow
+from mmbench.runs.plain_paths import PathShortener
 
 FILES = ("index.html", "leaderboard.md", "leaderboard.csv", "leaderboard.tex", "leaderboard.json", "clips.csv")
 MAX_COMPARED = 8
@@ -44,6 +46,20 @@ class ReportOptions:
     published: tuple[str, ...] = DEFAULT
     clips: bool = True
     most_clips: int = MOST_CLIPS
+
+
+def report_options(settings: ReportSettings) -> ReportOptions:
+    """The options of a settings file's `report`. Raises MMBenchError for a guard that is no column."""
+    table = TableOptions(
+        settings.title,
+        metrics=settings.metrics or None,
+        order=settings.order,
+        guards=guards_named(settings.guards),
+        random_weights=settings.random_weights,
+        seed=settings.seed,
+        face_form=settings.face_form,
+    )
+    return ReportOptions(table)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from uuid import uuid4
 from mmbench.engine.claims import Claims
 from mmbench.errors import ManifestError, MMBenchError, RemoteError
 from mmbench.files import cache_folder, read_json, sha256, whole, write_json
+from mmbench.names import is_plain
 from mmbench.remote.cache import most_bytes
 from mmbench.remote.path import path_of
 from mmbench.remote.schemes import is_url
@@ -88,7 +89,7 @@ class _Mirror:
     def pull(self) -> None:
         """Take what others have brought since, and merge their records into this copy's."""
         with self._alone():
-            found = {name: facts for name, facts in listed(self.url).items() if _is_plain(name)}
+            found = {name: facts for name, facts in listed(self.url).items() if is_plain(name)}
             if (size := sum(facts.size for facts in found.values())) > most_bytes():
                 raise RemoteError(f"{self.url}: holds {size} bytes, which is no run.", "Or raise MMBENCH_REMOTE_BYTES.")
             state = self._state()
@@ -158,7 +159,7 @@ class _Mirror:
     def _bring(self, path: Path, known: dict[str, Any]) -> None:
         """Put one file there if it is new or another one than before."""
         here = path.relative_to(self.folder).as_posix()
-        if not _is_plain(here) or path.is_symlink() or not path.is_file():
+        if not is_plain(here) or path.is_symlink() or not path.is_file():
             return
         stamp, entry = _stamp(path), known.get(here)
         if stamp is None or not stamp[0] or (entry and entry["here"] == stamp):
@@ -245,12 +246,6 @@ def _last(record: Mapping[str, Any]) -> str:
 def _are_rows(name: str) -> bool:
     path = PurePosixPath(name)
     return path.parts[0] == ROWS and path.suffix == ".jsonl" and len(path.parts) == 2
-
-
-def _is_plain(name: str) -> bool:
-    """Whether a name stays inside a folder and is no process's own: nothing hidden, nothing that leads up."""
-    parts = name.split("/")
-    return all(part and not part.startswith(".") and "\\" not in part and "\0" not in part for part in parts)
 
 
 def _stamp(path: Path) -> list[int] | None:

@@ -166,15 +166,20 @@ def _check(clip: str, score: Score, known: Mapping[str, Mapping[str, Sequence[An
         return Check(state, score.metric, clip, text=f"{score.reason} {score.remedy}".strip())
     backend = score.provenance.backend if score.provenance else ""
     if clip == "golden":
-        expected, within = GOLDEN[score.metric], GOLDEN_WITHIN
+        expected, far = GOLDEN[score.metric], GOLDEN_WITHIN
     else:
         kept = known.get(clip, {}).get(score.metric)
         if kept is None or kept[1] != backend:
             return Check("new", score.metric, clip, score.value, text=backend)
         expected = float(kept[0])
-        within = WITHIN.get(backend.split("+")[-1], USUAL) * max(1.0, abs(expected))
-    state = "ok" if abs(score.value - expected) <= within else "differs"
-    return Check(state, score.metric, clip, score.value, expected, within, backend)
+        far = within(backend, expected)
+    state = "ok" if abs(score.value - expected) <= far else "differs"
+    return Check(state, score.metric, clip, score.value, expected, far, backend)
+
+
+def within(backend: str, expected: float) -> float:
+    """How far a number by this backend may lie from `expected` on another machine."""
+    return WITHIN.get(backend.split("+")[-1], USUAL) * max(1.0, abs(expected))
 
 
 def _read(path: Path) -> Mapping[str, Mapping[str, Sequence[Any]]]:

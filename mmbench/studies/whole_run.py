@@ -60,9 +60,7 @@ def run_all(
     Raises ManifestError when the settings name neither models nor videos, and for what `strict` refuses; errors of the
     steps pass through.
     """
-    from mmbench.reports.build import ReportOptions, build_report, check_folder
-    from mmbench.reports.numbers.overall import guards_named
-    from mmbench.reports.table.tables import TableOptions
+    from mmbench.reports.build import build_report, check_folder, report_options
     from mmbench.runs.evaluate.evaluate import evaluate
     from mmbench.runs.inputs.collection import Collection
     from mmbench.runs.inputs.manifest import collect_manifest
@@ -85,17 +83,7 @@ def run_all(
     done = evaluate(
         inputs.items, out / "evaluation", settings.evaluate, workers=workers, notes=inputs.notes, progress=progress
     )
-    wanted = settings.report
-    table = TableOptions(
-        wanted.title,
-        metrics=wanted.metrics or None,
-        order=wanted.order,
-        guards=guards_named(wanted.guards),
-        random_weights=wanted.random_weights,
-        seed=wanted.seed,
-        face_form=wanted.face_form,
-    )
-    return WholeRun(done, build_report(done.run, place, ReportOptions(table)), generated, lacking)
+    return WholeRun(done, build_report(done.run, place, report_options(settings.report)), generated, lacking)
 
 
 def given_items(settings: RunSettings, base: Path) -> Collection:

@@ -17,9 +17,9 @@ from mmbench.reports.build import ReportOptions, ReportPaths, build_report, writ
 from mmbench.reports.page.curves import curves_of
 from mmbench.reports.page.media import MediaShelf
 from mmbench.reports.page.plots import colours, distribution_svg
-from mmbench.reports.plain_paths import PathShortener
 from mmbench.reports.table.tables import TableOptions
 from mmbench.runs.evaluate.rows import RowError
+from mmbench.runs.plain_paths import PathShortener
 from mmbench.scores import Score
 
 

@@ -1,0 +1,1 @@
+"""Boards: many submissions as one leaderboard (`build`), and what has changed between two of them (`diff`)."""
