@@ -181,7 +181,7 @@ def _prompt_index(item: Item, person: Identity) -> int | None:
         long = {without_trigger(prompt.long), without_trigger(prompt.face), None}
         said = item.prompt == without_trigger(prompt.short) and item.prompt_long in long
         if said and item.prompt_index in (None, prompt.index):
-            return int(prompt.index)
+            return prompt.index
     return None
 
 
