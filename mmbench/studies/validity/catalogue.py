@@ -16,6 +16,8 @@ from mmbench.studies.validity.experiments import (
     identity,
     landmarks,
     motion,
+    official,
+    pose,
     reference_motion,
     sensitivity,
 )
@@ -45,5 +47,7 @@ _MODULES: dict[str, ModuleType] = {
     "sensitivity": sensitivity,
     "landmarks": landmarks,
     "detected": detected,
+    "pose": pose,
+    "official": official,
 }
 EXPERIMENTS = {name: Experiment(name, module.observe, module.conclude) for name, module in _MODULES.items()}

@@ -167,7 +167,8 @@ def _diagonal(axes: Axes) -> None:
 def _draw_grids(figure: Figure, grids: Sequence[Grid]) -> None:
     """Tables of signed percentages side by side, one row of labels."""
     widths = [len(grid.columns) for grid in grids]
-    figure.set_size_inches(2.1 + 0.62 * sum(widths), 0.9 + 0.29 * len(grids[0].rows))
+    deepest = max(len(name) for grid in grids for name in grid.columns)
+    figure.set_size_inches(2.1 + 0.62 * sum(widths), 0.9 + 0.29 * len(grids[0].rows) + 0.07 * max(0, deepest - 6))
     spaces = figure.add_gridspec(1, len(grids), width_ratios=widths)
     for number, grid in enumerate(grids):
         axes = figure.add_subplot(spaces[0, number])
@@ -188,7 +189,8 @@ def _draw_grids(figure: Figure, grids: Sequence[Grid]) -> None:
                 fontsize=8,
                 color="white" if abs(cells[i, j]) > 45 else INK,
             )
-        axes.set_xticks(range(len(grid.columns)), grid.columns)
+        long = max(map(len, grid.columns)) > 6  # names, not levels
+        axes.set_xticks(range(len(grid.columns)), grid.columns, rotation=90 if long else 0)
         axes.set_yticks(range(len(grid.rows)), grid.rows if number == 0 else [""] * len(grid.rows))
         axes.tick_params(length=0)
         axes.grid(False)

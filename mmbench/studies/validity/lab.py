@@ -95,6 +95,7 @@ class Lab:
         """
         from mmbench.config import EvaluateSettings
         from mmbench.face.needs import BANK, CONDITION, FACES, REFERENCES
+        from mmbench.face.people.photographs import PHOTOGRAPHS, RENDERED, Photographs
         from mmbench.flow.needs import FLOW, SMOOTH_FLOW
         from mmbench.metrics.base import ClipMetric, Evidence, Need
         from mmbench.metrics.registry import metric_classes
@@ -104,6 +105,7 @@ class Lab:
             REFERENCES: self.references(person),
             BANK: self.bank,
             CONDITION: None,
+            PHOTOGRAPHS: Photographs(self.references(person), self._first(person), RENDERED),
         }
         if flow:
             known[FLOW] = known[SMOOTH_FLOW] = self.flow(frames, fps)
@@ -119,6 +121,21 @@ class Lab:
     def references(self, person: str) -> ReferenceFaces:
         """The faces of a person's committed reference stills."""
         return self._all_references[person]
+
+    def shown(self, person: str) -> NDArray[np.float32]:
+        """The raw embedding (128,) of the picture that models are given of a person: the first."""
+        first: NDArray[np.float32] = self.references(person).embeddings[0]
+        return first
+
+    def shown_picture(self, person: str) -> Frames:
+        """That picture, (H, W, 3)."""
+        from mmbench.video.image import read_image
+
+        return read_image(self.references(person).paths[0])
+
+    def _first(self, person: str) -> NDArray[np.bool_]:
+        first: NDArray[np.bool_] = np.arange(len(self.references(person).paths)) == 0
+        return first
 
     def photo(self, person: str) -> ReferenceFaces:
         """The face of the person's frontal, neutral photo: a reference whose pose is known to be zero."""
