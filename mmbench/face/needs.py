@@ -20,6 +20,7 @@ from mmbench.video.need import FrameNeed, Look, Maker, Need, Networks, RunNeed, 
 if TYPE_CHECKING:
     from mmbench.config import EvaluateSettings
     from mmbench.face.face_pass import FacePass, Frames
+    from mmbench.face.insightface.eyes import InsightFaceBackend, ScrfdDetector
     from mmbench.face.people.bank import ReferenceBank
     from mmbench.face.track import FaceTrack, ReferenceFaces
     from mmbench.face.types import FaceBackend
@@ -47,7 +48,7 @@ def own_backend(settings: EvaluateSettings, networks: Networks) -> FaceBackend:
         if name == "insightface":
             from mmbench.face.insightface.eyes import InsightFaceDlibBackend
 
-            return InsightFaceDlibBackend(detector=_scrfd(settings, networks))
+            return InsightFaceDlibBackend(detector=scrfd_detector(settings, networks))
         from mmbench.face.make import make_backend
 
         return make_backend(name, tiny=tiny, device=device)
@@ -55,19 +56,24 @@ def own_backend(settings: EvaluateSettings, networks: Networks) -> FaceBackend:
     return networks.once(("faces", name, tiny, device), make)
 
 
-def arcface_backend(settings: EvaluateSettings, networks: Networks) -> FaceBackend:
+def arcface_backend(settings: EvaluateSettings, networks: Networks) -> InsightFaceBackend:
     """SCRFD and ArcFace; the SCRFD of `own_backend` where that one has it too."""
 
-    def make() -> FaceBackend:
+    def make() -> InsightFaceBackend:
         from mmbench.face.insightface.eyes import InsightFaceBackend
 
-        return InsightFaceBackend(detector=_scrfd(settings, networks))
+        return InsightFaceBackend(detector=scrfd_detector(settings, networks))
 
     return networks.once(("arcface", settings.random_weights, settings.device), make)
 
 
-def _scrfd(settings: EvaluateSettings, networks: Networks) -> Any:
-    def make() -> Any:
+def scrfd_detector(settings: EvaluateSettings, networks: Networks) -> ScrfdDetector:
+    """SCRFD's network, once a process for all face columns, those under their authors' names too.
+
+    Raises as `mmbench.face.insightface.eyes.ScrfdDetector`.
+    """
+
+    def make() -> ScrfdDetector:
         from mmbench.face.insightface.eyes import ScrfdDetector
 
         return ScrfdDetector(settings.random_weights, settings.device)

@@ -166,5 +166,30 @@ class RunNeed(Need[T]):
         """How to look up one of the items in what `prepare` kept; None where it found nothing. In every process."""
 
 
+class ItemNeed(RunNeed[T]):
+    """A need that `read` meets from the items themselves: nothing of it is kept in the run's folder."""
+
+    @property
+    def store(self) -> str:  # type: ignore[override]
+        """Its own: there is nothing to prepare together."""
+        return self.name
+
+    def make(self, settings: EvaluateSettings, networks: Networks) -> object:
+        """Nothing to load, unless a need has a network."""
+        return None
+
+    def prepare(
+        self,
+        items: Sequence[Item],
+        settings: EvaluateSettings,
+        networks: Networks,
+        wanted: Collection[Need[Any]],
+        run: Path,
+        progress: Progress,
+    ) -> None:
+        """Read once, so that a picture that cannot be read is told before any clip. Raises as `read`."""
+        self.read(items, run)
+
+
 def _pictures(item: Item) -> tuple[Path, ...]:
     return (*item.references, *((item.condition,) if item.condition else ()))

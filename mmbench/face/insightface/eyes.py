@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class ScrfdDetector:
-    """SCRFD's network, loaded: what the two backends below share when both look at a clip.
+    """SCRFD's network, loaded once for whoever looks for faces with it: the two backends below, and official columns.
 
     `tiny` builds a small random network instead. `device` is "cpu", "cuda" or "cuda:1"; the provenance names the
     provider that runs. Raises MissingDependency without onnxruntime or without one that can use the GPU asked for,
@@ -37,12 +37,16 @@ class ScrfdDetector:
         self.tiny, self.device, self.threads = tiny, device, threads
         weights: dict[str, str] = {}
         session = open_session(tiny_scrfd() if tiny else checked(BUFFALO_L.detector, weights), device, threads)
-        self._scrfd = Scrfd(session)
+        self._session, self._scrfd = session, Scrfd(session)
         self.provenance = Provenance("insightface", weights, _versions(device, session), random_weights=tiny)
 
     def detect(self, frames: Sequence[Frame]) -> list[list[Face]]:
         """All faces of each frame, best first; the network takes one frame at a time."""
         return [self._scrfd.detect(frame) for frame in frames]
+
+    def at(self, side: int) -> Scrfd:
+        """The same network on pictures fitted into a square of `side` px, a multiple of 32; `detect` takes 640."""
+        return Scrfd(self._session, side)
 
 
 class InsightFaceBackend:

@@ -17,8 +17,8 @@ SPREAD = 200.0
 """How steeply scores fall off from the best cell: a picture always has a face, and not hundreds."""
 
 
-def tiny_scrfd(side: int = INPUT_SIDE) -> bytes:
-    """A detector of a `side` px square whose best cell always scores 0.95.
+def tiny_scrfd() -> bytes:
+    """A detector whose best cell always scores 0.95, of squares up to `INPUT_SIDE` px, as the whole network takes any.
 
     Faces are 12 strides wide with points as in the template.
     """
@@ -40,17 +40,18 @@ def tiny_scrfd(side: int = INPUT_SIDE) -> bytes:
                 make.make_node("Reshape", [f"{name}.t", f"{name}.shape"], [f"{name}.r"]),
             ]
             if kind == "score":
-                ties = rng.normal(0, 0.3, (ANCHORS * (side // stride) ** 2, 1)).astype(np.float32)
+                ties = rng.normal(0, 0.3, (ANCHORS * (INPUT_SIDE // stride) ** 2, 1)).astype(np.float32)
                 constants.append(_constant(onnx, f"{name}.ties", ties))
                 nodes += _score_nodes(make, name)
             else:
                 nodes.append(make.make_node("Identity", [f"{name}.r"], [name]))
             outputs.append(make.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [None, values]))
     constants += [
+        _constant(onnx, "first", np.array([0], np.int64)),
         _constant(onnx, "spread", np.array(SPREAD, np.float32)),
         _constant(onnx, "best", np.array(3.0, np.float32)),
     ]
-    picture = make.make_tensor_value_info("input", onnx.TensorProto.FLOAT, [1, 3, side, side])
+    picture = make.make_tensor_value_info("input", onnx.TensorProto.FLOAT, [1, 3, "height", "width"])
     return _model(onnx, make, nodes, [picture], outputs, constants)
 
 
@@ -75,9 +76,14 @@ def tiny_arcface() -> bytes:
 
 
 def _score_nodes(make: Any, name: str) -> list[Any]:
-    """Sigmoid of spread * (x - max x) + best, x with a fixed random part so that flat pictures have no ties."""
+    """Sigmoid of spread * (x - max x) + best, x with a fixed random part so that flat pictures have no ties.
+
+    A smaller square takes the first of the random parts.
+    """
     return [
-        make.make_node("Add", [f"{name}.r", f"{name}.ties"], [f"{name}.x"]),
+        make.make_node("Shape", [f"{name}.r"], [f"{name}.cells"], start=0, end=1),
+        make.make_node("Slice", [f"{name}.ties", "first", f"{name}.cells", "first"], [f"{name}.some"]),
+        make.make_node("Add", [f"{name}.r", f"{name}.some"], [f"{name}.x"]),
         make.make_node("ReduceMax", [f"{name}.x"], [f"{name}.max"], keepdims=1),
         make.make_node("Sub", [f"{name}.x", f"{name}.max"], [f"{name}.below"]),
         make.make_node("Mul", [f"{name}.below", "spread"], [f"{name}.steep"]),

@@ -5,7 +5,7 @@ Only for heads and shoulders of rendered people. Its figures stand under its own
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 from mmbench.face.needs import groups_of
 from mmbench.files import content_of, sha256, sha256_file
 from mmbench.scores import Provenance
-from mmbench.video.need import FrameNeed, Maker, Need, Networks, RunNeed
+from mmbench.video.need import FrameNeed, ItemNeed, Maker, Networks
 
 if TYPE_CHECKING:
     from mmbench.config import EvaluateSettings
     from mmbench.face.nano.recogniser import NanoRecogniser
     from mmbench.face.people.bank import ReferenceBank
-    from mmbench.files import Progress
     from mmbench.items import Item
     from mmbench.video.clip import ClipInfo, Frame
 
@@ -75,11 +74,10 @@ class NanoFacesNeed(FrameNeed[NanoFacesSeen]):
         return Maker(lambda: NanoFacesPass(judge(), provenance()))
 
 
-class NanoPeopleNeed(RunNeed["ReferenceBank"]):
+class NanoPeopleNeed(ItemNeed["ReferenceBank"]):
     """All people of a run by the second recogniser, from their reference pictures; None for a clip without any."""
 
     name = "nano people"
-    store = "nano people"
     reads = ("identity", "group")
 
     def depends_on(self, settings: EvaluateSettings) -> dict[str, Any]:
@@ -89,21 +87,6 @@ class NanoPeopleNeed(RunNeed["ReferenceBank"]):
     def make(self, settings: EvaluateSettings, networks: Networks) -> object:
         """The recogniser. Raises WeightsError."""
         return judge()
-
-    def prepare(
-        self,
-        items: Sequence[Item],
-        settings: EvaluateSettings,
-        networks: Networks,
-        wanted: Collection[Need[Any]],
-        run: Path,
-        progress: Progress,
-    ) -> None:
-        """Look at every picture, so that one that cannot be read is told before any clip; nothing needs keeping.
-
-        Raises MediaError.
-        """
-        self.read(items, run)
 
     def inputs(self, items: Sequence[Item]) -> Callable[[Item], str]:
         """Everybody's names, groups and the bytes of everybody's references."""

@@ -1,4 +1,4 @@
-"""One detector at 320 px and three networks that read its cuts: ArcFace, CurricularFace and Inception's features."""
+"""SCRFD at 320 px and three networks that read its cuts: ArcFace, CurricularFace and Inception's features."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from mmbench.scores import Provenance
 if TYPE_CHECKING:
     from torch import nn
 
-    from mmbench.face.official.cuts import FindsFaces
+    from mmbench.face.insightface.eyes import InsightFaceBackend, ScrfdDetector
 
-Reader = Literal["arc", "cur", "features"]
+TorchReader = Literal["cur", "features"]
+Reader = Literal["arc", TorchReader]
 REGISTERED: Mapping[Reader, str] = {
     "arc": "buffalo-l-w600k-r50",
     "cur": "curricularface-ir101",
@@ -51,16 +52,16 @@ class OfficialFaces:
 class OfficialEyes:
     """The detector, one network behind it, and what it makes of cuts and of a reference picture.
 
-    `provenance` is the detector's and the network's.
+    `finder` is the detector at the protocols' size, `provenance` the detector's and the network's.
     """
 
     def __init__(
         self,
-        detector: OfficialDetector,
+        detector: ScrfdDetector,
         read: Callable[[Sequence[FaceCut]], NDArray[np.float32]],
         provenance: Provenance,
     ) -> None:
-        self.detector, self._read = detector, read
+        self.detector, self.finder, self._read = detector, detector.at(DETECTOR_SIDE), read
         self.provenance = chained(detector.provenance, provenance)
         self._references: dict[str, NDArray[np.float32] | None] = {}
 
@@ -83,50 +84,22 @@ class OfficialEyes:
         if key not in self._references:
             from mmbench.video.image import read_image
 
-            cut = cut_face(self.detector.scrfd, read_image(path))
+            cut = cut_face(self.finder, read_image(path))
             self._references[key] = None if cut is None else self._read([cut])[0]
         return self._references[key]
 
 
-class OfficialDetector:
-    """SCRFD at 320 px. Raises as `mmbench.face.insightface.eyes.ScrfdDetector`."""
+def arc_eyes(backend: InsightFaceBackend) -> OfficialEyes:
+    """ArcFace behind its own backend's detector, both as they are."""
 
-    def __init__(self, tiny: bool = False, device: str = "cpu") -> None:
-        from mmbench.face.insightface.scrfd import Scrfd
-        from mmbench.face.insightface.session import import_onnxruntime, open_session, provider_of
-        from mmbench.face.insightface.tiny import tiny_scrfd
-        from mmbench.weights.checked import checked
+    def read(cuts: Sequence[FaceCut]) -> NDArray[np.float32]:
+        return backend.embed(np.stack([cut.small for cut in cuts]))
 
-        weights: dict[str, str] = {}
-        import_onnxruntime()
-        session = open_session(tiny_scrfd(DETECTOR_SIDE) if tiny else checked(DETECTOR, weights), device)
-        self.scrfd: FindsFaces = Scrfd(session, DETECTOR_SIDE)
-        self.tiny, self.device = tiny, device
-        versions = {"onnxruntime": import_onnxruntime().__version__, "device": device, "provider": provider_of(session)}
-        self.provenance = Provenance("insightface", weights, versions, random_weights=tiny)
+    return OfficialEyes(backend.detector, read, backend.embedding_provenance)
 
 
-def make_eyes(reader: Reader, detector: OfficialDetector) -> OfficialEyes:
-    """The eyes with one network, tiny and where the detector is. Raises MissingWeights, WeightsError."""
-    if reader == "arc":
-        return _arc_eyes(detector)
-    return _torch_eyes(reader, detector)
-
-
-def _arc_eyes(detector: OfficialDetector) -> OfficialEyes:
-    from mmbench.face.insightface.arcface import ArcFace
-    from mmbench.face.insightface.session import open_session
-    from mmbench.face.insightface.tiny import tiny_arcface
-    from mmbench.weights.checked import checked
-
-    weights: dict[str, str] = {}
-    model = tiny_arcface() if detector.tiny else checked(REGISTERED["arc"], weights)
-    network = ArcFace(open_session(model, detector.device))
-    provenance = replace(detector.provenance, weights=weights)
-    return OfficialEyes(detector, lambda cuts: network.embed(np.stack([cut.small for cut in cuts])), provenance)
-
-
-def _torch_eyes(reader: Reader, detector: OfficialDetector) -> OfficialEyes:
+def torch_eyes(reader: TorchReader, detector: ScrfdDetector) -> OfficialEyes:
+    """A network of torch behind the detector, tiny and where that is. Raises MissingWeights, WeightsError."""
     import torch
     import torchvision
 
@@ -149,7 +122,7 @@ def _torch_eyes(reader: Reader, detector: OfficialDetector) -> OfficialEyes:
     return OfficialEyes(detector, lambda cuts: run(np.stack([cut.large for cut in cuts])), provenance)
 
 
-def _network(reader: Reader, tiny: bool) -> tuple[nn.Module, Callable[..., NDArray[Any]], str]:
+def _network(reader: TorchReader, tiny: bool) -> tuple[nn.Module, Callable[..., NDArray[Any]], str]:
     """A network with seeded random weights, how it reads cuts, and its name."""
     import torch
 
