@@ -250,6 +250,9 @@ class ReportSettings(Settings):
     whose means order them. `guards` are the columns of the overall verdict; empty means the declared set.
     `face_form`: columns taken from clips of face-enhanced prompts, as the paper's Table 1 takes its ID similarities;
     both forms of a model then stand in one row.
+
+    Paired differences are of all pairs of up to eight models; `pairs` of models, and every model `against` one, where
+    they are named.
     """
 
     title: str = "mmbench leaderboard"
@@ -259,6 +262,8 @@ class ReportSettings(Settings):
     random_weights: Literal["hide", "show", "rank"] = "hide"
     seed: int = 0
     face_form: tuple[str, ...] = ()
+    pairs: tuple[tuple[str, str], ...] = ()
+    against: tuple[str, ...] = ()
 
 
 class RunSettings(Settings):

@@ -65,6 +65,10 @@ def report(
         list[str] | None,
         typer.Option(help="A column taken from clips of --prompt-form face; repeat for several. Needs both forms."),
     ] = None,
+    pair: Annotated[
+        list[str] | None, typer.Option(help="Compare these two, MODEL,MODEL; repeat. Needed above eight models.")
+    ] = None,
+    against: Annotated[list[str] | None, typer.Option(help="Compare every model with this one; repeat.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
 ) -> None:
     """Leaderboard of a run with intervals and coverage, as a page and as Markdown, CSV, LaTeX and JSON."""
@@ -87,8 +91,24 @@ def report(
         face_form=tuple(face_form or ()),
     )
     with all_mirrored(run, write=out is None) as here, all_mirrored([out] if out else []) as place:
-        options = ReportOptions(table, quoted, clips, most_clips)
+        pairs = tuple(_pair(text, here) for text in pair or ())
+        options = ReportOptions(table, quoted, clips, most_clips, pairs, tuple(against or ()))
         print_leaderboard(build_report(here, place[0] if place else None, options))
+
+
+def _pair(text: str, runs: Sequence[Path]) -> tuple[str, str]:
+    """The two models of "MODEL,MODEL", whose names may have commas themselves. Raises RequestError."""
+    from mmbench.errors import RequestError
+    from mmbench.reports.several import read_runs
+
+    parts = text.split(",")
+    splits = [(",".join(parts[:at]).strip(), ",".join(parts[at:]).strip()) for at in range(1, len(parts))]
+    if len(splits) > 1:
+        models = {row.item.model for row in read_runs(runs).rows}
+        splits = [(a, b) for a, b in splits if a in models and b in models]
+    if len(splits) != 1:
+        raise RequestError(f"--pair {text}: it does not name two models.", "Write MODEL,MODEL.")
+    return splits[0]
 
 
 def rows(

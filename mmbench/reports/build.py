@@ -13,7 +13,7 @@ from mmbench.config import ReportSettings
 from mmbench.errors import ManifestError
 from mmbench.files import write_text
 from mmbench.metrics.base import MetricFacts
-from mmbench.reports.numbers.comparison import Comparison, compare_all
+from mmbench.reports.numbers.comparison import Comparison, chosen_pairs, compare_all
 from mmbench.reports.numbers.forms import families, samples_of_forms
 from mmbench.reports.numbers.overall import guards_named
 from mmbench.reports.numbers.samples import Samples
@@ -32,20 +32,23 @@ from mmbench.runs.plain_paths import PathShortener
 
 FILES = ("index.html", "leaderboard.md", "leaderboard.csv", "leaderboard.tex", "leaderboard.json", "clips.csv")
 MAX_COMPARED = 8
-"""Above so many models, the pairwise tests would drown each other in Holm's correction; use `compare` then."""
+"""Above so many models, the pairwise tests would drown each other in Holm's correction: pairs are chosen then."""
 
 
 @dataclass(frozen=True)
 class ReportOptions:
     """`published`: ids of published tables to quote below the measured rows. `clips`: put clips on the page.
 
-    `most_clips`: how many of them. The page says how many it leaves out; tables and clips.csv are of all.
+    `most_clips`: how many of them. The page says how many it leaves out; tables and clips.csv are of all. `pairs` of
+    models are compared, and every model `against` one; without either, all pairs of up to eight models.
     """
 
     table: TableOptions = field(default_factory=TableOptions)
     published: tuple[str, ...] = DEFAULT
     clips: bool = True
     most_clips: int = MOST_CLIPS
+    pairs: tuple[tuple[str, str], ...] = ()
+    against: tuple[str, ...] = ()
 
 
 def report_options(settings: ReportSettings) -> ReportOptions:
@@ -59,7 +62,7 @@ def report_options(settings: ReportSettings) -> ReportOptions:
         seed=settings.seed,
         face_form=settings.face_form,
     )
-    return ReportOptions(table)
+    return ReportOptions(table, pairs=settings.pairs, against=settings.against)
 
 
 @dataclass(frozen=True)
@@ -196,14 +199,16 @@ def _content(
     table = with_published(build_table(samples, facts, options.table, verdicts), options.published)
     everything = build_table(samples, facts, replace(options.table, companions=True, metrics=None), verdicts)
     compared = {column.facts.name: column.facts for column in table.columns if column.facts.scope == "clip"}
-    few = 2 <= len(table.rows) <= MAX_COMPARED
+    models = [row.model for row in table.rows]
+    pairs = chosen_pairs(models, options.against, options.pairs) if options.against or options.pairs else None
+    compares = pairs is not None or 2 <= len(models) <= MAX_COMPARED
     rank_random = options.table.random_weights == "rank"
     seed = options.table.seed
     clips, scenes = clip_views(samples, facts, shelf, options.most_clips)
     return PageContent(
         table=table,
         everything=everything,
-        comparisons=compare_all(samples, compared, random_weights=rank_random, seed=seed) if few else (),
+        comparisons=compare_all(samples, compared, pairs, random_weights=rank_random, seed=seed) if compares else (),
         clips=clips,
         scenes=scenes,
         samples=samples,

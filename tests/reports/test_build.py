@@ -10,9 +10,10 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from mmbench.errors import ManifestError
+from mmbench.errors import ManifestError, RequestError
 from mmbench.reports.build import ReportOptions, ReportPaths, build_report, write_report
 from mmbench.reports.page.curves import curves_of
 from mmbench.reports.page.media import MediaShelf
@@ -284,3 +285,29 @@ def test_pairs_that_are_not_tested_are_told_on_the_page(facts: Any, make_row: An
     page = report.page.read_text(encoding="utf-8")
     assert ("9 models of this page make 36 pairs" in page) == (count == 9)
     assert ('<section id="differences">' in page) == (count > 1) == ('href="#differences"' in page)
+
+
+def test_chosen_pairs_of_many_models(facts: Any, make_row: Any, tmp_path: Path) -> None:
+    """Each model against one, and two by name: these and no others, whose tests alone Holm's correction counts."""
+    rng = np.random.default_rng(1)
+    rows = [
+        make_row(f"m{k}", f"p{i}", id_similarity=float(0.5 + k / 50 + rng.normal(0, 0.01)))
+        for k in range(10)
+        for i in range(12)
+    ]
+    options = ReportOptions(against=("m0",), pairs=(("m4", "m3"),))
+    paths = write_report(rows, (), facts, tmp_path, options)
+    pairs = {(one.name_a, one.name_b) for one in paths.comparisons}
+    assert pairs == {("m4", "m3"), *((f"m{k}", "m0") for k in range(1, 10))}
+    assert {one.tests for one in paths.comparisons} == {10}
+    alone = write_report([row for row in rows if row.item.model in ("m3", "m4")], (), facts, tmp_path / "two")
+    (same,) = (one for one in paths.comparisons if one.name_b == "m3")
+    assert abs(same.differences[0].difference.mean) == pytest.approx(  # type: ignore[union-attr]
+        abs(alone.comparisons[0].differences[0].difference.mean)  # type: ignore[union-attr]
+    )
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "none is tested here" not in page
+    assert "<b>m9</b> against <b>m0</b>" in page
+    for wrong in (ReportOptions(against=("nobody",)), ReportOptions(pairs=(("m1", "m1"),))):
+        with pytest.raises(RequestError, match=r"nobody|itself"):
+            write_report(rows, (), facts, tmp_path / "wrong", wrong)

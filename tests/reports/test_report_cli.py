@@ -124,3 +124,17 @@ def test_user_errors_are_sentences(app: typer.Typer, run: Path, tmp_path: Path) 
     ):
         with pytest.raises(ManifestError, match=words):
             CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
+def test_a_pair_is_told_apart_even_with_commas_in_its_names(app: typer.Typer, tmp_path: Path, make_row: Any) -> None:
+    run = tmp_path / "run"
+    with RowWriter(run, "0000-0") as writer:
+        for model in ("a", "b, late", "c"):
+            for person in range(6):
+                writer.add(make_row(model, f"p{person}", id_similarity=0.5 + person / 100 + len(model) / 100))
+    done = CliRunner().invoke(app, ["report", str(run), "--no-clips", "--pair", "a,b, late", "--against", "c"])
+    assert done.exit_code == 0, done.output
+    text = (run / "report" / "comparisons.md").read_text(encoding="utf-8")
+    assert all(f"{a} against {b}" in text for a, b in (("a", "b, late"), ("a", "c"), ("b, late", "c")))
+    assert CliRunner().invoke(app, ["report", str(run), "--pair", "a,nobody"]).exception is not None
+    assert CliRunner().invoke(app, ["report", str(run), "--pair", "a"]).exception is not None

@@ -8,9 +8,10 @@ from functools import cached_property
 from itertools import combinations
 from typing import Literal
 
-from mmbench.errors import ManifestError
+from mmbench.errors import ManifestError, RequestError
 from mmbench.items import Item
 from mmbench.metrics.base import MetricFacts
+from mmbench.names import few
 from mmbench.reports.numbers.power import why_undecidable
 from mmbench.reports.numbers.samples import Sample, Samples, models_of, sorted_rows, take_samples
 from mmbench.reports.numbers.stats import Estimate, difference_bounds, holm, paired_test
@@ -143,15 +144,38 @@ def compare(
 
 
 def compare_all(
-    samples: Samples, facts: Mapping[str, MetricFacts], *, random_weights: bool = False, seed: int = 0
+    samples: Samples,
+    facts: Mapping[str, MetricFacts],
+    pairs: Sequence[tuple[str, str]] | None = None,
+    *,
+    random_weights: bool = False,
+    seed: int = 0,
 ) -> tuple[Comparison, ...]:
-    """Every pair of models of one run; Holm's correction spans all tests of all pairs.
+    """Every pair of models of one run, or `pairs` alone; Holm's correction spans all tests of all of them.
 
     `facts` are of clip metrics: a set statistic has no pairs.
     """
     how = _How(random_weights, seed)
-    sides = [_Side(model, samples) for model in models_of(samples.rows)]
-    return tuple(_finish([_raw(a, b, facts, how) for a, b in combinations(sides, 2)]))
+    sides = {model: _Side(model, samples) for model in models_of(samples.rows)}
+    wanted = combinations(sides, 2) if pairs is None else pairs
+    return tuple(_finish([_raw(sides[a], sides[b], facts, how) for a, b in wanted]))
+
+
+def chosen_pairs(
+    models: Sequence[str], against: Sequence[str], pairs: Sequence[tuple[str, str]]
+) -> tuple[tuple[str, str], ...]:
+    """The pairs of models that somebody named, then every model against each of `against`; each pair once.
+
+    Raises RequestError for a model that is not among `models`, and for one against itself.
+    """
+    if unknown := [name for name in (*against, *(name for pair in pairs for name in pair)) if name not in models]:
+        raise RequestError(f"No rows of the model {unknown[0]!r}.", f"Models there: {few(models, 20)}.")
+    if same := [a for a, b in pairs if a == b]:
+        raise RequestError(f"{same[0]} cannot be compared with itself.", "Name two models.")
+    found: dict[frozenset[str], tuple[str, str]] = {}
+    for a, b in (*pairs, *((other, one) for one in against for other in models if other != one)):
+        found.setdefault(frozenset((a, b)), (a, b))
+    return tuple(found.values())
 
 
 def compare_apart(

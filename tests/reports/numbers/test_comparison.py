@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from mmbench.errors import ManifestError
-from mmbench.reports.numbers.comparison import Comparison, compare, compare_all, sentences
+from mmbench.reports.numbers.comparison import Comparison, chosen_pairs, compare, compare_all, sentences
 from mmbench.reports.numbers.power import enough_identities, why_all_undecidable
 from mmbench.reports.numbers.samples import take_samples
 from mmbench.reports.numbers.standings import standings
@@ -268,3 +270,17 @@ def test_standings_count_decided_comparisons(make_row: Any, facts: Any) -> None:
         for model, (cell,) in zip(found.models, found.cells, strict=True)
     }
     assert counts == {"best": (0, 2, 0), "middle": (1, 0, 1), "same": (1, 0, 1)}  # lower is better here
+
+
+@given(
+    st.lists(st.text(min_size=1, max_size=3), unique=True, min_size=2, max_size=6),
+    st.data(),
+)
+def test_chosen_pairs_are_those_that_were_named(models: list[str], data: st.DataObject) -> None:
+    two = st.lists(st.sampled_from(models), min_size=2, max_size=2, unique=True).map(tuple)
+    pairs: list[Any] = data.draw(st.lists(two, max_size=4))
+    against = data.draw(st.lists(st.sampled_from(models), max_size=2))
+    found = chosen_pairs(models, against, pairs)
+    wanted = {frozenset(pair) for pair in pairs} | {frozenset((a, b)) for a in against for b in models if a != b}
+    assert {frozenset(pair) for pair in found} == wanted
+    assert len(found) == len(wanted)  # each once
