@@ -156,7 +156,7 @@ def write_report(
         "leaderboard.tex": table_latex(content.table),
         "leaderboard.json": table_json(content.table, content.comparisons),
         "clips.csv": clips_csv(samples.rows),
-        "index.html": page_html(content),
+        "index.html": page_html(content, shelf.write),
     }
     if content.comparisons:
         texts["comparisons.md"] = comparison_markdown(content.comparisons)

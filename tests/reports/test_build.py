@@ -58,7 +58,8 @@ def test_page_needs_no_network_and_no_file_outside(rows: list[Any], facts: Any, 
     links = re.findall(r'(?:src|href)="([^"#]+)"', html)
     assert all(link == "data:," or (paths.page.parent / link).is_file() for link in links)
     data = json.loads(re.search(r'id="data">(.*?)</script>', html, re.DOTALL).group(1))  # type: ignore[union-attr]
-    sources = [clip["media"]["src"] for clip in data["clips"] if clip["media"]["kind"] != "none"]
+    media = [clip[15] for clip in data["clips"]]
+    sources = [source for kind, source, _ in media if kind != "none"]
     assert len(sources) == 12
     assert all((paths.page.parent / source).is_file() for source in sources)
     assert "//" not in re.sub(r"http://www\.w3\.org/[\w/]+", "", html.split("<script")[0])

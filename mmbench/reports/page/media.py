@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from mmbench.errors import ManifestError, MediaError
-from mmbench.files import is_file, settle_names, sha256_file, whole
+from mmbench.files import is_file, settle_names, sha256, sha256_file, whole, write_text
 
 FOLDER = "media"
 VIDEOS = frozenset({".mp4", ".m4v", ".webm", ".mov"})
@@ -60,6 +60,14 @@ class MediaShelf:
         if source not in self._media:
             self._media[source] = self._place(source, hint, sha256)
         return self._media[source]
+
+    def write(self, name: str, text: str) -> str:
+        """Put a text of the page's own on the shelf, under `name` or one like it; its address for the page."""
+        stem, _, suffix = name.rpartition(".")
+        free = self._free_name(stem, f".{suffix}")
+        write_text(self.folder / free, text)
+        self.placed[free] = sha256(text.encode())
+        return f"{FOLDER}/{free}"
 
     def sweep(self) -> None:
         """Remove what an earlier page of this folder showed and this one does not."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -17,6 +17,7 @@ from mmbench.reports.numbers.samples import Samples
 from mmbench.reports.numbers.standings import standings
 from mmbench.reports.numbers.verdicts import format_p
 from mmbench.reports.page.clips import ClipView, SceneView
+from mmbench.reports.page.data import PageData, page_data
 from mmbench.reports.page.plots import colours, distribution_svg
 from mmbench.reports.page.record import grouped, record_lines
 from mmbench.reports.table.overall import HEADINGS, overall_lines
@@ -26,6 +27,7 @@ from mmbench.reports.table.text import cell_text, html, interval_text, number
 
 SCRIPTS = (
     "dom.js",
+    "pieces.js",
     "state.js",
     "sorting.js",
     "clips.js",
@@ -54,8 +56,11 @@ class PageContent:
     downloads: tuple[str, ...] = ()
 
 
-def page_html(content: PageContent) -> str:
-    """The page as text. Every text of the run is escaped; only our own styles and scripts may run (CSP hashes)."""
+def page_html(content: PageContent, put_beside: Callable[[str, str], str]) -> str:
+    """The page as text. Every text of the run is escaped; only our own styles and scripts may run (CSP hashes).
+
+    `put_beside` is given name and text of each piece of a large page's data, and gives the address for the page.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -70,6 +75,12 @@ def page_html(content: PageContent) -> str:
     )
     environment.filters["prose"] = html
     palette = colours([row.model for row in content.table.rows])
+    data = _data(content, palette)
+    beside = (
+        [put_beside(f"clips-{n}.js", f"takePiece({n},{piece});") for n, piece in enumerate(data.pieces)]
+        if data.apart
+        else []
+    )
     plots = [
         (column, Markup(distribution_svg(values, column.facts, palette)))
         for column in content.table.columns
@@ -84,8 +95,10 @@ def page_html(content: PageContent) -> str:
         plots=plots,
         style=Markup(style),
         script=Markup(script),
-        policy=_policy(style, script),
-        data=Markup(_data(content, palette)),
+        policy=_policy(style, script, loads=bool(beside)),
+        data=Markup(data.main),
+        pieces=[] if beside else [Markup(piece) for piece in data.pieces],
+        addresses=Markup(json.dumps(beside)),
         without_clips=_without_clips(content),
         left_out=_left_out(content),
         people=len({row.item.identity for row in content.samples.rows}),
@@ -181,39 +194,23 @@ def _left_out(content: PageContent) -> str:
     )
 
 
-def _data(content: PageContent, palette: Mapping[str, str]) -> str:
-    """The page's data as JSON that cannot end the script element that holds it."""
+def _data(content: PageContent, palette: Mapping[str, str]) -> PageData:
     shown = [column.facts for column in content.everything.columns if column.facts.scope == "clip"]
     unmeasured = _without_clips(content)
-    data = {
-        "models": [{"name": model, "colour": colour} for model, colour in palette.items()],
-        "metrics": [_metric(facts) for facts in shown],
-        "columns": [column.facts.name for column in content.table.columns if column not in unmeasured],
-        "clips": content.clips,
-        "scenes": content.scenes,
-    }
-    text = json.dumps(data, default=vars, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    columns = [column.facts.name for column in content.table.columns if column not in unmeasured]
+    return page_data(content.clips, content.scenes, palette, shown, columns)
 
 
-def _metric(facts: MetricFacts) -> dict[str, Any]:
-    return {
-        "name": facts.name,
-        "title": facts.title,
-        "decimals": facts.decimals,
-        "higher": facts.higher_is_better,
-    }
-
-
-def _policy(style: str, script: str) -> str:
+def _policy(style: str, script: str, *, loads: bool) -> str:
     """Content security policy: nothing from any network, no script or style sheet but ours. Matplotlib's plots
-    carry style attributes, hence `style-src-attr`."""
+    carry style attributes, hence `style-src-attr`. A script of ours may load further ones where data lie beside."""
+    trusted = f"'{_digest(script)}' 'strict-dynamic'" if loads else f"'{_digest(script)}'"
     return "; ".join(
         (
             "default-src 'none'",
             "img-src 'self' file: data:",
             "media-src 'self' file:",
-            f"script-src '{_digest(script)}'",
+            f"script-src {trusted}",
             f"style-src '{_digest(style)}'",
             "style-src-attr 'unsafe-inline'",
             "base-uri 'none'",

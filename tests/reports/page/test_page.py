@@ -68,7 +68,7 @@ def test_page_in_a_browser(report: ReportPaths, browser: Any, tmp_path: Path) ->
     browser.wait("document.querySelectorAll('#clips-table tbody tr').length === 9")
 
     # Hostile text is text, wherever it stands.
-    assert browser.run("document.querySelectorAll('script').length") == 2
+    assert browser.run("document.querySelectorAll('script:not([type=\"application/json\"])').length") == 1
     assert browser.run("document.querySelectorAll('img[src=\"x\"]').length") == 0
     assert browser.run("document.querySelector('.prompt').textContent") == ATTACK
     assert browser.run("document.querySelector('#board tbody').textContent.includes('evil </script> & \"model\"')")

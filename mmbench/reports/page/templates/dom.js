@@ -1,11 +1,32 @@
 "use strict";
 // Every text of the run reaches the page as a text node or an attribute value, never as markup.
-const data = JSON.parse(document.getElementById("data").textContent);
+const readJson = (id) => JSON.parse(document.getElementById(id).textContent);
+const data = readJson("data");
+data.clips = data.clips.map(clipOf);
 const colourOf = new Map(data.models.map((model) => [model.name, model.colour]));
 const metricOf = new Map(data.metrics.map((metric) => [metric.name, metric]));
 const placeOf = new Map(data.models.map((model, place) => [model.name, place]));
 const byModel = (a, b) => placeOf.get(a.model) - placeOf.get(b.model); // one order of models everywhere: the table's
 const byId = (id) => document.getElementById(id);
+
+// A clip as it is listed: texts that many share are named by their place in `data.texts`.
+function clipOf(packed) {
+  const text = (place) => data.texts[place];
+  const [id, model, identity, group, prompt, prompt_index, seed, file, geometry, [frames, width, height], status, error,
+    remedy, warnings, random_weights, [kind, src, note], numbers] = packed;
+  const score = (found) => {
+    if (!Array.isArray(found)) return { value: found, random_weights: false };
+    if (found.length === 1) return { value: found[0], random_weights: true };
+    return { value: null, reason: text(found[0]), remedy: text(found[1]), random_weights: false };
+  };
+  const measured = data.columns.map((name, at) => [name, numbers[at]]).filter(([, found]) => found !== null);
+  return {
+    id, model: text(model), identity: text(identity), group: text(group), prompt: text(prompt), prompt_index, seed, file,
+    geometry: text(geometry), frames, width, height, status, error: text(error), remedy: text(remedy),
+    warnings: warnings.map(text), random_weights: Boolean(random_weights), media: { kind, src, note: text(note) },
+    scores: Object.fromEntries(measured.map(([name, found]) => [name, score(found)])),
+  };
+}
 
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);

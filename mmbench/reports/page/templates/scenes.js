@@ -18,14 +18,12 @@ function scoreLines(clip, metrics) {
       make("td", {}, scoreNode(clip.scores[metric.name], metric))))));
 }
 
-// The columns, and folded below them the companions that this clip has.
-function scoreList(clip) {
-  const companions = data.metrics.filter((metric) => clip.scores[metric.name] && !clipColumns.includes(metric));
-  const columns = scoreLines(clip, clipColumns);
-  if (!companions.length) return columns;
-  const more = make("details", { class: "companions" }, make("summary", {}, `${companions.length} companions`),
-    scoreLines(clip, companions));
-  return make("div", {}, columns, more);
+// The companions that a clip has, folded.
+function companionList(rest) {
+  const companions = data.metrics.filter((metric) => rest.scores[metric.name]);
+  if (!companions.length) return [];
+  return [make("details", { class: "companions" }, make("summary", {}, `${companions.length} companions`),
+    scoreLines(rest, companions))];
 }
 
 // `named`: the model has several clips in the scene, which only their files tell apart.
@@ -39,7 +37,7 @@ function clipFigure(clip, named) {
   const figure = make("figure", {}, media, name);
   if (clip.media.note && clip.media.kind !== "none") figure.append(make("div", { class: "muted" }, clip.media.note));
   if (clip.error) figure.append(make("div", { class: "nothing" }, make("span", {}, ...prose(`${clip.error} ${clip.remedy}`))));
-  else figure.append(scoreList(clip));
+  else figure.append(scoreLines(clip, clipColumns));
   return figure;
 }
 
@@ -62,23 +60,24 @@ function follow(figure, clip, charts) {
   video.addEventListener("seeked", update);
 }
 
-function sceneCharts(clips) {
+function sceneCharts(clips, rests) {
   const kinds = new Map();
-  for (const clip of clips) {
-    for (const curve of clip.curves) {
+  clips.forEach((clip, place) => {
+    for (const curve of rests[place].curves) {
       const title = `${curve.title}: ${curve.quantity} by frame`;
       if (!kinds.has(title)) kinds.set(title, []);
       kinds.get(title).push({ model: clip.model, curve });
     }
-  }
+  });
   return [...kinds].map(([title, lines]) => lineChart(title, lines));
 }
 
 function showScene(index) {
   currentScene = (index + data.scenes.length) % data.scenes.length;
   const scene = data.scenes[currentScene];
-  const clips = scene.clips.map((position) => data.clips[position]).sort(byModel);
-  const charts = sceneCharts(clips);
+  const places = [...scene.clips].sort((a, b) => byModel(data.clips[a], data.clips[b]));
+  const clips = places.map((place) => data.clips[place]);
+  const charts = []; // filled when the scene's piece is here
   const several = (model) => clips.filter((clip) => clip.model === model).length > 1;
   const figures = clips.map((clip) => clipFigure(clip, several(clip.model)));
   figures.forEach((figure, position) => follow(figure, clips[position], charts));
@@ -89,11 +88,27 @@ function showScene(index) {
     make("div", { class: "stage" },
       make("div", { class: "references" }, make("b", {}, scene.identity), ...references),
       make("div", { class: "cast" }, ...figures)),
-    make("div", { class: "charts" }, ...charts.map((chart) => chart.figure)),
+    make("div", { class: "charts" }),
   );
+  const shown = byId("scene").lastElementChild;
+  withPiece(scene.piece, (piece) => fillScene(piece, { places, clips, figures, charts, shown }));
   byId("scene-select").value = String(currentScene);
   takeCast(figures.map((figure, position) => ({ video: figure.querySelector("video"), frames: clips[position].frames }))
     .filter(({ video }) => video));
+}
+
+// Companions and curves of a scene that may have been left meanwhile.
+function fillScene(piece, { places, clips, figures, charts, shown }) {
+  if (!shown.isConnected) return;
+  if (piece === null) {
+    const said = "The curves and companions of this scene lie beside the page, in its folder media, and cannot be read.";
+    shown.replaceChildren(make("p", { class: "warnings" }, said));
+    return;
+  }
+  const rests = places.map((place) => piece[place]);
+  figures.forEach((figure, at) => { if (!clips[at].error) figure.append(...companionList(rests[at])); });
+  charts.push(...sceneCharts(clips, rests));
+  shown.replaceChildren(...charts.map((chart) => chart.figure));
 }
 
 function turnScene(by) {
