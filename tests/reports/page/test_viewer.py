@@ -195,6 +195,8 @@ def test_columns_of_no_model_are_folded_and_unfold(opened: Any) -> None:
     shown = "[...document.querySelectorAll('#board thead th')].filter(h => h.offsetParent).map(h => h.textContent)"
     assert not any("FM ref" in title for title in opened.run(shown))
     assert any("ID similarity" in title for title in opened.run(shown))
+    said = "document.querySelector('#leaderboard .unfold').closest('p').firstChild.textContent.trim()"
+    assert opened.run(said).startswith("Measured for no model: FM ref")
     opened.run("document.querySelector('#leaderboard .unfold').click()")
     assert any("FM ref" in title for title in opened.run(shown))
 
