@@ -146,6 +146,18 @@ def phantom() -> Parameters:
     return Parameters(parts, tuple(parts))
 
 
+def skyreels_v3() -> Parameters:
+    """SkyReels-V3, reference to video: Wan 2.1 14B's own networks, no weight more."""
+    from diffusers import AutoencoderKLWan, WanTransformer3DModel
+
+    parts = {
+        "transformer": count_parameters(WanTransformer3DModel()),
+        "text_encoder": umt5_xxl(),
+        "vae": count_parameters(AutoencoderKLWan()),
+    }
+    return Parameters(parts, tuple(parts))
+
+
 def vace() -> Parameters:
     """VACE on Wan 2.1, 1.3B: thirty layers, fifteen of them with a control layer beside."""
     from diffusers import AutoencoderKLWan, WanVACETransformer3DModel
@@ -275,5 +287,6 @@ COUNTERS: Final[dict[str, Callable[[], Parameters]]] = {
     "id_animator": id_animator,
     "magic_mirror": magic_mirror,
     "phantom": phantom,
+    "skyreels_v3": skyreels_v3,
     "vace": vace,
 }

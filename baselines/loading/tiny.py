@@ -21,6 +21,7 @@ MAKERS: Final[dict[str, str]] = {
     "id_animator": "mmbench.baselines.id_animator.tiny:make_id_animator",
     "phantom": "mmbench.baselines.phantom.tiny:make_phantom",
     "photomaker_v2": "mmbench.baselines.photomaker_v2.tiny:make_photomaker",
+    "skyreels_v3": "mmbench.baselines.skyreels_v3.tiny:make_skyreels_v3",
     "vace": "mmbench.baselines.vace.tiny:make_vace",
 }
 

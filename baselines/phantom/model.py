@@ -21,14 +21,13 @@ from mmbench.baselines.loading.repository import Repository
 from mmbench.baselines.options import Options, option
 from mmbench.baselines.runtime import Plan, Sampled, is_cut, place, seeded, to_uint8
 from mmbench.baselines.wan.loader import NEGATIVE, TEXT_TOKENS, WanBaseline, use_unipc
-from mmbench.baselines.wan.loop import decode_frames, denoise, encode_pictures
+from mmbench.baselines.wan.loop import Subjects, decode_frames, denoise, encode_pictures, on_white
 from mmbench.baselines.wan.names import load_published
 from mmbench.errors import RequestError
 from mmbench.weights.folders import digests, file_of, registered, require
 
 if TYPE_CHECKING:
     import torch
-    from PIL.Image import Image
 
     from mmbench.weights import WeightFile
 
@@ -108,8 +107,6 @@ class Phantom(WanBaseline):
         self.placement = place(self.pipe, self.device, RESIDENT)
 
     def sample(self, plan: Plan) -> Sampled:
-        import torch
-
         options = plan.options
         assert isinstance(options, PhantomOptions)
         pipe = self.pipe
@@ -122,17 +119,7 @@ class Phantom(WanBaseline):
         shown = encode_pictures(pipe.vae, pictures)
         noise = pipe.prepare_latents(1, 16, *plan.size, plan.frames, None, device, seeded(plan.seed))
 
-        def answer(latents: torch.Tensor, timestep: torch.Tensor, text: torch.Tensor, beside: torch.Tensor) -> Any:
-            given = torch.cat([latents, beside], dim=2).to(dtype)
-            found = pipe.transformer(given, timestep.expand(1), text, return_dict=False)[0].float()
-            return found[:, :, : latents.shape[2]]
-
-        def velocity(latents: torch.Tensor, timestep: torch.Tensor) -> Any:
-            neither = answer(latents, timestep, nothing, shown * 0)
-            seen = answer(latents, timestep, nothing, shown)
-            both = answer(latents, timestep, said, shown)
-            return neither + options.picture_guidance * (seen - neither) + plan.guidance * (both - seen)
-
+        velocity = Subjects(pipe.transformer, said, nothing, shown, options.picture_guidance, plan.guidance)
         frames = decode_frames(pipe.vae, denoise(pipe.scheduler, noise, plan.steps, velocity))
         pipe.maybe_free_model_hooks()
         return Sampled(
@@ -148,17 +135,3 @@ class Phantom(WanBaseline):
 
     def close(self) -> None:
         self.pipe = self.variant = None
-
-
-def on_white(picture: Image, size: Size) -> Image:
-    """The picture as large as it fits into `size` (height, width), LANCZOS, centred on white; RGB."""
-    from PIL import Image, ImageOps
-
-    height, width = size
-    if picture.width * height > picture.height * width:
-        within = (width, max(1, int(width * picture.height / picture.width)))
-    else:
-        within = (max(1, int(height * picture.width / picture.height)), height)
-    small = picture.convert("RGB").resize(within, Image.Resampling.LANCZOS)
-    left, top = (width - within[0]) // 2, (height - within[1]) // 2
-    return ImageOps.expand(small, (left, top, width - within[0] - left, height - within[1] - top), fill="white")

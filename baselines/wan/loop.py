@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,16 +11,17 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from torch import Tensor
+    from torch import Generator, Tensor
 
     Velocity = Callable[[Tensor, Tensor], Tensor]
     """The guided velocity [1, 16, T, h, w] of latents of that shape at a timestep, a number of 0 to 1000."""
 
 
-def encode_pictures(vae: Any, pictures: Sequence[Image]) -> Tensor:
+def encode_pictures(vae: Any, pictures: Sequence[Image], generator: Generator | None = None) -> Tensor:
     """RGB pictures of one size as latents float32 [1, 16, K, h, w], each by itself a video of one frame.
 
-    The mode of the autoencoder's distribution, less the mean and over the spread of its channels, as Wan's own code.
+    The mode of the autoencoder's distribution, or a draw from it by `generator`, less the mean and over the spread of
+    its channels, as Wan's own code.
     """
     import torch
 
@@ -28,8 +30,59 @@ def encode_pictures(vae: Any, pictures: Sequence[Image]) -> Tensor:
     found = []
     for pixels in with_axis:
         video = pixels.permute(2, 0, 1)[None, :, None].to(vae.device, vae.dtype)
-        found.append((vae.encode(video).latent_dist.mode().float() - mean) / spread)
+        coded = vae.encode(video).latent_dist
+        drawn = coded.mode() if generator is None else coded.sample(generator)
+        found.append((drawn.float() - mean) / spread)
     return torch.cat(found, dim=2)
+
+
+def on_white(picture: Image, size: tuple[int, int]) -> Image:
+    """The picture as large as it fits into `size` (height, width), LANCZOS, centred on white; RGB."""
+    from PIL import Image, ImageOps
+
+    height, width = size
+    if picture.width * height > picture.height * width:
+        within = (width, max(1, int(width * picture.height / picture.width)))
+    else:
+        within = (max(1, int(height * picture.width / picture.height)), height)
+    small = picture.convert("RGB").resize(within, Image.Resampling.LANCZOS)
+    left, top = (width - within[0]) // 2, (height - within[1]) // 2
+    return ImageOps.expand(small, (left, top, width - within[0] - left, height - within[1] - top), fill="white")
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """Guidance of models that see their pictures as frames of latents behind the video's own (Phantom, SkyReels).
+
+    `said` and `nothing` are embedded prompts [1, L, C], `shown` latents [1, 16, K, h, w]. The velocity is
+    nothing + `pictures` (seen - nothing) + `text` (both - seen), three forwards, where nothing has zeros for `shown`.
+    """
+
+    transformer: Any
+    said: Tensor
+    nothing: Tensor
+    shown: Tensor
+    pictures: float
+    text: float
+
+    def __call__(self, latents: Tensor, timestep: Tensor) -> Tensor:
+        """The guided velocity; see `denoise`."""
+        neither = self.answer(latents, timestep, self.nothing, self.shown * 0)
+        seen = self.answer(latents, timestep, self.nothing, self.shown)
+        both = self.answer(latents, timestep, self.said, self.shown)
+        return neither + self.pictures * (seen - neither) + self.text * (both - seen)
+
+    def unguided(self, latents: Tensor, timestep: Tensor) -> Tensor:
+        """The velocity with pictures and prompt, one forward: of models that were taught their guidance."""
+        return self.answer(latents, timestep, self.said, self.shown)
+
+    def answer(self, latents: Tensor, timestep: Tensor, text: Tensor, beside: Tensor) -> Tensor:
+        """One forward, in float32, of the video's frames alone."""
+        import torch
+
+        given = torch.cat([latents, beside], dim=2).to(self.transformer.dtype)
+        found: Tensor = self.transformer(given, timestep.expand(1), text, return_dict=False)[0].float()
+        return found[:, :, : latents.shape[2]]
 
 
 def decode_frames(vae: Any, latents: Tensor) -> NDArray[np.float32]:

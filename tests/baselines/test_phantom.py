@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmbench.baselines.contract import Baseline, Request
-from mmbench.baselines.phantom.model import BASE, on_white
+from mmbench.baselines.phantom.model import BASE
 from mmbench.baselines.registry import create
-from mmbench.baselines.wan.loop import encode_pictures
+from mmbench.baselines.wan.loop import encode_pictures, on_white
 from mmbench.baselines.wan.names import load_published, published_names
 from mmbench.baselines.wan.tiny import transformer_config
 from mmbench.errors import MissingWeights, RequestError, WeightsError

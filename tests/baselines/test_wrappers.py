@@ -28,6 +28,7 @@ MODELS = [
     ("magic_mirror", "nano"),
     ("magic_mirror", "smoke"),
     ("phantom", "tiny"),
+    ("skyreels_v3", "tiny"),
     ("vace", "tiny"),
 ]
 NAMES = sorted({name for name, _ in MODELS})
@@ -162,7 +163,9 @@ def test_a_class_word_does_instead_of_the_trigger(loaded: Load, request_for: Mak
     assert video.info.settings["weights_note"] == "random"
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("magic_mirror", "phantom", "vace")])
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if name not in ("magic_mirror", "phantom", "skyreels_v3", "vace")]
+)
 def test_missing_weights_name_source_file_size_licence_and_command(name: str, tmp_path: Path) -> None:
     model = create(name)
     for variant in model.variants:

@@ -1,7 +1,7 @@
 """Generators' networks and samplers against upstream's own code, with random weights under the published names.
 
-Set MMBENCH_UPSTREAM to a folder with checkouts named ID-Animator, DynamiCrafter, PhotoMaker and EasyAnimate; they also
-need einops. What is absent is skipped. Tolerances are for float32 on a CPU; the measured differences are in
+Set MMBENCH_UPSTREAM to a folder with checkouts named ID-Animator, DynamiCrafter, PhotoMaker, EasyAnimate and
+SkyReels-V3; they also need einops. What is absent is skipped. Tolerances are for float32 on a CPU; the measured differences are in
 baselines/README.md.
 """
 
@@ -339,3 +339,60 @@ def test_easyanimate_v5_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         )[0]
     note(f"EasyAnimate V5 encoder {encoder:.1e}, decoder {decoder:.1e}, transformer {worst(wanted, found):.1e}")
     assert (encoder, decoder, worst(wanted, found)) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("steps", "guidance", "pictures"), [(3, 1.0, 1.0), (2, 7.5, 5.0)])
+def test_skyreels_v3(
+    steps: int, guidance: float, pictures: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, note: Note
+) -> None:
+    """The makers' transformer and loop, and ours, from one folder of tiny weights: frames of a whole run."""
+    root = checkout("SkyReels-V3") / "skyreels_v3"
+    pytest.importorskip("ftfy")
+    for name, place in (("skyreels_v3", root), ("skyreels_v3.modules", root / "modules")):
+        bare_package(monkeypatch, name, place)
+    bare_package(monkeypatch, "skyreels_v3.modules.reference_to_video", root / "modules" / "reference_to_video")
+    bare_package(monkeypatch, "skyreels_v3.pipelines", root / "pipelines")
+    theirs = importlib.import_module("skyreels_v3.pipelines.reference_to_video_pipeline")
+    from diffusers import AutoencoderKLWan, UniPCMultistepScheduler
+    from PIL import Image
+    from transformers import AutoTokenizer, UMT5EncoderModel
+
+    from mmbench.baselines.contract import Request
+    from mmbench.baselines.loading.tiny import make_tiny
+    from mmbench.baselines.registry import create
+    from mmbench.baselines.skyreels_v3.model import REPOSITORY
+
+    folder = REPOSITORY.place(make_tiny(tmp_path, "skyreels_v3"))
+    upstream = theirs.WanSkyReelsA2WanT2VPipeline(
+        tokenizer=AutoTokenizer.from_pretrained(folder / "tokenizer"),
+        text_encoder=UMT5EncoderModel.from_pretrained(folder / "text_encoder").eval(),
+        transformer=theirs.SkyReelsA2WanI2v3DModel.from_pretrained(folder / "transformer").eval(),
+        vae=AutoencoderKLWan.from_pretrained(folder / "vae").eval(),
+        scheduler=UniPCMultistepScheduler(
+            prediction_type="flow_prediction", use_flow_sigmas=True, num_train_timesteps=1000, flow_shift=5.0
+        ),
+    )
+    monkeypatch.setattr(type(upstream), "_execution_device", torch.device("cpu"))
+    rng = np.random.default_rng(0)
+    shown = [Image.fromarray(rng.integers(0, 255, (40, 30, 3), dtype=np.uint8)) for _ in range(2)]
+    expected = upstream(
+        ref_imgs=theirs.resize_ref_images(shown, (48, 32)),
+        prompt="a woman smiles",
+        negative_prompt="",
+        height=32,
+        width=48,
+        num_frames=9,
+        guidance_scale=guidance,
+        guidance_scale_img=pictures,
+        num_inference_steps=steps,
+        generator=torch.Generator().manual_seed(5),
+        output_type="np",
+    ).frames[0]
+    ours = create("skyreels_v3")
+    ours.load("cpu", "float32", "tiny", tmp_path)
+    options = {"picture_guidance": pictures}
+    request = Request("a woman smiles", 5, references=tuple(shown), steps=steps, guidance=guidance, options=options)
+    found = ours.generate(request).frames
+    levels = np.abs(found.astype(int) - np.asarray(expected * 255).round().astype(int)).max()
+    note(f"SkyReels-V3, {steps} steps, guidance {guidance}: {levels} grey levels, spread {found.std():.1f}")
+    assert levels <= 1
