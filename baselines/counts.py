@@ -158,6 +158,21 @@ def skyreels_v3() -> Parameters:
     return Parameters(parts, tuple(parts))
 
 
+def stand_in() -> Parameters:
+    """Stand-In on Wan 2.1, 14B: low-rank adapters beside it, 1 % of the transformer."""
+    from diffusers import AutoencoderKLWan, WanTransformer3DModel
+
+    from mmbench.baselines.stand_in.branch import FaceAdapters
+
+    parts = {
+        "transformer": count_parameters(WanTransformer3DModel()),
+        "adapters": count_parameters(FaceAdapters(40, 5120)),
+        "text_encoder": umt5_xxl(),
+        "vae": count_parameters(AutoencoderKLWan()),
+    }
+    return Parameters(parts, tuple(parts))
+
+
 def vace() -> Parameters:
     """VACE on Wan 2.1, 1.3B: thirty layers, fifteen of them with a control layer beside."""
     from diffusers import AutoencoderKLWan, WanVACETransformer3DModel
@@ -288,5 +303,6 @@ COUNTERS: Final[dict[str, Callable[[], Parameters]]] = {
     "magic_mirror": magic_mirror,
     "phantom": phantom,
     "skyreels_v3": skyreels_v3,
+    "stand_in": stand_in,
     "vace": vace,
 }

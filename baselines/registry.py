@@ -24,6 +24,7 @@ BASELINES: Final[dict[str, str]] = {
     "consisid": "mmbench.baselines.consisid.model:ConsisID",
     "phantom": "mmbench.baselines.phantom.model:Phantom",
     "skyreels_v3": "mmbench.baselines.skyreels_v3.model:SkyReelsV3",
+    "stand_in": "mmbench.baselines.stand_in.model:StandIn",
     "vace": "mmbench.baselines.vace.model:VACE",
 }
 FIRST_FRAMES: Final[dict[str, str]] = {"photomaker_v2": "mmbench.baselines.photomaker_v2.model:PhotoMakerV2"}

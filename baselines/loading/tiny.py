@@ -22,6 +22,7 @@ MAKERS: Final[dict[str, str]] = {
     "phantom": "mmbench.baselines.phantom.tiny:make_phantom",
     "photomaker_v2": "mmbench.baselines.photomaker_v2.tiny:make_photomaker",
     "skyreels_v3": "mmbench.baselines.skyreels_v3.tiny:make_skyreels_v3",
+    "stand_in": "mmbench.baselines.stand_in.tiny:make_stand_in",
     "vace": "mmbench.baselines.vace.tiny:make_vace",
 }
 

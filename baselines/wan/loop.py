@@ -102,9 +102,14 @@ def _scale(vae: Any) -> tuple[Tensor, Tensor]:
     return mean, spread
 
 
-def denoise(scheduler: Any, latents: Tensor, steps: int, velocity: Velocity) -> Tensor:
-    """Noise [1, 16, T, h, w] to latents, in `steps` steps of `scheduler` along what `velocity` answers."""
-    scheduler.set_timesteps(steps, device=latents.device)
+def denoise(
+    scheduler: Any, latents: Tensor, steps: int, velocity: Velocity, sigmas: list[float] | None = None
+) -> Tensor:
+    """Noise [1, 16, T, h, w] to latents, in `steps` steps of `scheduler` along what `velocity` answers.
+
+    `sigmas`, before the scheduler's shift, are the steps' own where they are not those it would choose.
+    """
+    scheduler.set_timesteps(steps, device=latents.device, **({"sigmas": sigmas} if sigmas else {}))
     for timestep in scheduler.timesteps:
         latents = scheduler.step(velocity(latents, timestep), timestep, latents, return_dict=False)[0]
     return latents

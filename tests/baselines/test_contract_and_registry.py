@@ -73,13 +73,13 @@ def test_every_registered_model_states_its_facts() -> None:
         model = create(name)
         assert model.name == name
         assert model.kind in ("identity", "i2v", "t2v")
-        assert model.default_prompt_kind == ("short" if model.kind == "i2v" else "long")
+        assert model.default_prompt_kind == ("short" if model.kind == "i2v" or name == "stand_in" else "long")
         assert model.licence
         assert model.variants
         assert model.tiny_variants
         for variant in (*model.variants, *model.tiny_variants):
             native = model.native(variant)
-            assert native.fps == {"phantom": 16, "vace": 16, "skyreels_v3": 24}.get(name, 8)
+            assert native.fps == {"phantom": 16, "vace": 16, "skyreels_v3": 24, "stand_in": 25}.get(name, 8)
             assert min(native.size) >= 32
             assert native.steps is not None
             assert native.guidance is not None
@@ -103,6 +103,8 @@ def test_published_recipes() -> None:
         ("magic_mirror", "5b"): ((480, 720), 49, 50, 6.0),
         ("phantom", "1.3b"): ((480, 832), 81, 50, 7.5),
         ("skyreels_v3", "14b"): ((720, 1280), 121, 8, 1.0),
+        ("stand_in", "2.1"): ((480, 832), 81, 20, 5.0),
+        ("stand_in", "2.2"): ((480, 832), 81, 20, 5.0),
         ("vace", "1.3b"): ((480, 832), 81, 50, 5.0),
         ("vace", "14b"): ((480, 832), 81, 50, 5.0),
     }

@@ -29,6 +29,7 @@ MODELS = [
     ("magic_mirror", "smoke"),
     ("phantom", "tiny"),
     ("skyreels_v3", "tiny"),
+    ("stand_in", "tiny"),
     ("vace", "tiny"),
 ]
 NAMES = sorted({name for name, _ in MODELS})
@@ -90,7 +91,7 @@ def test_the_wrapper_chooses_the_prompt_its_model_was_published_with(
 ) -> None:
     model = loaded(name, variant)
     used = model.generate(request_for()).info.prompt_used
-    short = model.kind == "i2v"
+    short = model.kind == "i2v" or name == "stand_in"
     trigger = " img" if model.needs_trigger else ""
     long = f"A young woman{trigger} smiles at the sea, in warm light"
     assert used == (f"a young woman{trigger} smiles" if short else long)
@@ -164,7 +165,7 @@ def test_a_class_word_does_instead_of_the_trigger(loaded: Load, request_for: Mak
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in NAMES if name not in ("magic_mirror", "phantom", "skyreels_v3", "vace")]
+    "name", [name for name in NAMES if name not in ("magic_mirror", "phantom", "skyreels_v3", "stand_in", "vace")]
 )
 def test_missing_weights_name_source_file_size_licence_and_command(name: str, tmp_path: Path) -> None:
     model = create(name)

@@ -1,8 +1,8 @@
 """Generators' networks and samplers against upstream's own code, with random weights under the published names.
 
-Set MMBENCH_UPSTREAM to a folder with checkouts named ID-Animator, DynamiCrafter, PhotoMaker, EasyAnimate and
-SkyReels-V3; they also need einops. What is absent is skipped. Tolerances are for float32 on a CPU; the measured differences are in
-baselines/README.md.
+Set MMBENCH_UPSTREAM to a folder with checkouts named ID-Animator, DynamiCrafter, PhotoMaker, EasyAnimate, SkyReels-V3
+and Stand-In; they also need einops. What is absent is skipped. Tolerances are for float32 on a CPU; the measured
+differences are in baselines/README.md.
 """
 
 from __future__ import annotations
@@ -396,3 +396,54 @@ def test_skyreels_v3(
     levels = np.abs(found.astype(int) - np.asarray(expected * 255).round().astype(int)).max()
     note(f"SkyReels-V3, {steps} steps, guidance {guidance}: {levels} grey levels, spread {found.std():.1f}")
     assert levels <= 1
+
+
+def test_stand_in(monkeypatch: pytest.MonkeyPatch, note: Note) -> None:
+    """The makers' transformer with its branch, and ours from stock weights and adapters: first and later steps."""
+    from functools import partial
+
+    root = checkout("Stand-In")
+    bare_package(monkeypatch, "models", root / "models")
+    theirs = importlib.import_module("models.wan_video_dit")
+    monkeypatch.setattr(theirs, "LoRALinearLayer", partial(theirs.LoRALinearLayer, device="cpu"))
+    from diffusers import WanTransformer3DModel
+
+    from mmbench.baselines.stand_in.branch import FaceAdapters, see_face, velocity_with
+    from mmbench.baselines.wan.names import published_names
+    from mmbench.baselines.wan.tiny import transformer_config
+
+    torch.manual_seed(0)
+    config = transformer_config()
+    width = config["num_attention_heads"] * config["attention_head_dim"]
+    stock, adapters = WanTransformer3DModel(**config).eval(), FaceAdapters(config["num_layers"], width)
+    upstream = theirs.WanModel(
+        dim=width,
+        in_dim=16,
+        ffn_dim=config["ffn_dim"],
+        out_dim=16,
+        text_dim=config["text_dim"],
+        freq_dim=config["freq_dim"],
+        eps=1e-6,
+        patch_size=(1, 2, 2),
+        num_heads=config["num_attention_heads"],
+        num_layers=config["num_layers"],
+        has_image_input=False,
+    ).eval()
+    for block in upstream.blocks:
+        block.self_attn.init_lora()
+    upstream.load_state_dict({**published_names(stock.state_dict()), **adapters.state_dict()})
+    latents, face = torch.randn(1, 16, 3, 4, 6), torch.randn(1, 16, 1, 8, 8)
+    said, nothing = torch.randn(1, 20, config["text_dim"]), torch.randn(1, 20, config["text_dim"])
+    with torch.no_grad():
+        seen = see_face(stock, adapters, face, said, (3, 2, 3))
+        first = upstream(latents, torch.tensor([900.0]), said, ip_image=face)
+        later = upstream(latents, torch.tensor([300.0]), nothing)  # from what it keeps of the face
+        ours = [
+            velocity_with(stock, seen, latents, torch.tensor([t]), text)
+            for t, text in ((900.0, said), (300.0, nothing))
+        ]
+        blind = velocity_with(stock, None, latents, torch.tensor([900.0]), said)
+    difference = max(worst(first, ours[0]), worst(later, ours[1]))
+    note(f"Stand-In: {difference:.1e} (std {first.std():.2f}; without the face {worst(first, blind):.2f})")
+    assert difference < 1e-4
+    assert worst(first, blind) > 1e-3

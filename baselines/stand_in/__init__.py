@@ -1,0 +1,1 @@
+"""Stand-In on Wan 2.1 and 2.2, 14B."""
