@@ -134,6 +134,21 @@ def umt5_xxl() -> int:
     )
 
 
+def lynx() -> Parameters:
+    """Lynx, the full model: keys and values of the identity and of the picture's tokens, in every block of Wan 2.1."""
+    from diffusers import AutoencoderKLWan, WanTransformer3DModel
+
+    from mmbench.baselines.lynx.adapters import LynxAdapters
+
+    parts = {
+        "transformer": count_parameters(WanTransformer3DModel()),
+        "adapters": count_parameters(LynxAdapters(40, 5120, registers=0)),
+        "text_encoder": umt5_xxl(),
+        "vae": count_parameters(AutoencoderKLWan()),
+    }
+    return Parameters(parts, tuple(parts))
+
+
 def phantom() -> Parameters:
     """Phantom on Wan 2.1, 1.3B: Wan's own networks, no weight more."""
     from diffusers import AutoencoderKLWan, WanTransformer3DModel
@@ -301,6 +316,7 @@ COUNTERS: Final[dict[str, Callable[[], Parameters]]] = {
     "easyanimate": easyanimate,
     "id_animator": id_animator,
     "magic_mirror": magic_mirror,
+    "lynx": lynx,
     "phantom": phantom,
     "skyreels_v3": skyreels_v3,
     "stand_in": stand_in,

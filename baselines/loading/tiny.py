@@ -19,6 +19,7 @@ MAKERS: Final[dict[str, str]] = {
     "dynamicrafter": "mmbench.baselines.dynamicrafter.tiny:make_dynamicrafter",
     "easyanimate": "mmbench.baselines.easyanimate.tiny:make_easyanimate",
     "id_animator": "mmbench.baselines.id_animator.tiny:make_id_animator",
+    "lynx": "mmbench.baselines.lynx.tiny:make_lynx",
     "phantom": "mmbench.baselines.phantom.tiny:make_phantom",
     "photomaker_v2": "mmbench.baselines.photomaker_v2.tiny:make_photomaker",
     "skyreels_v3": "mmbench.baselines.skyreels_v3.tiny:make_skyreels_v3",

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     """The guided velocity [1, 16, T, h, w] of latents of that shape at a timestep, a number of 0 to 1000."""
 
 
-def encode_pictures(vae: Any, pictures: Sequence[Image], generator: Generator | None = None) -> Tensor:
+def encode_pictures(
+    vae: Any, pictures: Sequence[Image], generator: Generator | None = None, *, blank: bool = False
+) -> Tensor:
     """RGB pictures of one size as latents float32 [1, 16, K, h, w], each by itself a video of one frame.
 
     The mode of the autoencoder's distribution, or a draw from it by `generator`, less the mean and over the spread of
-    its channels, as Wan's own code.
+    its channels, as Wan's own code. `blank` takes zeros, the middle between black and white, for every pixel.
     """
     import torch
 
@@ -29,7 +31,7 @@ def encode_pictures(vae: Any, pictures: Sequence[Image], generator: Generator | 
     mean, spread = _scale(vae)
     found = []
     for pixels in with_axis:
-        video = pixels.permute(2, 0, 1)[None, :, None].to(vae.device, vae.dtype)
+        video = pixels.permute(2, 0, 1)[None, :, None].to(vae.device, vae.dtype) * (0.0 if blank else 1.0)
         coded = vae.encode(video).latent_dist
         drawn = coded.mode() if generator is None else coded.sample(generator)
         found.append((drawn.float() - mean) / spread)

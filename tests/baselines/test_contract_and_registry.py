@@ -79,7 +79,7 @@ def test_every_registered_model_states_its_facts() -> None:
         assert model.tiny_variants
         for variant in (*model.variants, *model.tiny_variants):
             native = model.native(variant)
-            assert native.fps == {"phantom": 16, "vace": 16, "skyreels_v3": 24, "stand_in": 25}.get(name, 8)
+            assert native.fps == {"lynx": 16, "phantom": 16, "vace": 16, "skyreels_v3": 24, "stand_in": 25}.get(name, 8)
             assert min(native.size) >= 32
             assert native.steps is not None
             assert native.guidance is not None
@@ -101,6 +101,7 @@ def test_published_recipes() -> None:
         ("cogvideox_i2v", "5b"): ((480, 720), 49, 50, 6.0),
         ("consisid", "preview"): ((480, 720), 49, 50, 6.0),
         ("magic_mirror", "5b"): ((480, 720), 49, 50, 6.0),
+        ("lynx", "full"): ((480, 832), 81, 50, 5.0),
         ("phantom", "1.3b"): ((480, 832), 81, 50, 7.5),
         ("skyreels_v3", "14b"): ((720, 1280), 121, 8, 1.0),
         ("stand_in", "2.1"): ((480, 832), 81, 20, 5.0),

@@ -27,6 +27,7 @@ MODELS = [
     ("id_animator", "tiny"),
     ("magic_mirror", "nano"),
     ("magic_mirror", "smoke"),
+    ("lynx", "tiny"),
     ("phantom", "tiny"),
     ("skyreels_v3", "tiny"),
     ("stand_in", "tiny"),
@@ -165,7 +166,8 @@ def test_a_class_word_does_instead_of_the_trigger(loaded: Load, request_for: Mak
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in NAMES if name not in ("magic_mirror", "phantom", "skyreels_v3", "stand_in", "vace")]
+    "name",
+    [name for name in NAMES if name not in ("lynx", "magic_mirror", "phantom", "skyreels_v3", "stand_in", "vace")],
 )
 def test_missing_weights_name_source_file_size_licence_and_command(name: str, tmp_path: Path) -> None:
     model = create(name)

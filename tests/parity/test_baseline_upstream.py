@@ -1,7 +1,7 @@
 """Generators' networks and samplers against upstream's own code, with random weights under the published names.
 
-Set MMBENCH_UPSTREAM to a folder with checkouts named ID-Animator, DynamiCrafter, PhotoMaker, EasyAnimate, SkyReels-V3
-and Stand-In; they also need einops. What is absent is skipped. Tolerances are for float32 on a CPU; the measured
+Set MMBENCH_UPSTREAM to a folder with checkouts named ID-Animator, DynamiCrafter, PhotoMaker, EasyAnimate, SkyReels-V3,
+Stand-In and lynx; they also need einops. What is absent is skipped. Tolerances are for float32 on a CPU; the measured
 differences are in baselines/README.md.
 """
 
@@ -447,3 +447,94 @@ def test_stand_in(monkeypatch: pytest.MonkeyPatch, note: Note) -> None:
     note(f"Stand-In: {difference:.1e} (std {first.std():.2f}; without the face {worst(first, blind):.2f})")
     assert difference < 1e-4
     assert worst(first, blind) > 1e-3
+
+
+def test_lynx(monkeypatch: pytest.MonkeyPatch, note: Note) -> None:
+    """The makers' transformer with both adapters, and ours from stock weights and their names."""
+    root = checkout("lynx")
+    flash = types.ModuleType("flash_attn.flash_attn_interface")
+
+    def attend(q: Any, k: Any, v: Any, *lengths: Any, causal: bool = False) -> torch.Tensor:
+        q, k, v = (one.transpose(0, 1)[None] for one in (q, k, v))  # one sequence: no lengths are needed
+        return torch.nn.functional.scaled_dot_product_attention(q, k, v)[0].transpose(0, 1)
+
+    monkeypatch.setattr(flash, "flash_attn_varlen_func", attend, raising=False)
+    for name, place in (
+        ("modules", root / "modules"),
+        ("modules.common", root / "modules/common"),
+        ("modules.full", root / "modules/full"),
+    ):
+        bare_package(monkeypatch, name, place)
+    import diffusers.models.transformers.transformer_wan as stock_module
+    from diffusers import WanTransformer3DModel
+    from diffusers.models.attention_processor import Attention
+
+    monkeypatch.setattr(Attention, "forward", Attention.forward)  # theirs replaces it
+    import math
+    import typing
+
+    import diffusers.models.embeddings as embeddings
+    import diffusers.utils as utilities
+
+    older = {  # names that it takes from the module, which older diffusers had there
+        **{name: getattr(typing, name) for name in ("Any", "Dict", "List", "Optional", "Tuple", "Union")},
+        **{
+            name: getattr(embeddings, name)
+            for name in ("get_1d_rotary_pos_embed", "PixArtAlphaTextProjection", "TimestepEmbedding", "Timesteps")
+        },
+        **{name: getattr(utilities, name) for name in ("USE_PEFT_BACKEND", "scale_lora_layers", "unscale_lora_layers")},
+        "Attention": Attention, "F": torch.nn.functional, "math": math,
+    }
+    for name, what in older.items():
+        monkeypatch.setattr(stock_module, name, what, raising=False)
+    for name, module in (("flash_attn", types.ModuleType("flash_attn")), (flash.__name__, flash)):
+        monkeypatch.setitem(sys.modules, name, module)
+    theirs = importlib.import_module("modules.full.transformer_wan")
+    processors = importlib.import_module("modules.full.attention_processor")
+    resampling = importlib.import_module("modules.common.resampler")
+
+    from mmbench.baselines.lynx.adapters import LynxAdapters, Scales, see_person, velocity_with
+    from mmbench.baselines.wan.tiny import transformer_config
+    from mmbench.model.network.perceiver import resampler_keys
+
+    torch.manual_seed(0)
+    config = transformer_config()
+    width = config["num_attention_heads"] * config["attention_head_dim"]
+    stock = WanTransformer3DModel(**config).eval()
+    adapters = LynxAdapters(config["num_layers"], width, registers=2, depth=2, inner=16).eval()
+    for layer in adapters.identity:
+        torch.nn.init.normal_(layer.registers)
+    upstream = theirs.WanTransformer3DModel(**config).eval()
+    upstream.load_state_dict(stock.state_dict())
+    _, identity = processors.register_ip_adapter(upstream, cross_attention_dim=width, n_registers=2)
+    _, reference = processors.register_ref_adapter(upstream)
+    identity.load_state_dict(adapters.identity.state_dict())
+    reference.load_state_dict(adapters.reference.state_dict())
+    resampler = resampling.Resampler(
+        dim=16, depth=2, dim_head=16, heads=1, num_queries=16, embedding_dim=512, output_dim=width
+    ).eval()
+    own = {ours: up for up, ours in resampler_keys(2, learned_queries=True).items()}
+    resampler.load_state_dict({own[name]: value for name, value in adapters.resampler.state_dict().items()})
+    latents, picture = torch.randn(1, 16, 3, 4, 6), torch.randn(1, 16, 1, 4, 4)
+    text, of_a_face, vector = (
+        torch.randn(1, 20, config["text_dim"]),
+        torch.randn(1, 20, config["text_dim"]),
+        torch.randn(512),
+    )
+    scales = Scales(0.7, 1.3)
+    with torch.no_grad():
+        seen = upstream([picture], torch.tensor([0]), [of_a_face], attention_kwargs={"ref_feature_extractor": True})
+        given = {
+            "ip_hidden_states": [resampler(vector[None, None])],
+            "ip_scale": scales.identity,
+            "ref_buffer": seen,
+            "ref_scale": scales.reference,
+        }
+        expected = upstream(latents, torch.tensor([700]), text, return_dict=False, attention_kwargs=given)[0]
+        person = see_person(stock, adapters, vector, picture, of_a_face)
+        ours = velocity_with(stock, person, scales, latents, torch.tensor([700]), text)
+        plain = velocity_with(stock, person, Scales(0.0, 0.0), latents, torch.tensor([700]), text)
+    difference = worst(expected, ours)
+    note(f"Lynx: {difference:.1e} (std {expected.std():.2f}; without its adapters {worst(expected, plain):.2f})")
+    assert difference < 1e-4
+    assert worst(expected, plain) > 1e-3
