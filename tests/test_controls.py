@@ -131,6 +131,16 @@ def test_a_tremor_is_the_roughest_motion(difference: Pairs) -> None:
 
 def test_the_camera_fools_fm_inter_but_not_its_companion(mean: Mean, difference: Pairs) -> None:
     assert mean("fm_inter", "camera-only").mean > 5 * mean("fm_inter", "still").mean
-    less = difference("fm_inter_local", "truth", "camera-only")
-    assert less.low is not None
-    assert less.low > 0
+    for companion in ("fm_inter_local", "fm_articulation"):
+        less = difference(companion, "truth", "camera-only")
+        assert less.low is not None
+        assert less.low > 0, companion
+
+
+def test_only_who_acts_has_articulation(mean: Mean, difference: Pairs) -> None:
+    """Copied, frozen or filmed by a moving camera, a face has little; a tremor adds nothing to it."""
+    assert mean("fm_articulation", "still").mean == 0
+    assert mean("fm_articulation", "copy-paste").mean < 0.03
+    assert mean("fm_articulation", "camera-only").mean < 0.06 < mean("fm_articulation", "truth").mean
+    shaken = difference("fm_articulation", "jitter", "truth")
+    assert abs(shaken.mean) < 0.03

@@ -1,9 +1,10 @@
 """Metrics: one file each, a pure function on arrays and a class with mergeable state, in the paper's order.
 
 Read `base` (what every metric is) and `registry` (which there are), then any one; `arrays` takes what users hold
-numbers in. Motion: `dynamic_degree`, `motion_smoothness`, `fm_ref`, `fm_inter`. The person: `id_similarity`,
-`similarity_decay`, `pose_size`, `copy_gap`, `face_rate`. Texts and sets: `text_alignment`, `inception_score`. Made of
-other numbers: `success_rates`. Of the nano world alone: `nano_world`. Of other benchmarks: `official`.
+numbers in. Motion: `dynamic_degree`, `motion_smoothness`, `fm_ref`, `fm_inter` and its `articulation`. The person:
+`id_similarity`, `similarity_decay`, `pose_size`, `copy_gap`, `face_rate`. Texts and sets: `text_alignment`,
+`inception_score`. Made of other numbers: `success_rates`. Of the nano world alone: `nano_world`. Of other benchmarks:
+`official`.
 
 `mmbench.metrics.IdSimilarity()` and the like are imported when first used; `registry` lists them by name.
 

@@ -133,16 +133,19 @@ def _facts(suffix: str, recogniser: str, stand_in: str) -> tuple[MetricFacts, Me
     return gap, angle
 
 
+STAND_IN = (
+    "For a person without a held-out picture a typical second one stands in: from the run's own people or, where fewer "
+    "than 5 have two, from photographs of 9 people, 13.9 degrees apart (rendered people: 7.7)."
+)
+
+
 class CopyGap(ClipMetric):
     """Copying of the reference picture, by dlib's recogniser."""
 
     _both = _facts(
         "",
         "dlib",
-        "For a person without a held-out picture a typical second one stands in, from the run's own people or, where "
-        "fewer than 5 have two, from rendered ones, who are more alike than photographs are: then only near-exact "
-        "copies show. On published clips with one photograph each, that photograph in their place read -0.9 to 0.1 and "
-        "the clips themselves -1.7 to -2.4: such angles order clips, and reach no limit.",
+        STAND_IN,
     )
     facts: ClassVar[MetricFacts] = _both[0]
     companions: ClassVar[tuple[MetricFacts, ...]] = _both[1:]

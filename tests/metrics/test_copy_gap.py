@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,8 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
+from mmbench.errors import MMBenchError
 from mmbench.face.make import make_backend
-from mmbench.face.people.photographs import MIN_PEOPLE, RENDERED, Likeness, Photographs, likeness, shown_rows
+from mmbench.face.people.photographs import (
+    MIN_PEOPLE,
+    PHOTOGRAPHED,
+    RENDERED,
+    Likeness,
+    Photographs,
+    likeness,
+    shown_rows,
+)
 from mmbench.face.people.references import reference_faces
 from mmbench.face.track import FaceTrack, ReferenceFaces
 from mmbench.items import Item
@@ -23,6 +33,7 @@ from mmbench.metrics.copy_gap import CopyGap, copy_gap, copy_gap_typical, measur
 from mmbench.scores import Provenance
 from mmbench.testsets.load import load_testset
 from mmbench.video.read import open_clip
+from tests.conftest import development_data
 
 Picture = np.ndarray
 
@@ -223,7 +234,7 @@ def test_missing_with_a_reason_where_nobody_can_stand_in() -> None:
     )
     assert [score.status for score in found] == ["missing", "missing"] and "held-out" in found[0].reason
     own = Likeness(12.0, 0.98, 9, "people of this run")
-    for stand_in, bank in ((RENDERED, ""), (own, "digest")):
+    for stand_in, bank in ((PHOTOGRAPHED, ""), (own, "digest")):
         photographs = Photographs(faces, np.array([True]), stand_in, bank)
         scores = measure_copying(CopyGap.all_facts(), cast("FaceTrack", seen), photographs, 2, "dlib")
         assert scores[1].value == pytest.approx((stand_in.degrees - 5) / stand_in.degrees)
@@ -267,3 +278,21 @@ def test_the_classes_average(tmp_path: Path) -> None:
     metric.update(at(15.0), at(0.0), at(20.0))
     assert metric.compute() == pytest.approx(0, abs=1e-9)
     assert Item("x", "m", "a", "v.mp4", references=("p", "q"), shown="q").shown == (Path("q"),)
+
+
+@pytest.mark.slow
+def test_real_photographs_of_one_person_are_further_apart() -> None:
+    """The folder has one folder of photographs a person; those whose face is not found are left out."""
+    backend, found = make_backend("dlib"), {}
+    for person in sorted(development_data("MMBENCH_PHOTOGRAPHS", "photographs").iterdir()):
+        faces = []
+        for path in sorted(person.iterdir()):
+            with suppress(MMBenchError):
+                faces.append(reference_faces([path], backend))
+        found[person.name] = faces
+    measured = likeness({name: faces for name, faces in found.items() if faces})
+    assert measured is not None and measured.people == PHOTOGRAPHED.people
+    assert (measured.degrees, measured.cosine) == (
+        pytest.approx(PHOTOGRAPHED.degrees, abs=0.1),
+        pytest.approx(PHOTOGRAPHED.cosine, abs=3e-4),
+    )

@@ -21,9 +21,9 @@ from tests.conftest import development_data
 PER_GROUP = 2
 FIRST = 700  # seeds of people that neither the bundled set nor the nano world has
 WHY = {
-    "still": "fm_inter_local",
+    "still": "fm_articulation",
     "copy-paste": "copy_angle",
-    "camera-only": "fm_inter_local",
+    "camera-only": "fm_articulation",
     "jitter": "motion_smoothness",
     "drift": "id_margin",
     "stranger": "id_margin",

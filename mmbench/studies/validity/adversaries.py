@@ -14,17 +14,24 @@ PASTED = "photo pasted"
 """The photograph's face over the face of somebody who moves."""
 ADVERSARIES = (*PLACED, PASTED)
 ROOM = 1.25
-"""By how much the photograph is larger than the frame, for the camera to move in."""
+"""By how much a photograph that fills the frame is larger than it, for the camera to move in."""
 GROWN = 0.125
 """Share of the face's box that is pasted beyond each side: brow to chin and ear to ear."""
 
 
-def placed(photo: Picture, size: tuple[int, int], frames: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+def placed(
+    photo: Picture, size: tuple[int, int], frames: int, whole: bool = False
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """The photograph held still and moved as a plane: name and clip (frames, H, W, 3); `size` is (H, W).
+
+    It fills the frame and `ROOM` more; with `whole` it is as large as can be seen whole, so that a face that fills its
+    photograph is not cut off, which recognisers and landmarks would tell from a copy.
 
     Panned by a tenth of the width to and fro, zoomed by a fifth, squeezed to three quarters across and back, sheared by
     a sixth to both sides; mirrored is held still.
     """
+    fits = [side / own for side, own in zip(size, photo.shape, strict=False)]
+    scale = min(fits) if whole else ROOM * max(fits)
     times = np.linspace(0, 1, frames)
     swing = np.sin(2 * np.pi * times)
     moves: Mapping[str, Sequence[NDArray[np.float64]]] = {
@@ -37,7 +44,7 @@ def placed(photo: Picture, size: tuple[int, int], frames: int) -> Iterator[tuple
         turned = np.ascontiguousarray(photo[:, ::-1]) if name == "photo mirrored" else photo
         shifts = 0.1 * size[1] * swing if name == "photo panned" else np.zeros(frames)
         matrices = moves.get(name, moves["photo static"])
-        yield name, np.stack([_seen(turned, size, m, float(s)) for m, s in zip(matrices, shifts, strict=True)])
+        yield name, np.stack([_seen(turned, size, scale * m, float(s)) for m, s in zip(matrices, shifts, strict=True)])
 
 
 def _seen(photo: Picture, size: tuple[int, int], matrix: NDArray[np.float64], shift: float) -> Picture:
@@ -45,9 +52,8 @@ def _seen(photo: Picture, size: tuple[int, int], matrix: NDArray[np.float64], sh
     import cv2
 
     height, width = photo.shape[:2]
-    whole = ROOM * max(size[0] / height, size[1] / width) * matrix
     middle = np.array([size[1] / 2 + shift, size[0] / 2])
-    place = np.column_stack([whole, middle - whole @ np.array([width / 2, height / 2])])
+    place = np.column_stack([matrix, middle - matrix @ np.array([width / 2, height / 2])])
     seen: Any = cv2.warpAffine(photo, place, (size[1], size[0]), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(seen, dtype=np.uint8)
 

@@ -17,9 +17,9 @@ from mmbench.scores import Score
 ROOT = Path(__file__).parents[3]
 BUNDLED = ROOT / "reports" / "leaderboard" / "leaderboard.json"
 CONTROLS = {
-    "still": "FM inter, camera-free",
+    "still": "Articulation",
     "copy-paste": "Copy angle",
-    "camera-only": "FM inter, camera-free",
+    "camera-only": "Articulation",
     "jitter": "Motion smoothness",
     "drift": "ID margin",
     "stranger": "ID margin",
