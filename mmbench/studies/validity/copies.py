@@ -29,8 +29,10 @@ FRAMES = 16
 """Frames of a photograph's clip, over the time of the clip in whose place it stands: one for each sampled slot."""
 
 METRICS = ("id_similarity", "face_rate", "fm_inter", "motion_smoothness", "copy_gap")
-COLUMNS = (*(guard.metric for guard in GUARDS), "fm_inter_local", "fm_inter_affine_free")
-"""The guarded columns, and two that were or could be."""
+CATCH = ("fm_articulation", "copy_angle", "fm_inter_local", "fm_inter_affine_free")
+"""The guarded columns that are there for photographs, and two that were or could be."""
+COLUMNS = tuple(dict.fromkeys([*(guard.metric for guard in GUARDS), *CATCH]))
+LIMIT = next(guard.enough for guard in GUARDS if guard.metric == "copy_angle") or 0.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,11 @@ class Copies:
         better = [name for name in both if (copy := other[name]) is None or sign * ((own[name] or 0.0) - copy) > 0]
         return len(better), len(both)
 
+    def copied(self, model: str) -> tuple[int, int]:
+        """How many of the model's clips have a copy angle beyond the guard's limit, and how many have one."""
+        angles = [angle for angle in self.values("copy_angle", model).values() if angle is not None]
+        return sum(angle > LIMIT for angle in angles), len(angles)
+
     def values(self, column: str, model: str) -> Mapping[str, float | None]:
         """The column's values of one model by clip."""
         scores = {row.item.id.split("/")[0]: row.score(column) for row in self.rows if row.item.model == model}
@@ -71,15 +78,16 @@ def measure_copies(
 ) -> Copies:
     """Make the photographs of every item, measure them beside the items, and compare.
 
-    The first reference of an item is the photograph. Clips and rows are kept in `run`: an interrupted call goes on.
+    The first reference of an item is the photograph. Flow is DIS's, which needs no weights, unless `settings` say
+    otherwise. Clips and rows are kept in `run`: an interrupted call goes on.
     Raises what reading a clip or a picture raises, and ReferenceFaceError for a reference without a face.
     """
-    from mmbench.config import EvaluateSettings
+    from mmbench.config import EvaluateSettings, FlowSettings
     from mmbench.face.make import make_backend
     from mmbench.runs.evaluate.evaluate import evaluate
 
     say = progress or silent
-    settings = (settings or EvaluateSettings()).model_copy(update={"metrics": METRICS})
+    settings = (settings or EvaluateSettings(flow=FlowSettings(backend="dis"))).model_copy(update={"metrics": METRICS})
     backend, staged = make_backend("dlib"), []
     for number, item in enumerate(items):
         staged += [replace(item, id=f"{number:03d}", model=CLIPS), *make_copies(item, number, run / "copies", backend)]
@@ -152,21 +160,25 @@ def copies_page(found: Copies) -> str:
     """What `measure_copies` found, in Markdown: counts of clips put above each photograph, values and verdicts."""
     facts = facts_by_name()
     titles = [facts[column].title for column in COLUMNS]
-    last = ("overall", "overall without motion smoothness")
-    head = f"| | {' | '.join((*titles, *last))} |\n|---|{'---:|' * len(titles)}---|---|"
+    head = f"| | {' | '.join(titles)} |\n|---|{'---:|' * len(titles)}"
+    judged = f"| | copy angle above {LIMIT} | overall | without motion smoothness |\n|---|---:|---|---|"
     verdicts = (found.verdicts(), found.verdicts("motion_smoothness"))
     counts = [
-        f"| {name} | {' | '.join(f'{right} of {both}' for right, both in cells)} | "
-        f"{' | '.join(_said(each, name) for each in verdicts)} |"
+        f"| {name} | {' | '.join(f'{right} of {both}' for right, both in cells)} |"
         for name in ADVERSARIES
         for cells in [[found.put_below(column, name) for column in COLUMNS]]
     ]
     values = [
-        f"| {name} | {' | '.join(_span(found.values(c, name).values()) for c in COLUMNS)} | | |"
+        f"| {name} | {' | '.join(_span(found.values(c, name).values()) for c in COLUMNS)} |"
         for name in (CLIPS, *ADVERSARIES)
     ]
+    overall_rows = [
+        f"| {name} | {' of '.join(map(str, found.copied(name)))} | {' | '.join(said)} |"
+        for name in (CLIPS, *ADVERSARIES)
+        for said in [[_said(each, name) for each in verdicts]]
+    ]
     own = [row.item for row in found.rows if row.item.model == CLIPS]
-    said = "\n".join(_sentence(found, column) for column in COLUMNS)
+    said = "\n".join(_sentence(found, column) for column in CATCH)
     intro = INTRO.format(clips=len(own), people=len({item.identity for item in own}), said=said)
     return "\n".join(
         [
@@ -174,15 +186,17 @@ def copies_page(found: Copies) -> str:
             "In how many clips the column is better for the clip than for the photograph in its place:\n",
             *(head, *counts),
             "\nValues: smallest, median, largest.\n",
-            *(head, *values, ""),
+            *(head, *values),
+            "\nCopies by the guard's limit, and the overall verdict between all clips and all photographs of a kind:\n",
+            *(judged, *overall_rows, ""),
         ]
     )
 
 
 def _sentence(found: Copies, column: str) -> str:
     counts = {name: found.put_below(column, name) for name in ADVERSARIES}
-    missed = [f"{name} ({right} of {both})" for name, (right, both) in counts.items() if right < both]
-    what = f"not always below are {', '.join(missed)}" if missed else "all are below, in every clip"
+    missed = [f"{name} ({right} of {both})" for name, (right, both) in counts.items() if right < both or not both]
+    what = f"not always below are {', '.join(missed)}" if missed else "all are below, in every clip that has it"
     return f"- {facts_by_name()[column].title}: {what}."
 
 
@@ -190,10 +204,14 @@ def _said(verdicts: Verdicts, adversary: str) -> str:
     for pair in verdicts.pairs:
         if {pair.a, pair.b} == {CLIPS, adversary}:
             if pair.winner is None:
-                sides = ("; ".join(names) or "nothing" for names in (pair.columns, pair.against))
-                return "not decided ({} against {})".format(*sides)
+                clips, photo = (pair.columns, pair.against) if pair.a == CLIPS else (pair.against, pair.columns)
+                return f"not decided (clips better: {_list(clips)}; photographs better: {_list(photo)})"
             return f"{pair.winner} above ({'; '.join(pair.columns)})"
-    return "not compared"
+    return "–"
+
+
+def _list(titles: Sequence[str]) -> str:
+    return ", ".join(titles) or "nothing"
 
 
 def _span(values: Iterable[float | None]) -> str:

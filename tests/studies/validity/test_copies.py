@@ -17,6 +17,7 @@ from mmbench.scores import Score
 from mmbench.studies.validity import copies
 from mmbench.studies.validity.adversaries import ADVERSARIES, PASTED, PLACED
 from mmbench.studies.validity.copies import (
+    CATCH,
     CLIPS,
     COLUMNS,
     Copies,
@@ -58,8 +59,9 @@ def test_the_page_has_every_photograph_column_and_verdict(tmp_path: Path) -> Non
     page = copies_page(Copies(rows))
     for name in (*ADVERSARIES, *(facts_by_name()[column].title for column in COLUMNS)):
         assert name in page
-    assert page.count("not decided (nothing against nothing)") == 2 * len(ADVERSARIES)
-    assert "1 clips of 1 people" in page and page.count(f"{PASTED} (0 of 1)") == len(COLUMNS)
+    assert page.count("not decided (clips better: nothing; photographs better: nothing)") == 2 * len(ADVERSARIES)
+    assert "1 clips of 1 people" in page and page.count(f"{PASTED} (0 of 1)") == len(CATCH)
+    assert page.count("| 1 of 1 | ") == 1 + len(ADVERSARIES), "0.5 is beyond the limit of copies"
     assert page == write_copies(Copies(rows), tmp_path).read_text(encoding="utf-8")
 
 
@@ -101,17 +103,38 @@ def real(showcase: Path, tmp_path_factory: pytest.TempPathFactory) -> Copies:
 @pytest.mark.slow
 @pytest.mark.parametrize("adversary", ADVERSARIES)
 def test_every_photograph_is_put_below_every_real_clip(real: Copies, adversary: str) -> None:
-    """By two columns, each in every clip; FM inter, camera-free, which stood in their place, fails for the squeezed."""
-    for column in ("fm_articulation", "copy_angle"):
+    """By both columns. One clip has no articulation: its face is dark, turned, and found in sampled frames only."""
+    for column, clips in (("fm_articulation", 8), ("copy_angle", 9)):
         right, both = real.put_below(column, adversary)
-        assert right == both == 9, (column, real.values(column, CLIPS), real.values(column, adversary))
+        assert right == both == clips, (column, real.values(column, CLIPS), real.values(column, adversary))
+
+
+@pytest.mark.slow
+def test_the_columns_that_stood_in_its_place_did_not(real: Copies) -> None:
+    right, both = real.put_below("fm_inter_local", "photo squeezed")
+    assert right <= both / 2
+    assert any(right < both for right, both in (real.put_below("fm_inter_affine_free", name) for name in ADVERSARIES))
+
+
+@pytest.mark.slow
+def test_copies_pass_the_limit_and_clips_do_not(real: Copies) -> None:
+    """Of pasted faces, which keep their own chin and brow out of the photograph, only some."""
+    assert real.copied(CLIPS) == (0, 9)
+    for adversary in PLACED:
+        beyond, measured = real.copied(adversary)
+        assert beyond >= measured - 1 and measured >= 7, adversary
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("adversary", ADVERSARIES)
 def test_no_photograph_stands_above_real_clips(real: Copies, adversary: str) -> None:
-    """The clips stand above, but for smoothness: GIFs that show frames unevenly are less smooth than photographs."""
-    (pair,) = (pair for pair in real.verdicts("motion_smoothness").pairs if {pair.a, pair.b} == {CLIPS, adversary})
-    assert pair.winner == CLIPS and {"Copy angle", "Articulation"} & set(pair.columns), pair
-    (pair,) = (pair for pair in real.verdicts().pairs if {pair.a, pair.b} == {CLIPS, adversary})
-    assert pair.winner in (CLIPS, None) and set(pair.against) <= {"Motion smoothness"}, pair
+    """Seven or eight people seldom decide five tests; what is decided speaks for the clips.
+
+    But for smoothness: GIFs that show frames unevenly are less smooth than a photograph.
+    """
+    for left_out, excused in ((("motion_smoothness",), set()), ((), {"Motion smoothness"})):
+        pairs = real.verdicts(*left_out).pairs
+        (pair,) = (pair for pair in pairs if {pair.a, pair.b} == {CLIPS, adversary})
+        assert pair.winner in (CLIPS, None)
+        lost = set(pair.columns if pair.winner is None and pair.a == adversary else pair.against)
+        assert lost <= excused, pair
