@@ -134,10 +134,11 @@ def _facts(suffix: str, recogniser: str, stand_in: str) -> tuple[MetricFacts, Me
 
 
 STAND_IN = (
-    "For a person without a held-out picture a typical second one stands in: from the run's own people or, where fewer "
-    "than 5 have two, from photographs of 9 people, 13.9 degrees apart (rendered people: 7.7; "
-    "their clips read too high by it). On nine published clips copy_angle is then -1.0 to -0.4, for the photograph shown "
-    "whole in their place 0.25 to 0.9, for its face pasted on them 0.0 to 0.6: the order is right, the limit rests on few."
+    "For a person without a held-out picture a typical second one stands in: from the run's own people or, where "
+    "fewer than 5 have two, from photographs of 9 people, 13.9 degrees apart (rendered people, 7.7 apart, then read "
+    "too high). On nine published clips of one photograph each copy_angle is -1.0 to -0.4, for the photograph shown "
+    "whole in their place 0.25 to 0.9, for its face pasted on them 0.0 to 0.6: the order is right, the limit of 0.3 "
+    "rests on few people."
 )
 
 

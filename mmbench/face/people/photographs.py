@@ -51,10 +51,12 @@ RENDERED = Likeness(7.7, 0.9904, 37, "people rendered for synthetic50")
 """dlib's recogniser on the bundled set's pictures (a test measures it again)."""
 
 PHOTOGRAPHED = Likeness(13.9, 0.9693, 9, "people of public photographs")
-"""dlib's recogniser on 66 photographs of nine people: the five of dlib's example "johns" (11 each; 10 to 14 degrees a
-person) and four of the repository face_recognition (2 to 4 each; 14 to 18 degrees), as `likeness` takes them. Few
-people, and the recogniser may have learned from some of the photographs, which brings them closer: rather too small
-than too large, so that it accuses too little. Not bundled; a test measures again what `MMBENCH_PHOTOGRAPHS` names."""
+"""dlib's recogniser on 66 photographs of nine people, as `likeness` takes them.
+
+Five are those of dlib's example "johns" (11 photographs each; 10 to 14 degrees a person), four those of the repository
+face_recognition (2 to 4 each; 14 to 18 degrees). Few people, and the recogniser may have learned from some of the
+photographs, which brings them closer: rather too small than too large, so that it accuses too little. Not bundled; a
+test measures again what `MMBENCH_PHOTOGRAPHS` names."""
 
 
 @dataclass(frozen=True, eq=False)
