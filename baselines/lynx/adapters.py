@@ -64,6 +64,14 @@ class LynxAdapters(nn.Module):
         self.identity = nn.ModuleList(IdentityLayer(width, width, registers) for _ in range(layers))
         self.reference = nn.ModuleList(ReferenceLayer(width) for _ in range(layers))
 
+    def identity_layers(self) -> list[IdentityLayer]:
+        """The identity's layers block by block."""
+        return [layer for layer in self.identity if isinstance(layer, IdentityLayer)]
+
+    def reference_layers(self) -> list[ReferenceLayer]:
+        """The picture's layers block by block."""
+        return [layer for layer in self.reference if isinstance(layer, ReferenceLayer)]
+
 
 @dataclass(frozen=True)
 class Person:
@@ -88,9 +96,10 @@ def see_person(transformer: Any, adapters: LynxAdapters, vector: Tensor, picture
     tokens = adapters.resampler(vector[None, None])
     blocks = transformer.blocks
     return Person(
-        tuple(layer.seen(block.attn2, tokens) for layer, block in zip(adapters.identity, blocks, strict=True)),
+        tuple(layer.seen(block.attn2, tokens) for layer, block in zip(adapters.identity_layers(), blocks, strict=True)),
         tuple(
-            layer.seen(block.attn1, seen) for layer, block, seen in zip(adapters.reference, blocks, had, strict=True)
+            layer.seen(block.attn1, seen)
+            for layer, block, seen in zip(adapters.reference_layers(), blocks, had, strict=True)
         ),
     )
 

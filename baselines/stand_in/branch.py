@@ -72,6 +72,10 @@ class FaceAdapters(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList(FaceBlock(width, rank) for _ in range(layers))
 
+    def each(self) -> list[FaceBlock]:
+        """The adapters block by block."""
+        return [block for block in self.blocks if isinstance(block, FaceBlock)]
+
 
 @dataclass(frozen=True)
 class Face:
@@ -90,7 +94,7 @@ def see_face(transformer: Any, adapters: FaceAdapters, latents: Tensor, text: Te
     _, above, left = video
     places = turns(transformer, [-1], range(above, above + rows), range(left, left + columns), latents.device)
     seen = []
-    for block, adapted in zip(transformer.blocks, adapters.blocks, strict=True):
+    for block, adapted in zip(transformer.blocks, adapters.each(), strict=True):
         attention, added = block.attn1, adapted.self_attn
         shift, scale, gate, shift_ff, scale_ff, gate_ff = six(block, modulation)
         normed = modulated(block.norm1, tokens, shift, scale)

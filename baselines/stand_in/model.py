@@ -117,7 +117,8 @@ class StandIn(WanBaseline):
         from mmbench.baselines.stand_in.branch import FaceAdapters
 
         given = read_tensors(path)
-        state = tensors_only(given.get("state_dict", given), path)
+        inner = given.get("state_dict", given)
+        state = tensors_only(inner if isinstance(inner, dict) else given, path)
         config = transformer.config
         width = config.num_attention_heads * config.attention_head_dim
         rank = next((value.shape[0] for name, value in state.items() if name.endswith("down.weight")), 0)

@@ -50,7 +50,8 @@ def answer(
     """
     tokens, grid = patches(transformer, latents)
     time, modulation, said = conditions(transformer, timestep, text)
-    places = turns(transformer, *(range(length) for length in grid), latents.device)
+    frames, rows, columns = grid
+    places = turns(transformer, range(frames), range(rows), range(columns), latents.device)
     for number, block in enumerate(transformer.blocks):
         shift, scale, gate, shift_ff, scale_ff, gate_ff = six(block, modulation)
         tokens = gated(tokens, own(number, block.attn1, modulated(block.norm1, tokens, shift, scale), places), gate)
@@ -76,12 +77,14 @@ def conditions(transformer: Any, timestep: Tensor, text: Tensor) -> tuple[Tensor
 
 def six(block: Any, modulation: Tensor) -> tuple[Tensor, ...]:
     """Shift, scale and gate of self-attention, then of the last layers, each (B, 1, width)."""
-    return (block.scale_shift_table + modulation.float()).chunk(6, dim=1)
+    parts: tuple[Tensor, ...] = (block.scale_shift_table + modulation.float()).chunk(6, dim=1)
+    return parts
 
 
 def modulated(norm: Any, tokens: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     """Tokens normalised, scaled and shifted in float32, in their own dtype."""
-    return (norm(tokens.float()) * (1 + scale) + shift).type_as(tokens)
+    found: Tensor = (norm(tokens.float()) * (1 + scale) + shift).type_as(tokens)
+    return found
 
 
 def gated(tokens: Tensor, added: Tensor, gate: Tensor) -> Tensor:
@@ -91,11 +94,12 @@ def gated(tokens: Tensor, added: Tensor, gate: Tensor) -> Tensor:
 
 def heads(attention: Any, tokens: Tensor, places: Tensor | None = None) -> Tensor:
     """(B, N, heads x D) to (B, heads, N, D), turned by the places of the tokens where they are given."""
-    split = tokens.unflatten(2, (attention.heads, -1)).transpose(1, 2)
+    split: Tensor = tokens.unflatten(2, (attention.heads, -1)).transpose(1, 2)
     if places is None:
         return split
     pairs = torch.view_as_complex(split.double().unflatten(3, (-1, 2)).contiguous())
-    return torch.view_as_real(pairs * places).flatten(3).type_as(split)
+    turned: Tensor = torch.view_as_real(pairs * places).flatten(3).type_as(split)
+    return turned
 
 
 def attended(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -138,4 +142,5 @@ def unpatched(transformer: Any, patches: Tensor, grid: tuple[int, int, int]) -> 
     """(B, N, channels x patch) to [B, channels, T, h, w]."""
     size = transformer.config.patch_size
     cubes = patches.unflatten(2, (*size, -1)).unflatten(1, grid)  # B, t, r, c, pt, pr, pc, channels
-    return cubes.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)
+    found: Tensor = cubes.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)
+    return found

@@ -483,7 +483,9 @@ def test_lynx(monkeypatch: pytest.MonkeyPatch, note: Note) -> None:
             for name in ("get_1d_rotary_pos_embed", "PixArtAlphaTextProjection", "TimestepEmbedding", "Timesteps")
         },
         **{name: getattr(utilities, name) for name in ("USE_PEFT_BACKEND", "scale_lora_layers", "unscale_lora_layers")},
-        "Attention": Attention, "F": torch.nn.functional, "math": math,
+        "Attention": Attention,
+        "F": torch.nn.functional,
+        "math": math,
     }
     for name, what in older.items():
         monkeypatch.setattr(stock_module, name, what, raising=False)

@@ -167,8 +167,14 @@ def _of_testset(
     if not all(_is_packed(path) for path in files):
         faults.add("a row names a file that is none of the submission's", item.id)
         item = replace(item, video=Path(CLIPS, "none"), condition=None)
-    given = {"references": person.references, "shown": person.shown, "group": person.group or None}
-    return replace(asked, item=replace(item, **given, prompt_index=index))
+    item = replace(
+        item,
+        references=person.references,
+        shown=person.shown,
+        group=person.group or None,
+        prompt_index=index,
+    )
+    return replace(asked, item=item)
 
 
 def _is_packed(path: Path) -> bool:
