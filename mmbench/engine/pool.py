@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from mmbench.engine.claims import TRIES
 from mmbench.errors import WorkerDied
@@ -24,7 +24,16 @@ Setup = Callable[[int], AbstractContextManager[Callable[[T], R]]]
 """`setup(number)` makes what a worker needs and gives the function that does one task.
 
 It is entered once a process, at its first task, and left when nothing more is to do. `number` differs for every process
-of a call, restarted ones too."""
+of a call, restarted ones too. A function that is `Foresighted` is told the task that will likely follow."""
+
+
+@runtime_checkable
+class Foresighted(Protocol):
+    """A worker's function that can begin with a task ahead of its turn."""
+
+    def expect(self, task: Any) -> None:
+        """Called before a task is done, with the one that will likely be next. It may never come."""
+
 
 THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 END_SECONDS = 10.0
@@ -45,6 +54,7 @@ def run_tasks(
     name: Callable[[T], str] = str,
     lost: Callable[[T, WorkerDied], R] | None = None,
     seconds: float | None = None,
+    foretell: bool = False,
 ) -> list[R]:
     """Do every task and return the results in the order of the tasks; `on_result` sees each as soon as it is there.
 
@@ -52,7 +62,8 @@ def run_tasks(
     dies, however it dies, is replaced and its task given out again; a task at which a third worker dies becomes
     what `lost` makes of it. A worker that has had its task for more than `seconds`, the making of what it needs not
     counted in, is killed, and the task is lost at once: nothing in the worker's own process can end a library that
-    hangs. With workers=1 nothing watches. `name` says in errors which task it was.
+    hangs. With workers=1 nothing watches. `name` says in errors which task it was. With `foretell` workers are told the
+    task that will likely follow; one at which a worker died, and one foretold then, are done with nothing beside them.
 
     Raises the first exception of a task or of `setup`; WorkerDied where a task is lost and there is no `lost`, where
     workers cannot start, or die one after the other. Whatever ends the call, Ctrl-C included, ends the workers.
@@ -63,10 +74,11 @@ def run_tasks(
         return []
     tell = on_result or _ignore
     if workers > 1 and len(tasks) > 1:
-        return _Pool(tasks, setup, tell, name, lost, seconds).run(min(workers, len(tasks)))
+        return _Pool(tasks, setup, tell, name, lost, seconds, foretell).run(min(workers, len(tasks)))
     results = []
     with setup(0) as do:
-        for task in tasks:
+        for number, task in enumerate(tasks, start=1):
+            _foretell(do, tasks[number] if foretell and number < len(tasks) else None)
             results.append(do(task))
             tell(task, results[-1])
     return results
@@ -100,6 +112,7 @@ class _Worker(Generic[T, R]):
         )
         self.started = False
         self.task: int | None = None
+        self.foretold: int | None = None  # the one it was told will follow
         self.reached = False  # whether that task can have been begun
         self.begun: float | None = None  # when it was, by this process's clock
         self.late = False
@@ -107,11 +120,11 @@ class _Worker(Generic[T, R]):
             self.process.start()
         other.close()  # only the worker holds its end: when it dies, this one reads the end of the stream
 
-    def give(self, index: int, task: T) -> None:
-        """Send a task; a worker that is already dead is found out when its answer is awaited."""
+    def give(self, index: int, task: T, upcoming: T | None = None) -> None:
+        """Send a task, and what will likely follow. A dead worker is found out when its answer is awaited."""
         self.task, self.begun = index, None
         try:
-            self.pipe.send(task)
+            self.pipe.send((task, upcoming))
             self.reached = True
         except OSError:
             self.reached = False
@@ -140,9 +153,11 @@ class _Pool(Generic[T, R]):
         name: Callable[[T], str],
         lost: Callable[[T, WorkerDied], R] | None,
         seconds: float | None,
+        foretell: bool,
     ) -> None:
         self._tasks, self._setup, self._on_result, self._name, self._lost = tasks, setup, on_result, name, lost
-        self._seconds = seconds
+        self._seconds, self._foretell = seconds, foretell
+        self._alone: set[int] = set()  # a worker died at them, or while they were foretold
         self._waiting = deque(range(len(tasks)))
         self._tries = [0] * len(tasks)
         self._results: dict[int, R] = {}
@@ -178,8 +193,10 @@ class _Pool(Generic[T, R]):
         """Give tasks to whoever has none, wait for one message or death, and act on it."""
         for worker in self._workers:
             if worker.task is None and self._waiting:
-                index = self._waiting.popleft()
-                worker.give(index, self._tasks[index])
+                index = self._take(worker)
+                worker.foretold = self._following(index)
+                upcoming = None if worker.foretold is None else self._tasks[worker.foretold]
+                worker.give(index, self._tasks[index], upcoming)
         by_handle: dict[Any, _Worker[T, R]] = {worker.process.sentinel: worker for worker in self._workers}
         by_handle |= {worker.pipe: worker for worker in self._workers}
         heard = wait(list(by_handle), self._patience())
@@ -198,6 +215,23 @@ class _Pool(Generic[T, R]):
             else:
                 self._finish(worker, message)
         self._end_late()
+
+    def _take(self, worker: _Worker[T, R]) -> int:
+        """What it was told, else the first task that no other was told; what others were told where nothing else is."""
+        told = {other.foretold for other in self._workers if other is not worker}
+        index = next((index for index in self._waiting if index not in told), self._waiting[0])
+        if worker.foretold is not None and worker.foretold in self._waiting:
+            index = worker.foretold
+        worker.foretold = None
+        self._waiting.remove(index)
+        return index
+
+    def _following(self, index: int) -> int | None:
+        """The task to foretell beside the one of this index."""
+        if not self._foretell or index in self._alone:
+            return None
+        told = {worker.foretold for worker in self._workers} | self._alone
+        return next((index for index in self._waiting if index not in told), None)
 
     def _patience(self) -> float | None:
         """Seconds until the first worker is late with its task, None where nobody can be."""
@@ -230,6 +264,7 @@ class _Pool(Generic[T, R]):
         worker.process.join(END_SECONDS)
         worker.pipe.close()
         self._workers.remove(worker)
+        self._alone |= {index for index in (worker.task, worker.foretold) if index is not None}
         code = _signed(worker.process.exitcode)
         self._deaths += 1
         died = WorkerDied(*_obituary(code, self._name(self._tasks[worker.task]) if worker.task is not None else None))
@@ -291,17 +326,24 @@ def _serve(pipe: Connection, setup: Setup[Any, Any], number: int) -> None:
         pipe.send(_Started())
         with ExitStack() as stack:
             do: Callable[[Any], Any] | None = None
-            while (task := pipe.recv()) is not None:
+            while (given := pipe.recv()) is not None:
+                task, upcoming = given
                 try:
                     if do is None:
                         do = stack.enter_context(setup(number))
                     pipe.send(_Begun())
+                    _foretell(do, upcoming)
                     answer = do(task)
                 except Exception as cause:
                     answer = _Fault(cause)
                 _send(pipe, answer)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the parent was killed: stop instead of working on unseen
+
+
+def _foretell(do: object, upcoming: Any) -> None:
+    if upcoming is not None and isinstance(do, Foresighted):
+        do.expect(upcoming)
 
 
 def _send(pipe: Connection, answer: Any) -> None:

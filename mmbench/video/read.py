@@ -6,14 +6,14 @@ import math
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mmbench.errors import ManifestError, MediaError
 from mmbench.files import sha256, sha256_file
 from mmbench.remote.path import path_of
-from mmbench.video.ahead import FramesAhead
+from mmbench.video.ahead import FramesAhead, Room
 from mmbench.video.clip import CONVERT, ClipInfo, FpsSource, Frame, FramePass, Scan, Source
 from mmbench.video.container.rates import re_timed
 from mmbench.video.folder import frame_files
@@ -26,16 +26,23 @@ ASSUMED_FPS = 8.0
 
 @dataclass(frozen=True)
 class Clip:
-    """An opened clip: `info` is known, frames come on demand, each call of `frames` is one decode."""
+    """An opened clip: `info` is known, frames come on demand, each call of `frames` is one decode.
+
+    Frames wait in `room`, one of its own where there is none. `begun` is a decode that was begun before anybody asked:
+    the first call of `frames` goes on with it.
+    """
 
     info: ClipInfo
     source: Source
     limits: MediaLimits = DEFAULT_LIMITS
+    room: Room | None = None
+    begun: list[FramesAhead] = field(default_factory=list, compare=False, repr=False)
 
     def frames(self) -> Generator[Frame, None, None]:
         """Every frame in order, (H, W, 3) uint8 RGB, read-only. Raises MediaError on damage or past the time
         limit."""
-        return stream_frames(self.source, self.info.path, self.limits)
+        ahead = self.begun.pop() if self.begun else FramesAhead(self.source.frames(), self.room)
+        return stream_frames(ahead, self.info.path, self.limits)
 
     def decode(self, passes: Sequence[FramePass[Any]]) -> ClipInfo:
         """Feed all passes from one decode; the caller calls their `finish`. See
@@ -51,7 +58,9 @@ class Clip:
         return info
 
 
-def open_clip(path: Path | str, fps: float | None = None, limits: MediaLimits = DEFAULT_LIMITS) -> Clip:
+def open_clip(
+    path: Path | str, fps: float | None = None, limits: MediaLimits = DEFAULT_LIMITS, room: Room | None = None
+) -> Clip:
     """Recognise, measure and hash a clip: a file (mp4, mov, webm, mkv, avi, gif, webp) or a folder of pictures.
 
     `fps` is what the manifest says; it overrides the container, which overrides the assumed 8. Raises
@@ -77,7 +86,7 @@ def open_clip(path: Path | str, fps: float | None = None, limits: MediaLimits = 
         times=scan.times,
         warnings=(*_warnings(scan, origin), *re_timed(fps, scan.fps)),
     )
-    return Clip(info, source, limits)
+    return Clip(info, source, limits, room)
 
 
 def probe(path: Path | str, fps: float | None = None, limits: MediaLimits = DEFAULT_LIMITS) -> ClipInfo:
@@ -100,13 +109,13 @@ def decode(
     return open_clip(path, fps, limits).decode(passes)
 
 
-def stream_frames(source: Source, path: Path, limits: MediaLimits) -> Generator[Frame, None, None]:
+def stream_frames(ahead: FramesAhead, path: Path, limits: MediaLimits) -> Generator[Frame, None, None]:
     """One decode, ahead of who asks, its time limited: its own, and with what is done between two frames.
 
     Closing the iterator ends the decode.
     """
     spent, started = 0.0, time.monotonic()
-    with FramesAhead(source.frames()) as frames:
+    with ahead as frames:
         for frame, seconds in frames:
             spent += seconds
             limits.check_time(str(path), spent, time.monotonic() - started)

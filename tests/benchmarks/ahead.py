@@ -1,10 +1,13 @@
-"""What decoding ahead saves: one clip decoded beside work, in the same thread and in one of its own.
+"""What decoding ahead saves: one clip beside work, in the same thread and in one of its own; and the next clip.
 
     python tests/benchmarks/ahead.py --out reports/profile/ahead.md
 
 "On a device" is work that leaves the processor alone, as a GPU's does: a wait of as long as a frame's decoding takes,
 or a third or three times that. "On the processor" is a matrix product of one thread. Seconds are medians of rounds in
 which the two ways take turns; a share of 0.5 is all that can be saved where both parts are equal.
+
+"The next clip" is of several clips one after the other, as an evaluation takes them: each is opened and hashed, decoded
+beside work after every frame, and there is more work at its end, as of networks that want the whole clip.
 """
 
 from __future__ import annotations
@@ -22,8 +25,12 @@ for limit in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 
 import numpy as np
 
-from mmbench.video.ahead import FramesAhead
-from mmbench.video.clip import Frame
+from mmbench.config import EvaluateSettings
+from mmbench.items import Item
+from mmbench.metrics.base import FrameNeed, Maker, Networks
+from mmbench.runs.evaluate.gather import Gatherer
+from mmbench.video.ahead import AHEAD_BYTES, FramesAhead
+from mmbench.video.clip import ClipInfo, Frame
 from mmbench.video.read import open_clip
 from mmbench.video.write import write_video
 
@@ -53,6 +60,65 @@ def ahead(frames: Iterator[Frame]) -> Iterator[Frame]:
             yield frame
 
 
+class Device(FrameNeed[float]):
+    """A device that is `frame` seconds at work after every frame and `end` after the last."""
+
+    name = "device"
+
+    def __init__(self, frame: float, end: float) -> None:
+        self.frame, self.end = frame, end
+
+    def make(self, settings: EvaluateSettings, networks: Networks) -> Maker[float]:
+        """Passes that wait."""
+        return Maker(lambda: Waits(self))
+
+
+class Waits:
+    """One clip's waiting."""
+
+    name = "device"
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+
+    def start(self, clip: ClipInfo) -> None:
+        """Nothing."""
+
+    def feed(self, index: int, frame: Frame) -> None:
+        """A frame's work."""
+        time.sleep(self.device.frame)
+
+    def finish(self) -> float:
+        """The clip's work."""
+        time.sleep(self.device.end)
+        return 0.0
+
+
+def series(items: list[Item], device: Device, foretold: bool) -> float:
+    """Seconds of clips in series, the next one begun while one is looked at or not."""
+    gatherer = Gatherer(EvaluateSettings(), (), items, Path())
+    start = time.perf_counter()
+    for item, upcoming in zip(items, [*items[1:], None], strict=True):
+        if foretold and upcoming is not None:
+            gatherer.expect(upcoming)
+        gatherer.gather(item, [device])
+    return time.perf_counter() - start
+
+
+def next_clip(path: Path, a_frame: float, frames: int, rounds: int) -> list[str]:
+    """The table of the next clip."""
+    items = [Item(f"{n}", "model", "person", path) for n in range(6)]
+    lines = ["| work after each frame | at a clip's end | in turn | next clip begun | share |", "|---|---|---|---|---|"]
+    for name, frame in {"a third of decoding": 1 / 3, "as long as decoding": 1.0, "three times": 3.0}.items():
+        for end in (0.0, 0.25, 1.0):
+            device = Device(frame * a_frame, end * frames * a_frame)
+            taken = [(series(items, device, False), series(items, device, True)) for _ in range(rounds)]
+            one, two = (statistics.median(column) for column in zip(*taken, strict=True))
+            share = statistics.median(b / a for a, b in taken)
+            lines.append(f"| {name} | {end:g} of its decoding | {one:.2f} s | {two:.2f} s | {share:.2f} |")
+    return lines
+
+
 def main() -> None:
     """Print the table, and write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -62,7 +128,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        source = open_clip(clip_at(Path(folder) / "clip.mp4", given.frames, *given.size)).source
+        path = clip_at(Path(folder) / "clip.mp4", given.frames, *given.size)
+        source = open_clip(path).source
         alone = statistics.median(seconds(source.frames(), lambda: None) for _ in range(3))
         a_frame = alone / given.frames
         matrix = np.random.default_rng(0).standard_normal((256, 256)).astype(np.float32)
@@ -84,6 +151,9 @@ def main() -> None:
             one, two = (statistics.median(column) for column in zip(*rounds, strict=True))
             share = statistics.median(b / a for a, b in rounds)
             lines.append(f"| {name} | {one:.3f} s | {two:.3f} s | {share:.2f} |")
+        waits = f"Six such clips in series, {AHEAD_BYTES / 2**20:g} MiB for what waits."
+        lines += ["", "## The next clip", "", waits, ""]
+        lines += next_clip(path, a_frame, given.frames, max(1, given.rounds // 2))
     size = "x".join(map(str, given.size))
     text = "\n".join(
         [

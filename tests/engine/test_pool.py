@@ -203,3 +203,57 @@ def test_a_task_that_hangs_is_lost_and_the_others_are_done(tmp_path: Path) -> No
 def test_a_task_that_hangs_is_an_error_where_nobody_takes_the_loss(tmp_path: Path) -> None:
     with pytest.raises(WorkerDied, match="No end after 1 s at hang:"):
         run_tasks(["hang:", "a"], partial(noting, tmp_path), workers=2, seconds=1.0)
+
+
+class Foresight:
+    """Notes what it is told will follow, and dies of a task "poison" whether it is told of it or given it."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+
+    def note(self, line: str) -> None:
+        with self.log.open("a") as file:
+            print(os.getpid(), line, file=file)
+
+    def expect(self, task: str) -> None:
+        self.note(f"expects {task}")
+        if task.startswith("poison"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def __call__(self, task: str) -> str:
+        self.note(f"does {task}")
+        if task.startswith("poison"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.01)
+        return task.upper()
+
+
+@contextmanager
+def foreseeing(log: Path, number: int) -> Iterator[Foresight]:
+    yield Foresight(log)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_workers_are_told_what_follows(tmp_path: Path, workers: int) -> None:
+    """No task is foretold to two workers, and most come where they were foretold."""
+    tasks, log = [f"t{k}" for k in range(24)], tmp_path / "log"
+    assert run_tasks(tasks, partial(foreseeing, log), workers=workers, foretell=True) == [t.upper() for t in tasks]
+    told: dict[str, str] = {}
+    came = 0
+    for line in log.read_text().splitlines():
+        process, what, task = line.split()
+        if what == "expects":
+            assert task not in told
+            told[task] = process
+        else:
+            came += told.get(task) == process
+    assert came >= len(tasks) - 2 * workers
+
+
+def test_a_task_that_kills_when_foretold_costs_no_other(tmp_path: Path) -> None:
+    """Its neighbours are done again without it beside them; it is lost in its own turn."""
+    tasks = ["a", "b", "poison1", "c", "poison2", "poison3", "d", "e"]
+    found = run_tasks(
+        tasks, partial(foreseeing, tmp_path / "log"), workers=2, lost=lambda task, died: "lost", foretell=True
+    )
+    assert found == ["lost" if task.startswith("poison") else task.upper() for task in tasks]

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmbench.errors import MediaError
-from mmbench.video.ahead import FramesAhead
+from mmbench.video.ahead import FramesAhead, Room
 from mmbench.video.clip import Frame
 from mmbench.video.limits import MediaLimits
 from mmbench.video.read import stream_frames
@@ -49,7 +49,7 @@ def test_frames_and_errors_come_in_order_and_nothing_goes_on(n: int, ahead: int,
     seen: list[int] = []
     raised = None
     try:
-        with FramesAhead(frames_of(n, fault, log), ahead) as frames:
+        with FramesAhead(frames_of(n, fault, log), Room(ahead)) as frames:
             for frame, seconds in frames:
                 assert seconds >= 0
                 if len(seen) == left:
@@ -67,7 +67,7 @@ def test_no_more_waits_than_may() -> None:
     """The decoder is at most the bound and one frame ahead, and that far it comes while nobody asks."""
     room = 3
     log: list[str] = []
-    with FramesAhead(frames_of(50, log=log), room * BYTES) as frames:
+    with FramesAhead(frames_of(50, log=log), Room(room * BYTES)) as frames:
         for asked, _ in enumerate(frames, start=1):
             most = min(50, asked + room + 1)
             waited = threading.Event()
@@ -95,7 +95,7 @@ def test_the_limit_of_time_ends_the_decode(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("mmbench.video.ahead.time", SimpleNamespace(thread_time=lambda: next(clock)))
     with warnings.catch_warnings(), pytest.raises(MediaError, match=r"limits\.seconds"):
         warnings.simplefilter("ignore")
-        for _ in stream_frames(Slow(), Path("clip.mp4"), MediaLimits(seconds=20)):  # type: ignore[arg-type]
+        for _ in stream_frames(FramesAhead(Slow().frames()), Path("clip.mp4"), MediaLimits(seconds=20)):
             pass
     assert not decoders()
 
@@ -110,6 +110,6 @@ def test_frames_are_let_go_once_they_are_seen() -> None:
             known.append(weakref.ref(frame))
             yield frame
 
-    with FramesAhead(watched(), 2 * BYTES) as frames:
+    with FramesAhead(watched(), Room(2 * BYTES)) as frames:
         for _, _seconds in frames:
             assert sum(ref() is not None for ref in known) <= 6  # asked for, waiting, and in the decoder's hands

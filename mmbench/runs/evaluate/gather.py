@@ -18,9 +18,12 @@ from mmbench.runs.evaluate.profile import DECODING, LOADING, Stopwatch, chosen_p
 from mmbench.runs.evaluate.rows import MeasuredFile
 
 if TYPE_CHECKING:
+    from mmbench.video.ahead import Room
     from mmbench.video.clip import ClipInfo, Frame
+    from mmbench.video.limits import MediaLimits
     from mmbench.video.need import Look
     from mmbench.video.read import Clip
+    from mmbench.video.upcoming import Upcoming
 
 UNAVAILABLE = (MissingWeights, MissingDependency, WeightsError)
 
@@ -63,6 +66,23 @@ class Gatherer:
         self._makers: dict[FrameNeed[Any], Maker[Any]] = {}
         self._unmade: dict[Need[Any], Unmet] = {}
         self._readers: dict[RunNeed[Any], Callable[[Item], Any]] = {}
+        self._room: Room | None = None
+        self._expected: tuple[Item, bool] | None = None
+        self._upcoming: Upcoming | None = None
+
+    def expect(self, item: Item, decode: bool = True) -> None:
+        """Open the video of `item`, and decode its first frames, while the next clip asked for is looked at.
+
+        It will likely be the one after that. What goes wrong with it is told in its own turn.
+        """
+        self._expected = (item, decode)
+
+    def close(self) -> None:
+        """End what was begun of a clip that has not had its turn."""
+        self._expected = None
+        if (begun := self._upcoming) is not None:
+            self._upcoming = None
+            begun.close()
 
     def share(self, other: Gatherer) -> None:
         """Use the networks that another gatherer of the same settings has loaded, and load further ones for both."""
@@ -109,11 +129,19 @@ class Gatherer:
         clip gave all that is wanted: its facts, `measured` (at this rate and within these limits), and what meets each
         need.
         """
-        from mmbench.video.limits import MediaLimits
-        from mmbench.video.read import open_clip
+        try:
+            clip = clip or self._opened(item)
+            try:
+                return self._gathered(item, clip, needs, measured)
+            finally:
+                for begun in clip.begun:  # nobody asked for it
+                    begun.close()
+        finally:
+            self._begin_next()
 
-        if clip is None:
-            clip = open_clip(item.video, fps=item.fps, limits=MediaLimits(**dict(self._settings.limits)))
+    def _gathered(
+        self, item: Item, clip: Clip, needs: Iterable[Need[Any]] | None, measured: MeasuredFile | None
+    ) -> tuple[Evidence, dict[Need[Any], Unmet]]:
         wanted = tuple(dict.fromkeys(self._needs if needs is None else needs))
         makers = self._frame_makers(wanted)
         unmet = {need: why for need in wanted if (why := self._unprepared.get(need) or self._unmade.get(need))}
@@ -129,6 +157,35 @@ class Gatherer:
                 found[of_run] = self._reader(of_run)(item)
         return Evidence(item, info, found), unmet
 
+    def _opened(self, item: Item) -> Clip:
+        """The item's video, from where it was opened ahead if it was."""
+        from mmbench.video.read import open_clip
+
+        clip = None
+        if (begun := self._upcoming) is not None and begun.of(item.video, item.fps):
+            self._upcoming, clip = None, begun.clip()
+        return clip or open_clip(item.video, item.fps, self._limits(), self._shared_room())
+
+    def _begin_next(self) -> None:
+        """Begin with the clip that is expected, once; it waits until nobody asks for frames of the one at hand."""
+        from mmbench.video.upcoming import Upcoming
+
+        if (expected := self._expected) is not None:
+            self.close()
+            item, decode = expected
+            self._upcoming = Upcoming(item.video, item.fps, self._limits(), self._shared_room(), decode=decode)
+
+    def _limits(self) -> MediaLimits:
+        from mmbench.video.limits import MediaLimits
+
+        return MediaLimits(**dict(self._settings.limits))
+
+    def _shared_room(self) -> Room:
+        from mmbench.video.ahead import Room
+
+        self._room = self._room or Room()
+        return self._room
+
     def _look(
         self,
         clip: Clip,
@@ -142,7 +199,7 @@ class Gatherer:
         looks = [_Watched(group, makers, self.times) for group in _together(makers, found)]
         cadence = CadencePass()
         with self.times.watch(DECODING):
-            info = clip.decode([cadence, *looks])
+            info = clip.decode([_AtFirstFrame(self._begin_next), cadence, *looks])
         for look in looks:
             found.update(look.results(info, unmet))
         return replace(info, warnings=(*info.warnings, *cadence.finish()))
@@ -170,6 +227,26 @@ class Gatherer:
         if need not in self._readers:
             self._readers[need] = need.read(self._items, self.run)
         return self._readers[need]
+
+
+class _AtFirstFrame:
+    """A pass that calls something when the first frame is there."""
+
+    name = "the next clip"
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self.call = call
+
+    def start(self, clip: ClipInfo) -> None:
+        """Nothing."""
+
+    def feed(self, index: int, frame: Frame) -> None:
+        """The call, once a decode."""
+        if index == 0:
+            self.call()
+
+    def finish(self) -> None:
+        """Nothing."""
 
 
 class _Watched:

@@ -75,6 +75,7 @@ def work(tasks: Sequence[Task], errand: Errand, claims: Claims, *, workers: int,
         name=lambda task: str(task.item.video),
         lost=given_up,
         seconds=2 * errand.settings.limits.clip_seconds + START_SECONDS,
+        foretell=True,
     )
 
 
@@ -141,21 +142,43 @@ def measuring(errand: Errand, turn: int, worker: int) -> Iterator[Callable[[Task
     name = f"{errand.attempt:04d}-{worker}" + (f"_{turn}" if turn else "")
     with Claims(run) as claims, RowWriter(run, name) as writer:
         others = RowIndex.behind(run, errand.seen, writer.path)
+        try:
+            yield _Measuring(errand.gatherer, metrics, claims, others, writer)
+        finally:
+            errand.gatherer.close()
 
-        def measure(task: Task) -> ItemRow | None:
-            if (claim := _taken(task, claims, others, metrics)) is None:
-                return None
-            try:
-                row = (
-                    lost(task, "WorkerDied", f"{task.item.video}: {HOPELESS[0]}", HOPELESS[1])
-                    if claim.hopeless
-                    else measure_item(task, metrics, errand.gatherer)
-                )
-                writer.add(row)
-            except BaseException:
-                claims.leave(claim)
-                raise
-            claims.done(claim)
-            return row
 
-        yield measure
+@dataclass
+class _Measuring:
+    """Measures a task and writes its row; what is expected next is opened meanwhile, unless processes have died."""
+
+    gatherer: Gatherer
+    metrics: Mapping[str, Metric]
+    claims: Claims
+    others: RowIndex
+    writer: RowWriter
+    upcoming: Task | None = None
+
+    def expect(self, task: Task) -> None:
+        """The task that will likely follow."""
+        self.upcoming = task
+
+    def __call__(self, task: Task) -> ItemRow | None:
+        upcoming, self.upcoming = self.upcoming, None
+        if (claim := _taken(task, self.claims, self.others, self.metrics)) is None:
+            return None
+        try:
+            # Where processes have died at a clip it is looked at alone: what it does is then not another's doing.
+            if upcoming is not None and not claim.dead:
+                self.gatherer.expect(upcoming.item, decode=upcoming.clip is None)
+            row = (
+                lost(task, "WorkerDied", f"{task.item.video}: {HOPELESS[0]}", HOPELESS[1])
+                if claim.hopeless
+                else measure_item(task, self.metrics, self.gatherer)
+            )
+            self.writer.add(row)
+        except BaseException:
+            self.claims.leave(claim)
+            raise
+        self.claims.done(claim)
+        return row
