@@ -120,9 +120,9 @@ def _of_bin(quantity: str, name: str, where: str) -> tuple[MetricFacts, MetricFa
 
 SCALE = "dlib's cosines are compressed: 0.93 is a stranger. A clip without a sampled frame of that kind has no value."
 LOST = (
-    " Yaw is read off five points: of rendered faces at 0, 30, 45 degrees dlib's points put 77 % into the right bin; "
-    "at 60 they are lost, and most such faces read as less turned. The face backends insightface and retinaface have "
-    "points that were learned."
+    " Yaw is read off landmarks: beyond some 40 degrees dlib's are lost, and most such faces read as less turned "
+    "(`reports/validity` has the shares in the right bin). The face backends insightface and retinaface have five "
+    "points, and one mean nose."
 )
 WHERE_YAW = {name: f"at {low:g} to {high:g} degrees of yaw" for name, (low, high) in YAWS.items()}
 WHERE_SIZE = {
@@ -166,6 +166,7 @@ class PoseSize(ClipMetric):
     )
     needs: ClassVar[Collection[Need[Any]]] = (FACES, REFERENCES)
     reads = ("fps",)
+    revision = 2
 
     def update(self, values: Floats, at_slots: Floats, similarity: Floats) -> dict[str, Bin]:
         """Add one clip by its absolute yaws, given as to `binned`; one without a frontal sample is not counted."""
@@ -184,7 +185,7 @@ class PoseSize(ClipMetric):
         similarity = similarity_curve(track.embeddings, references.embeddings)
         found: dict[str, Score] = {}
         for quantity, edges, values in (
-            ("yaw", YAWS, np.abs(yaw_of(track.points))),
+            ("yaw", YAWS, np.abs(yaws_of(track))),
             ("size", SIZES, face_size(track.tight_box, track.width, track.height)),
         ):
             at_slots = _at_slots(track, values)
@@ -194,6 +195,11 @@ class PoseSize(ClipMetric):
         self._add(found["id_yaw_front"].value)
         found.update(_time_scores(track, similarity))
         return [found[name] for name in names]
+
+
+def yaws_of(track: FaceTrack) -> NDArray[np.float64]:
+    """Signed yaw in degrees of each frame of a track, (T,): of 68 points where the detector has them, else of five."""
+    return yaw_of(track.points if track.points68 is None else track.points68)
 
 
 def _at_slots(track: FaceTrack, values: NDArray[np.float64]) -> NDArray[np.float64]:

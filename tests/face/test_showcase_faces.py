@@ -11,6 +11,7 @@ import pytest
 from mmbench.face.face_pass import FacePass
 from mmbench.face.people.bank import centroid, unit
 from mmbench.face.people.references import reference_faces
+from mmbench.face.pose import yaw_of
 from mmbench.video.cadence import CadencePass
 from mmbench.video.read import decode
 
@@ -28,6 +29,14 @@ def test_the_turned_dark_reference_is_found_by_the_cnn(showcase, dlib_backend):
     left, top, right, bottom = faces.box[0]
     assert right - left > 500
     assert bottom - top > 500
+
+
+def test_both_readings_of_yaw_agree_on_photographs(showcase, dlib_backend):
+    """Of people and by points that no estimate was fitted to; the one that only the slow detector sees is left out."""
+    pictures = [picture for picture in sorted((showcase / "references").iterdir()) if picture.stem != "mm_8"]
+    faces = reference_faces(pictures, dlib_backend)
+    of_68, of_five = yaw_of(faces.points68), yaw_of(faces.points)
+    assert np.abs(of_68 - of_five).max() < 12 and np.corrcoef(of_68, of_five)[0, 1] > 0.95
 
 
 def test_a_clip_is_like_its_own_reference_and_less_like_another(showcase, dlib_backend):

@@ -10,11 +10,11 @@ class Levels:
     """Levels of each quantity that is varied.
 
     `people` are identities of synthetic50. `fractions` of the way from a person to another one; `reaches`, the
-    fraction a drifting clip ends at; `yaws` in degrees; `strengths` of an expression; `amplitudes` of a motion (1 is
-    lively); `pans` and `zooms` of the camera; `sizes`, factors on the picture; `blurs`, Gaussian sigma in pixels;
-    `holds`, a frame is repeated every so many (0 never); `crfs` of x264; `sides` in pixels; `strides`, every n-th
-    frame is kept; `lengths`, frames from the start. `views` a level, `frames` a clip, `long` the clip that is
-    degraded.
+    fraction a drifting clip ends at; `yaws` in degrees; `strengths` of an expression; `amplitudes` of a motion (1
+    is lively); `pans` and `zooms` of the camera; `sizes`, factors on the picture; `blurs`, Gaussian sigma in
+    pixels; `holds`, a frame is repeated every so many (0 never); `crfs` of x264; `sides` in pixels; `strides`,
+    every n-th frame is kept; `lengths`, frames from the start. `views` a level, `turns` views by angles of their
+    own, `frames` a clip, `long` the clip that is degraded.
     """
 
     people: tuple[str, ...] = (
@@ -41,6 +41,7 @@ class Levels:
     strides: tuple[int, ...] = (2, 4)
     lengths: tuple[int, ...] = (25, 17, 9)
     views: int = 4
+    turns: int = 30
     frames: int = 12
     long: int = 33
 
@@ -63,6 +64,7 @@ QUICK = Levels(
     strides=(2,),
     lengths=(9,),
     views=2,
+    turns=6,
     frames=8,
     long=17,
 )

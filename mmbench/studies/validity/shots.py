@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from mmbench.synth.person import Person
     from mmbench.synth.scene import Scene, State
 
-Kind = Literal["photo", "morph", "drift", "yaw", "smile", "open", "mixed", "camera-pan", "camera-zoom", "long"]
+Kind = Literal["photo", "morph", "drift", "yaw", "turns", "smile", "open", "mixed", "camera-pan", "camera-zoom", "long"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-STILLS: tuple[Kind, ...] = ("photo", "morph", "yaw", "smile", "open")
+STILLS: tuple[Kind, ...] = ("photo", "morph", "yaw", "turns", "smile", "open")
 """Kinds whose frames are separate views (own light, clothes and backdrop each); the others are clips in one scene."""
 
 SIZE = 256
@@ -24,10 +24,10 @@ SIZE = 256
 class Shot:
     """`person` of synthetic50, `kind` of picture, `level` of what the kind varies, number of frames.
 
-    photo: frontal, neutral, `level` unused: the reference of known pose. morph: `level` of the way to another person of
-    the group, in `frames` views. drift: a clip that ends there. yaw: head turned by `level` degrees. smile, open: that
-    expression control at `level`. mixed, camera-pan, camera-zoom: the motion of that name at amplitude `level`. long: a
-    natural performance.
+    photo: frontal, neutral, `level` unused: the reference of known pose. morph: `level` of the way to another
+    person of the group, in `frames` views. drift: a clip that ends there. yaw: head turned by `level` degrees.
+    turns: each view by another angle, `drawn_yaws`. smile, open: that expression control at `level`. mixed, camera-
+    pan, camera-zoom: the motion of that name at amplitude `level`. long: a natural performance.
     """
 
     person: str
@@ -81,6 +81,8 @@ def _view(cast: Cast, shot: Shot, k: int, number: list[int]) -> Staging:
     state = State(pose=slight)
     if shot.kind == "yaw":
         state = replace(state, pose=replace(slight, yaw=shot.level))
+    elif shot.kind == "turns":
+        state = replace(state, pose=replace(slight, yaw=drawn_yaws(shot)[k]))
     elif shot.kind == "smile":
         state = replace(
             state,
@@ -91,6 +93,15 @@ def _view(cast: Cast, shot: Shot, k: int, number: list[int]) -> Staging:
         state = replace(state, expression=replace(state.expression, open=shot.level), pose=Pose())
     person = _between(cast, shot, shot.level) if shot.kind == "morph" else _lead(cast, shot)
     return Staging(person, scene, state)
+
+
+def drawn_yaws(shot: Shot) -> list[float]:
+    """The yaw of each view of a shot of turns, in degrees: evenly drawn up to `level`, either way."""
+    from mmbench.synth.identity import GROUPS, parse_name
+
+    group, seed = parse_name(shot.person)
+    rng = np.random.default_rng([seed, GROUPS.index(group), 83])
+    return [float(yaw) for yaw in rng.uniform(-shot.level, shot.level, shot.frames)]
 
 
 def _clip(cast: Cast, shot: Shot, number: list[int]) -> list[Staging]:
