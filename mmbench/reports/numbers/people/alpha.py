@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -44,9 +44,11 @@ def krippendorff_alpha(
     Definition: Krippendorff, Computing Krippendorff's Alpha-Reliability (2011): 1 - observed / expected disagreement,
     from the coincidences of values within units, units of one value left out. `level` is the squared difference of two
     values: 0 or 1, of ranks as they were used, of values, or of values over their sum. `clusters` (one a unit, by
-    default each its own) are resampled for the interval. Raises ValueError for a value that is not finite, and for
-    negative ones at the ratio level.
+    default each its own) are resampled for the interval. Raises ValueError for a value that is not finite, for negative
+    ones at the ratio level, and for a level that is none of the four.
     """
+    if level not in get_args(Level):
+        raise ValueError(f"there is no level {level!r}, only {', '.join(get_args(Level))}")
     if clusters is not None and len(clusters) != len(units):
         raise ValueError(f"{len(units)} units but {len(clusters)} clusters")
     pairable = [place for place, unit in enumerate(units) if len(unit) >= 2]

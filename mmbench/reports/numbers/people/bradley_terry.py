@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmbench.reports.numbers.people.crossed import CROSSED_RESAMPLES, crossed_picks, few_note, numbered
 from mmbench.reports.numbers.resample import Float64s
@@ -65,6 +66,16 @@ class BradleyTerry:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Ballots:
+    """Votes as arrays (N,): the pair as its place in the flat (M, M) table, the score, the rater, the cluster."""
+
+    pairs: NDArray[np.int64]
+    scores: Float64s
+    raters: NDArray[np.int64]
+    clusters: NDArray[np.int64]
+
+
 def bradley_terry(votes: Sequence[PairVote], *, seed: int = 0, resamples: int = CROSSED_RESAMPLES) -> BradleyTerry:
     """Fit by penalised maximum likelihood, with intervals that resample raters and identities at once.
 
@@ -79,18 +90,17 @@ def bradley_terry(votes: Sequence[PairVote], *, seed: int = 0, resamples: int = 
     raters, n_raters = numbered([vote.rater for vote in votes])
     clusters, n_clusters = numbered([vote.cluster for vote in votes])
     size = len(models)
-    cells = np.zeros((n_raters, n_clusters, size, size))
-    for vote, rater, cluster in zip(votes, raters, clusters, strict=True):
-        first, second = place[vote.first], place[vote.second]
-        cells[rater, cluster, first, second] += vote.score
-        cells[rater, cluster, second, first] += 1 - vote.score
-    wins = cells.sum(axis=(0, 1))
+    first = np.array([place[vote.first] for vote in votes])
+    second = np.array([place[vote.second] for vote in votes])
+    scores = np.array([vote.score for vote in votes], dtype=np.float64)
+    said = _Ballots(first * size + second, scores, raters, clusters)
+    wins = _tables(said, size, np.ones((1, n_raters)), np.ones((1, n_clusters)))[0]
     games = wins + wins.T
     fitted = fit_strengths(wins[None])[0]
     found = None
     if n_raters > 1 or n_clusters > 1:
         found = np.concatenate(
-            [fit_strengths(_drawn(cells, *drawn)) for drawn in crossed_picks(n_raters, n_clusters, seed, resamples)]
+            [fit_strengths(_tables(said, size, *by)) for by in crossed_picks(n_raters, n_clusters, seed, resamples)]
         )
     order = sorted(range(size), key=lambda at: (-fitted[at], models[at]))
     strengths = tuple(
@@ -130,11 +140,19 @@ def fit_strengths(wins: Float64s) -> Float64s:
     return np.asarray(strengths - strengths.mean(axis=1, keepdims=True))
 
 
-def _drawn(cells: Float64s, raters: Float64s, clusters: Float64s) -> Float64s:
-    """Tables of wins (R, M, M) of resamples."""
-    n_raters, n_clusters, size, _ = cells.shape
-    by_cluster = (raters @ cells.reshape(n_raters, -1)).reshape(len(raters), n_clusters, size * size)
-    return np.asarray(np.einsum("rc,rcp->rp", clusters, by_cluster).reshape(-1, size, size))
+def _tables(said: _Ballots, size: int, raters: Float64s, clusters: Float64s) -> Float64s:
+    """Tables of wins (R, M, M), votes counted as often as their rater (R, .) times their identity (R, .) was drawn.
+
+    Pair by pair, so that the memory is that of one pair's votes: raters times identities times pairs may be billions.
+    """
+    wins = np.zeros((len(raters), size, size))
+    for pair in np.unique(said.pairs):
+        at = np.flatnonzero(said.pairs == pair)
+        weights = raters[:, said.raters[at]] * clusters[:, said.clusters[at]]
+        first, second = divmod(int(pair), size)
+        wins[:, first, second] += weights @ said.scores[at]
+        wins[:, second, first] += weights @ (1 - said.scores[at])
+    return wins
 
 
 def _sigmoid(value: Float64s) -> Float64s:

@@ -64,11 +64,16 @@ def track(
     """Agreement of every metric with people, in the order given.
 
     `metrics` hold one value a unit (of a pair: first minus second), higher being better, NaN where there is none: those
-    units are left out for that metric, as are units nobody judged. A unit's opinion is the mean of its scores.
+    units are left out for that metric, as are units nobody judged. A unit's opinion is the mean of its scores. Raises
+    ValueError where lengths do not fit, a unit is no place in `clusters`, or a score is not finite or, of pairs, out of
+    [0, 1].
     """
+    _check(opinions, metrics)
     raters, n_raters = numbered(opinions.raters)
     clusters, n_clusters = numbered(opinions.clusters)
     units, scores = np.asarray(opinions.units, dtype=np.int64), np.asarray(opinions.scores, dtype=np.float64)
+    if opinions.mirrored:  # about 0, so that turning a pair negates its mean to the last bit and ties stay ties
+        scores = scores - 0.5
     size = len(clusters)
     values = {name: np.asarray(column, dtype=np.float64) for name, column in metrics.items()}
 
@@ -77,7 +82,7 @@ def track(
         chosen = np.repeat(np.arange(size), np.where(usable, copies, 0))
         x, y = column[chosen], opinion[chosen]
         if opinions.mirrored:
-            x, y = np.concatenate([x, -x]), np.concatenate([y, 1 - y])
+            x, y = np.concatenate([x, -x]), np.concatenate([y, -y])
         return _spearman(x, y)
 
     def means(weights: Float64s) -> Float64s:
@@ -107,6 +112,20 @@ def track(
         note = few_note(n_raters, n_clusters) if low is not None else "no interval: too few identities"
         found.append(Tracking(name, value, _float(low), _float(high), n, note))
     return found
+
+
+def _check(opinions: Opinions, metrics: Mapping[str, Sequence[float]]) -> None:
+    scores, size = opinions.scores, len(opinions.clusters)
+    if not len(scores) == len(opinions.raters) == len(opinions.units):
+        raise ValueError(f"{len(scores)} scores, {len(opinions.raters)} raters, {len(opinions.units)} units")
+    if any(not 0 <= unit < size for unit in opinions.units):
+        raise ValueError(f"a unit is none of the {size} that have a cluster")
+    if not np.isfinite(np.asarray(scores, dtype=np.float64)).all():
+        raise ValueError("a score is not finite; missing ones must be left out")
+    if opinions.mirrored and any(not 0 <= score <= 1 for score in scores):
+        raise ValueError("scores of pairs are from 0 to 1")
+    if wrong := next((name for name, column in metrics.items() if len(column) != size), None):
+        raise ValueError(f"{wrong}: {len(metrics[wrong])} values for {size} units")
 
 
 def _float(value: float | None) -> float | None:

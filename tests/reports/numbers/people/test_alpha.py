@@ -92,5 +92,7 @@ def test_equal_values_bad_values_and_one_cluster() -> None:
         krippendorff_alpha([[-1, 1]], "ratio")
     with pytest.raises(ValueError, match="clusters"):
         krippendorff_alpha([[1, 1]], clusters=["a", "b"])
+    with pytest.raises(ValueError, match="no level 'ordnal'"):
+        krippendorff_alpha([[1, 2], [2, 2]], "ordnal")  # type: ignore[arg-type]
     one = krippendorff_alpha([[1, 2], [2, 2]], clusters=["a", "a"])
     assert one.value is not None and one.low is None and one.note

@@ -44,6 +44,43 @@ def test_the_fit_is_where_the_slope_is_zero(size: int, seed: int) -> None:
     assert found == pytest.approx(other - other.mean(), abs=2e-3)
 
 
+@given(st.integers(0, 10**6), st.floats(0, 5))
+@settings(max_examples=40, deadline=None)
+def test_the_fit_arrives_however_uneven_the_votes(seed: int, decades: float) -> None:
+    rng = np.random.default_rng(seed)
+    size = int(rng.integers(2, 9))
+    wins = np.floor(10 ** rng.uniform(-1, decades, (size, size))) * (rng.random((size, size)) < 0.4)
+    np.fill_diagonal(wins, 0)
+    found = fit_strengths(wins[None])[0]
+    chance = 1 / (1 + np.exp(found[None] - found[:, None]))
+    surplus = wins.sum(axis=1) - ((wins + wins.T) * chance).sum(axis=1)
+    assert np.abs(surplus).max() <= 2 * PRIOR + 1e-6  # all that the prior can pull at one model
+
+
+def test_as_many_raters_as_a_study_seats_fit_in_little_memory() -> None:
+    import tracemalloc
+
+    rng = np.random.default_rng(5)
+    models = [f"m{at:02}" for at in range(20)]
+    many = []
+    for rater in range(5_000):
+        first, second = rng.choice(20, 2, replace=False)
+        many.append(PairVote(models[first], models[second], float(first < second), rater, int(rng.integers(50))))
+    tracemalloc.start()
+    found = bradley_terry(many, resamples=20)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100 * 2**20  # a cell for each rater, identity and pair would be 800 MB
+    assert sum(one.n for one in found.pairs) == len(many) and [one.model for one in found.strengths] == models
+
+
+def test_a_vote_said_from_the_other_side_is_the_same_vote() -> None:
+    rng = np.random.default_rng(3)
+    plain = votes("a", "b", *rng.choice([0.0, 0.5, 1.0], 60)) + votes("b", "c", *rng.choice([0.0, 0.5, 1.0], 60))
+    turned = [PairVote(v.second, v.first, 1 - v.score, v.rater, v.cluster) if rng.random() < 0.5 else v for v in plain]
+    assert bradley_terry(plain, resamples=50).strengths == bradley_terry(turned, resamples=50).strengths
+
+
 def test_who_never_lost_has_a_finite_strength_and_comes_first() -> None:
     found = bradley_terry(votes("a", "b", *[1.0] * 40) + votes("b", "c", *[1.0] * 40), resamples=200)
     assert [one.model for one in found.strengths] == ["a", "b", "c"]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from mmbench.reports.numbers.people.crossed import crossed_mean
@@ -67,6 +71,42 @@ def test_which_clip_of_a_pair_comes_first_does_not_matter() -> None:
     (one,) = track(said, {"m": truth}, resamples=100)
     (other,) = track(turned, {"m": np.where(turn, -truth, truth)}, resamples=100)
     assert one.value == pytest.approx(other.value) and one.low == pytest.approx(other.low)
+
+
+@given(st.integers(0, 10**6), st.integers(2, 5))
+@settings(max_examples=60, deadline=None)
+def test_turning_pairs_keeps_ties_where_raters_are_few(seed: int, raters: int) -> None:
+    """Means such as 1/3 and 1 - 2/3 are one opinion; as floats they are two, and ranks would tell them apart."""
+    rng = np.random.default_rng(seed)
+    units = np.repeat(np.arange(12), raters)
+    scores = rng.choice([0.0, 0.5, 1.0], len(units))
+    turn, column = rng.random(12) < 0.5, rng.normal(size=12)
+    who, people = np.tile(np.arange(raters), 12).tolist(), [f"p{at}" for at in range(12)]
+    said = Opinions(scores.tolist(), who, units.tolist(), people, True)
+    turned = Opinions(np.where(turn[units], 1 - scores, scores).tolist(), who, units.tolist(), people, True)
+    (one,) = track(said, {"m": column}, resamples=20)
+    (other,) = track(turned, {"m": np.where(turn, -column, column)}, resamples=20)
+    assert (one.value is None) == (other.value is None)
+    if one.value is not None:
+        means = np.bincount(units, scores - 0.5) / raters
+        both = spearmanr(np.concatenate([column, -column]), np.concatenate([means, -means])).statistic
+        assert one.value == pytest.approx(other.value) == pytest.approx(both)
+        assert (one.low, one.high) == pytest.approx((other.low, other.high))
+
+
+def test_what_does_not_fit_is_refused_and_never_left_out() -> None:
+    good = Opinions([1.0] * 6, list("abcdef"), list(range(6)), list("pqrstu"))
+    for changes, why in (
+        ({"scores": [1.0] * 5}, "5 scores, 6 raters"),
+        ({"scores": [float("nan")] * 6}, "not finite"),
+        ({"units": [0, 1, 2, 3, 4, -1]}, "none of the 6"),
+        ({"units": [0, 1, 2, 3, 4, 6]}, "none of the 6"),
+        ({"scores": [7.0] * 6, "mirrored": True}, "from 0 to 1"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            track(replace(good, **changes), {}, resamples=10)
+    with pytest.raises(ValueError, match="m: 1 values for 6 units"):
+        track(good, {"m": [1.0]}, resamples=10)
 
 
 def test_too_little_is_told() -> None:
