@@ -161,6 +161,11 @@ def phantom() -> Parameters:
     return Parameters(parts, tuple(parts))
 
 
+def bernini_r() -> Parameters:
+    """Bernini-R on Wan 2.1, 1.3B: Wan's own networks, no weight more."""
+    return phantom()
+
+
 def skyreels_v3() -> Parameters:
     """SkyReels-V3, reference to video: Wan 2.1 14B's own networks, no weight more."""
     from diffusers import AutoencoderKLWan, WanTransformer3DModel
@@ -309,6 +314,7 @@ def magic_mirror() -> Parameters:
 
 
 COUNTERS: Final[dict[str, Callable[[], Parameters]]] = {
+    "bernini_r": bernini_r,
     "cogvideox": cogvideox,
     "cogvideox_i2v": cogvideox_i2v,
     "consisid": consisid,

@@ -22,6 +22,7 @@ BASELINES: Final[dict[str, str]] = {
     "cogvideox_i2v": "mmbench.baselines.cogvideox.model:CogVideoXI2V",
     "cogvideox": "mmbench.baselines.cogvideox.model:CogVideoX",
     "consisid": "mmbench.baselines.consisid.model:ConsisID",
+    "bernini_r": "mmbench.baselines.bernini_r.model:BerniniR",
     "lynx": "mmbench.baselines.lynx.model:Lynx",
     "phantom": "mmbench.baselines.phantom.model:Phantom",
     "skyreels_v3": "mmbench.baselines.skyreels_v3.model:SkyReelsV3",

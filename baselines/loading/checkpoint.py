@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmbench.errors import WeightsError
+from mmbench.weights.folders import require_file
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -36,6 +38,26 @@ def read_tensors(path: Path) -> dict[str, object]:
     if not isinstance(found, dict):
         raise WeightsError(f"{path} holds a {type(found).__name__}, not a dict of tensors.", "Fetch the file again.")
     return found
+
+
+def read_shards(index: Path) -> State:
+    """Every tensor of the `.safetensors` files beside `index`, a JSON file whose `weight_map` names each tensor's file.
+
+    Raises MissingWeights for a file that is absent; WeightsError for an index that is none, and for a tensor that it
+    names and its file lacks, or the other way round.
+    """
+    try:
+        places: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        files = sorted({Path(name).name for name in places.values()})
+    except (ValueError, KeyError, TypeError, AttributeError) as cause:
+        raise WeightsError(f"{index} is no index of shards: {cause}.", "Fetch it again.") from cause
+    state: State = {}
+    for name in files:
+        path = require_file(index.parent / name)
+        found = tensors_only(read_tensors(path), path)
+        compare_keys(found, {key for key, place in places.items() if Path(place).name == name}, path)
+        state |= found
+    return state
 
 
 def is_zip(path: Path) -> bool:

@@ -26,13 +26,15 @@ class Repository:
     limits: str = ""
     without: tuple[str, ...] = ()
     """Networks whose weights another file brings: of them the configuration alone has to be there."""
+    parts: tuple[str, ...] = ()
+    """What it consists of, where it has no `model_index.json` that says so, or none that was seen."""
 
     def place(self, weights_dir: Path) -> Path:
         """Its folder below the weights folder, named as those of registered files are."""
         return weights_dir / self.name.replace("/", "--")
 
     def require(self, weights_dir: Path) -> Path:
-        """The folder, once `model_index.json` and the weights of every network it names are there.
+        """The folder, once `model_index.json` (or `parts`) and the weights of every network it names are there.
 
         Raises MissingWeights that names what is absent, the size, the licence and the command that gets it;
         WeightsError for an index that is none.
@@ -48,13 +50,9 @@ class Repository:
 
     def _lost(self, folder: Path) -> list[str]:
         index = folder / "model_index.json"
-        if not index.is_file():
+        if not self.parts and not index.is_file():
             return ["model_index.json"]
-        try:
-            said = json.loads(index.read_text(encoding="utf-8"))
-            names = [name for name, value in said.items() if isinstance(value, list) and value[:1] != [None]]
-        except (ValueError, AttributeError) as cause:
-            raise WeightsError(f"{index} is no index of a pipeline: {cause}.", "Fetch it again.") from cause
+        names = list(self.parts) or _named(index)
         lost = [name for name in names if not (folder / name).is_dir()]
         networks = [name for name in names if name not in self.without and (folder / name / "config.json").is_file()]
         lost += [f"{name}/*.safetensors" for name in networks if not any((folder / name).glob("*.safetensors*"))]
@@ -94,3 +92,12 @@ class Repository:
             except (ValueError, KeyError, TypeError, AttributeError) as cause:
                 raise WeightsError(f"{index} is no index of shards: {cause}.", "Fetch it again.") from cause
         return found
+
+
+def _named(index: Path) -> list[str]:
+    """Components that a pipeline's index names, those set to null left out."""
+    try:
+        said = json.loads(index.read_text(encoding="utf-8"))
+        return [name for name, value in said.items() if isinstance(value, list) and value[:1] != [None]]
+    except (ValueError, AttributeError) as cause:
+        raise WeightsError(f"{index} is no index of a pipeline: {cause}.", "Fetch it again.") from cause

@@ -13,6 +13,7 @@ from typing import Final, cast
 from mmbench.errors import RequestError
 
 MAKERS: Final[dict[str, str]] = {
+    "bernini_r": "mmbench.baselines.bernini_r.tiny:make_bernini_r",
     "cogvideox": "mmbench.baselines.cogvideox.tiny:make_cogvideox",
     "cogvideox_i2v": "mmbench.baselines.cogvideox.tiny:make_cogvideox_i2v",
     "consisid": "mmbench.baselines.consisid.tiny:make_consisid",

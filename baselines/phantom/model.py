@@ -1,10 +1,11 @@
 """Phantom (Liu et al. 2025) on Wan 2.1: subjects to video, each picture a frame of latents behind the video's own.
 
-Recipe of github.com/Phantom-video/Phantom (`generate.py` and the published guidance): up to four pictures, fitted into
-the frame on white (LANCZOS, centred); UniPC with 50 steps and shift 5; 480x832, 81 frames at 16 fps; velocity = nothing
-+ 5 (pictures - nothing) + 7.5 (pictures and prompt - pictures), where nothing has zeros for the pictures' latents and
-Wan's negative prompt. The prompt has to describe the person: take the long one. The autoencoder, UMT5 and the
-configuration are those of Wan 2.1's 1.3B folder. Its 14B release is not wrapped: the names of its shards were not seen.
+Recipe of github.com/Phantom-video/Phantom (`generate.py` and its README): up to four pictures, fitted into the frame on
+white (LANCZOS, centred); UniPC with 50 steps at the noise levels of Wan's own scheduler, shift 5; 480x832; the 1.3B 81
+frames at 16 fps, the 14B 121 at 24; velocity = nothing + 5 (pictures - nothing) + 7.5 (pictures and prompt - pictures),
+where nothing has zeros for the pictures' latents and Wan's negative prompt. The prompt has to describe the person: take
+the long one. Both take the autoencoder and UMT5 of Wan 2.1's 1.3B folder. The 14B lies in float32 and needs about 90 GB
+of memory while it is read.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from mmbench.baselines.contract import Kind, Native, PromptKind, Size
-from mmbench.baselines.loading.checkpoint import read_tensors, tensors_only
+from mmbench.baselines.loading.checkpoint import read_shards, read_tensors, tensors_only
 from mmbench.baselines.loading.diffusers_folder import components, open_part, read_config
 from mmbench.baselines.loading.repository import Repository
 from mmbench.baselines.options import Options, option
 from mmbench.baselines.runtime import Plan, Sampled, is_cut, place, seeded, to_uint8
 from mmbench.baselines.wan.loader import NEGATIVE, TEXT_TOKENS, WanBaseline, use_unipc
-from mmbench.baselines.wan.loop import Subjects, decode_frames, denoise, encode_pictures, on_white
+from mmbench.baselines.wan.loop import Subjects, decode_frames, denoise, encode_pictures, on_white, wan_levels
 from mmbench.baselines.wan.names import load_published
 from mmbench.errors import RequestError
 from mmbench.weights.folders import digests, file_of, registered, require
@@ -34,10 +35,16 @@ if TYPE_CHECKING:
 LICENCE: Final = "Apache-2.0"
 BASE: Final = Repository("Wan-AI/Wan2.1-T2V-1.3B-Diffusers", LICENCE, 12 * 10**9, without=("transformer",))
 REPO: Final = "bytedance-research/Phantom"
-CHECKPOINT: Final = "phantom-wan-1.3b"
-TINY: Final = "phantom.pth"
-"""The tiny weights' checkpoint, beside the parts of its base."""
-RESIDENT: Final = 20 * 1024**3
+FILES: Final[dict[str, tuple[str, ...]]] = {
+    "1.3b": ("phantom-wan-1.3b",),
+    "14b": ("phantom-wan-14b-index", *(f"phantom-wan-14b-{number}" for number in range(1, 7))),
+}
+"""Registered files of a variant; of the large one the index, then the shards."""
+TINY: Final[dict[str, str]] = {"tiny": "phantom.pth", "tiny-14b": "phantom.safetensors.index.json"}
+"""The tiny weights' checkpoint or index of shards, beside the parts of its base."""
+LARGE: Final[dict[str, Any]] = {"num_attention_heads": 40, "ffn_dim": 13824, "num_layers": 40}
+"""What differs in the large model's configuration, which no file of its release holds."""
+RESIDENT: Final[dict[str, int]] = {"1.3b": 20 * 1024**3, "14b": 50 * 1024**3}
 """Bytes of weights in bfloat16 (autoencoder in float32) with room for a video; estimated, not measured."""
 
 
@@ -54,22 +61,25 @@ class Phantom(WanBaseline):
 
     name: ClassVar[str] = "phantom"
     kind: ClassVar[Kind] = "identity"
-    variants: ClassVar[tuple[str, ...]] = ("1.3b",)
-    tiny_variants: ClassVar[tuple[str, ...]] = ("tiny",)
+    variants: ClassVar[tuple[str, ...]] = tuple(FILES)
+    tiny_variants: ClassVar[tuple[str, ...]] = tuple(TINY)
     licence: ClassVar[str] = LICENCE
     negative: ClassVar[str] = NEGATIVE
     paper_parts: ClassVar[tuple[str, ...]] = ("transformer", "text_encoder", "vae")
     options_type: ClassVar[type[Options]] = PhantomOptions
-    repositories: ClassVar[Mapping[str, Repository]] = {"1.3b": BASE}
+    repositories: ClassVar[Mapping[str, Repository]] = dict.fromkeys(FILES, BASE)
 
     def __init__(self, prompt_kind: PromptKind | None = None) -> None:
         super().__init__(prompt_kind)
         self.pipe: Any = None
 
     def native(self, variant: str | None = None) -> Native:
-        if self.pick_variant(variant) in self.tiny_variants:
-            return Native(size=(32, 48), frames=9, fps=16, steps=2, guidance=7.5)
-        return Native(size=(480, 832), frames=81, fps=16, steps=50, guidance=7.5)
+        variant = self.pick_variant(variant)
+        large = variant.endswith("14b")
+        if variant in self.tiny_variants:
+            return Native(size=(32, 48), frames=9, fps=24 if large else 16, steps=2, guidance=7.5)
+        frames, fps = (121, 24) if large else (81, 16)
+        return Native(size=(480, 832), frames=frames, fps=fps, steps=50, guidance=7.5)
 
     def check_shape(self, size: Size, frames: int, variant: str) -> None:
         if frames % 4 != 1:
@@ -78,7 +88,7 @@ class Phantom(WanBaseline):
             raise RequestError(f"{self.name} makes sizes in sixteens, not {size[0]}x{size[1]}.", "Use 480x832.")
 
     def weights(self, variant: str | None = None) -> tuple[WeightFile, ...]:
-        return registered(REPO) if self.pick_variant(variant) in self.variants else ()
+        return registered(names=FILES.get(self.pick_variant(variant), ()))
 
     def require(self, weights_dir: Path, variant: str) -> None:
         super().require(weights_dir, variant)
@@ -93,9 +103,10 @@ class Phantom(WanBaseline):
 
         self.require(weights_dir, variant)
         folder = self.folder(weights_dir, variant)
-        source = file_of(CHECKPOINT, weights_dir) if variant in self.variants else BASE.place(weights_dir) / TINY
-        state = tensors_only(read_tensors(source), source)
-        config = read_config(folder / "transformer" / "config.json")
+        tiny = variant in self.tiny_variants
+        source = folder / TINY[variant] if tiny else file_of(FILES[variant][0], weights_dir)
+        state = read_shards(source) if source.suffix == ".json" else tensors_only(read_tensors(source), source)
+        config = {**read_config(folder / "transformer" / "config.json"), **(LARGE if variant == "14b" else {})}
         parts = {
             name: open_part(library, class_name, folder / name, torch.float32 if name == "vae" else self.dtype)
             for name, (library, class_name) in components(folder).items()
@@ -104,7 +115,7 @@ class Phantom(WanBaseline):
         parts["transformer"] = load_published(config, state, source, self.dtype)
         self.pipe = WanPipeline.from_pretrained(folder, local_files_only=True, **parts)
         self.pipe.set_progress_bar_config(disable=True)
-        self.placement = place(self.pipe, self.device, RESIDENT)
+        self.placement = place(self.pipe, self.device, RESIDENT.get(variant, 0))
 
     def sample(self, plan: Plan) -> Sampled:
         options = plan.options
@@ -120,7 +131,8 @@ class Phantom(WanBaseline):
         noise = pipe.prepare_latents(1, 16, *plan.size, plan.frames, None, device, seeded(plan.seed))
 
         velocity = Subjects(pipe.transformer, said, nothing, shown, options.picture_guidance, plan.guidance)
-        frames = decode_frames(pipe.vae, denoise(pipe.scheduler, noise, plan.steps, velocity))
+        sigmas = wan_levels(plan.steps)
+        frames = decode_frames(pipe.vae, denoise(pipe.scheduler, noise, plan.steps, velocity, sigmas))
         pipe.maybe_free_model_hooks()
         return Sampled(
             frames=to_uint8(frames),

@@ -104,6 +104,14 @@ def _scale(vae: Any) -> tuple[Tensor, Tensor]:
     return mean, spread
 
 
+def wan_levels(steps: int) -> list[float]:
+    """The noise levels of Wan's own scheduler before its shift, `steps` of them: even from 0.999 towards 0.
+
+    diffusers' flow sigmas go from 1 towards 0.001: their last of 50 is 0.0968 by shift 5, not 0.0925.
+    """
+    return [0.999 * (1 - step / steps) for step in range(steps)]
+
+
 def denoise(
     scheduler: Any, latents: Tensor, steps: int, velocity: Velocity, sigmas: list[float] | None = None
 ) -> Tensor:
@@ -111,7 +119,7 @@ def denoise(
 
     `sigmas`, before the scheduler's shift, are the steps' own where they are not those it would choose.
     """
-    scheduler.set_timesteps(steps, device=latents.device, **({"sigmas": sigmas} if sigmas else {}))
+    scheduler.set_timesteps(steps, device=latents.device, **({"sigmas": np.array(sigmas)} if sigmas else {}))
     for timestep in scheduler.timesteps:
         latents = scheduler.step(velocity(latents, timestep), timestep, latents, return_dict=False)[0]
     return latents

@@ -57,6 +57,7 @@ def load_published(config: dict[str, Any], state: dict[str, Tensor], source: Pat
     given = dict(state)
     converted = convert_wan_transformer_to_diffusers(state)
     refuse_lost(given, converted, source)
+    del given  # else every tensor lives twice below, and a large model fills the memory
     with init_empty_weights():  # the positions' tables are computed, not loaded
         model = WanTransformer3DModel.from_config(config)
     compare_keys(converted, set(model.state_dict()), source)

@@ -79,7 +79,17 @@ def test_every_registered_model_states_its_facts() -> None:
         assert model.tiny_variants
         for variant in (*model.variants, *model.tiny_variants):
             native = model.native(variant)
-            assert native.fps == {"lynx": 16, "phantom": 16, "vace": 16, "skyreels_v3": 24, "stand_in": 25}.get(name, 8)
+            large = "phantom-14b" if name == "phantom" and variant.endswith("14b") else name
+            rates = {
+                "bernini_r": 16,
+                "lynx": 16,
+                "phantom": 16,
+                "phantom-14b": 24,
+                "skyreels_v3": 24,
+                "stand_in": 25,
+                "vace": 16,
+            }
+            assert native.fps == rates.get(large, 8)
             assert min(native.size) >= 32
             assert native.steps is not None
             assert native.guidance is not None
@@ -101,8 +111,11 @@ def test_published_recipes() -> None:
         ("cogvideox_i2v", "5b"): ((480, 720), 49, 50, 6.0),
         ("consisid", "preview"): ((480, 720), 49, 50, 6.0),
         ("magic_mirror", "5b"): ((480, 720), 49, 50, 6.0),
+        ("bernini_r", "1.3b"): ((480, 848), 81, 40, 4.0),
+        ("bernini_r", "14b"): ((480, 848), 81, 40, 4.0),
         ("lynx", "full"): ((480, 832), 81, 50, 5.0),
         ("phantom", "1.3b"): ((480, 832), 81, 50, 7.5),
+        ("phantom", "14b"): ((480, 832), 121, 50, 7.5),
         ("skyreels_v3", "14b"): ((720, 1280), 121, 8, 1.0),
         ("stand_in", "2.1"): ((480, 832), 81, 20, 5.0),
         ("stand_in", "2.2"): ((480, 832), 81, 20, 5.0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from safetensors.torch import save_file
 
 from mmbench.baselines.contract import Baseline, Request
-from mmbench.baselines.phantom.model import BASE
+from mmbench.baselines.loading.checkpoint import read_shards
+from mmbench.baselines.phantom.model import BASE, LARGE
 from mmbench.baselines.registry import create
-from mmbench.baselines.wan.loop import encode_pictures, on_white
+from mmbench.baselines.wan.loop import denoise, encode_pictures, on_white, wan_levels
 from mmbench.baselines.wan.names import load_published, published_names
 from mmbench.baselines.wan.tiny import transformer_config
 from mmbench.errors import MissingWeights, RequestError, WeightsError
@@ -116,6 +119,53 @@ def test_pictures_lie_behind_the_video_and_guidance_is_the_formula(
         torch.testing.assert_close(velocity, n + 5.0 * (p - n) + 7.5 * (t - p))
 
 
+@pytest.mark.parametrize("steps", [1, 3, 50])
+def test_noise_levels_are_those_of_wans_own_scheduler(steps: int) -> None:
+    from diffusers import UniPCMultistepScheduler
+
+    scheduler = UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=5.0)
+    denoise(scheduler, torch.zeros(1, 16, 1, 2, 2), steps, lambda latents, _: latents, wan_levels(steps))
+    even = [0.999 * (steps - step) / steps for step in range(steps)]
+    levels = [5 * level / (1 + 4 * level) for level in even]
+    assert scheduler.sigmas.tolist() == pytest.approx([*levels, 0.0])
+    assert scheduler.timesteps.tolist() == [int(1000 * level) for level in levels]
+
+
+def test_a_checkpoint_in_shards_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
+    tensors = {name: torch.randn(2, 3) for name in ("a", "b", "c")}
+    places = {"a": "one.safetensors", "b": "two.safetensors", "c": "one.safetensors"}
+    for file in set(places.values()):
+        save_file({name: tensors[name] for name in tensors if places[name] == file}, tmp_path / file)
+    index = tmp_path / "all.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": places}))
+    found = read_shards(index)
+    assert found.keys() == tensors.keys()
+    assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+    index.write_text(json.dumps({"weight_map": {**places, "d": "two.safetensors"}}))
+    with pytest.raises(WeightsError, match=r"two\.safetensors: 1 keys are missing \['d'\]"):
+        read_shards(index)
+    index.write_text(json.dumps({"weight_map": {"a": "one.safetensors"}}))
+    with pytest.raises(WeightsError, match=r"1 are unknown \['c'\]"):
+        read_shards(index)
+    index.write_text(json.dumps({"weight_map": {"a": "three.safetensors"}}))
+    with pytest.raises(MissingWeights, match=r"three\.safetensors"):
+        read_shards(index)
+    for broken in ("{", "{}", '{"weight_map": [1]}'):
+        index.write_text(broken)
+        with pytest.raises(WeightsError, match="no index of shards"):
+            read_shards(index)
+
+
+def test_the_large_model_has_the_published_size() -> None:
+    from accelerate import init_empty_weights
+    from diffusers import WanTransformer3DModel
+
+    small = {"num_attention_heads": 12, "attention_head_dim": 128, "ffn_dim": 8960, "num_layers": 30}
+    with init_empty_weights():
+        model = WanTransformer3DModel.from_config({**small, **LARGE})
+    assert sum(parameter.numel() for parameter in model.parameters()) == 14_288_491_584
+
+
 def test_shapes_are_refused_and_missing_weights_are_told(request_for: Make, tmp_path: Path) -> None:
     model = create("phantom")
     with pytest.raises(RequestError):
@@ -130,3 +180,6 @@ def test_shapes_are_refused_and_missing_weights_are_told(request_for: Make, tmp_
     (folder / "model_index.json").write_text('{"transformer": ["diffusers", "T"], "vae": ["diffusers", "V"]}')
     with pytest.raises(MissingWeights, match=r"(?s)research/Phantom.*Phantom-Wan-1.3B.pth.*weights get phantom"):
         model.require(tmp_path, "1.3b")
+    with pytest.raises(MissingWeights, match=r"(?s)Phantom_Wan_14B-00006-of-00006.*weights get phantom-14b") as found:
+        model.require(tmp_path, "14b")
+    assert "1.3B.pth" not in str(found.value)

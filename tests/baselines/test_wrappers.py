@@ -17,6 +17,8 @@ from mmbench.baselines.registry import create
 from mmbench.errors import MissingWeights, ReferenceFaceError, RequestError
 
 MODELS = [
+    ("bernini_r", "tiny"),
+    ("bernini_r", "tiny-14b"),
     ("cogvideox", "tiny"),
     ("cogvideox_i2v", "tiny"),
     ("consisid", "tiny"),
@@ -29,6 +31,7 @@ MODELS = [
     ("magic_mirror", "smoke"),
     ("lynx", "tiny"),
     ("phantom", "tiny"),
+    ("phantom", "tiny-14b"),
     ("skyreels_v3", "tiny"),
     ("stand_in", "tiny"),
     ("vace", "tiny"),
@@ -167,7 +170,11 @@ def test_a_class_word_does_instead_of_the_trigger(loaded: Load, request_for: Mak
 
 @pytest.mark.parametrize(
     "name",
-    [name for name in NAMES if name not in ("lynx", "magic_mirror", "phantom", "skyreels_v3", "stand_in", "vace")],
+    [
+        name
+        for name in NAMES
+        if name not in ("bernini_r", "lynx", "magic_mirror", "phantom", "skyreels_v3", "stand_in", "vace")
+    ],
 )
 def test_missing_weights_name_source_file_size_licence_and_command(name: str, tmp_path: Path) -> None:
     model = create(name)

@@ -1,0 +1,153 @@
+"""Bernini-R (ByteDance 2026), reference to video: each picture a stream of tokens of its own before the video's.
+
+Recipe of github.com/bytedance/Bernini (`scripts/bernini_r/run_r2v.sh`, guidance mode `r2v_apg`): pictures in their own
+shape, no side above 848, numbered in their rotary positions; UniPC with 40 steps; 480x848, 81 frames at 16 fps; a chain
+of nothing, pictures, pictures and prompt with weights 4.5 and 4.0 and projected guidance (half of the parallel part, at
+most 50 long); Wan's negative prompt; a fixed sentence before the prompt. The 14B has Wan 2.2's two transformers. Its
+script passes shift 5 to the scheduler; the first release ignored that and ran with the folder's 3: `--option shift=3`.
+The prompt has to name the pictures "image0", "image1", ...; here they are named after the class word. Its prompt
+enhancer, which its makers recommend, asks a service and is left out. The 1.3B lags on people, says its README.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from mmbench.baselines.bernini_r.streams import Chain, fitted, numbers
+from mmbench.baselines.contract import Kind, Native, PromptKind, Size
+from mmbench.baselines.loading.diffusers_folder import open_part
+from mmbench.baselines.loading.repository import Repository
+from mmbench.baselines.options import Options, option
+from mmbench.baselines.runtime import Plan, Sampled, is_cut, place, seeded, to_uint8
+from mmbench.baselines.wan.loader import NEGATIVE, TEXT_TOKENS, WanBaseline, use_unipc
+from mmbench.baselines.wan.loop import decode_frames, denoise, encode_pictures
+from mmbench.errors import RequestError
+
+if TYPE_CHECKING:
+    import torch
+
+GIB: Final = 1024**3
+LICENCE: Final = "Apache-2.0"
+PARTS: Final = ("tokenizer", "text_encoder", "vae", "scheduler", "transformer")
+REPOSITORIES: Final[dict[str, Repository]] = {
+    "1.3b": Repository("ByteDance/Bernini-R-1.3B-Diffusers", LICENCE, 15 * 10**9, parts=PARTS),
+    "14b": Repository("ByteDance/Bernini-R-Diffusers", LICENCE, 69 * 10**9, parts=(*PARTS, "transformer_2")),
+}
+TINY: Final[dict[str, str]] = {"tiny": "1.3b", "tiny-14b": "14b"}
+RESIDENT: Final[dict[str, int]] = {"1.3b": 24 * GIB, "14b": 90 * GIB}
+"""Bytes of weights in bfloat16 (autoencoder in float32) with room for a video; estimated, not measured."""
+PREFIX: Final = "You are a helpful assistant specialized in subject-to-video generation."
+"""The published sentence of this task, which stands before every prompt: a constant of the recipe."""
+
+
+@dataclass(frozen=True)
+class BerniniOptions(Options):
+    """What the published script can be told beyond a request's fields; its guidance is the text's."""
+
+    shift: float = option(5.0, "shift of the flow sigmas; 3 is the folder's own and the first release's")
+    picture_guidance: float = option(4.5, "weight of pictures against nothing")
+    parallel: float = option(0.5, "share kept of what points along the guided picture")
+    threshold: float = option(50.0, "length that a step of guidance is cut to, a frame of latents")
+    longest: int = option(848, "longest side of a picture in pixels", 16, 4096)
+
+
+class BerniniR(WanBaseline):
+    """Reference to video: all pictures of the person are shown, each by its number."""
+
+    name: ClassVar[str] = "bernini_r"
+    kind: ClassVar[Kind] = "identity"
+    variants: ClassVar[tuple[str, ...]] = ("1.3b", "14b")
+    tiny_variants: ClassVar[tuple[str, ...]] = tuple(TINY)
+    licence: ClassVar[str] = LICENCE
+    negative: ClassVar[str] = NEGATIVE
+    paper_parts: ClassVar[tuple[str, ...]] = ("transformer", "transformer_2", "text_encoder", "vae")
+    options_type: ClassVar[type[Options]] = BerniniOptions
+    repositories: ClassVar[Mapping[str, Repository]] = REPOSITORIES
+
+    def __init__(self, prompt_kind: PromptKind | None = None) -> None:
+        super().__init__(prompt_kind)
+        self.pipe: Any = None
+
+    def native(self, variant: str | None = None) -> Native:
+        if self.pick_variant(variant) in self.tiny_variants:
+            return Native(size=(32, 48), frames=9, fps=16, steps=2, guidance=4.0)
+        return Native(size=(480, 848), frames=81, fps=16, steps=40, guidance=4.0)
+
+    def check_shape(self, size: Size, frames: int, variant: str) -> None:
+        if frames % 4 != 1:
+            raise RequestError(f"{self.name} makes 4k+1 frames, not {frames}.", "Use 81, or for example 49 or 33.")
+        if any(side % 16 for side in size):
+            raise RequestError(f"{self.name} makes sizes in sixteens, not {size[0]}x{size[1]}.", "Use 480x848.")
+
+    def read(self, variant: str, weights_dir: Path) -> None:
+        import torch
+        from diffusers import UniPCMultistepScheduler, WanPipeline
+        from transformers import AutoTokenizer
+
+        folder = self.folder(weights_dir, TINY.get(variant, variant))
+        parts: dict[str, Any] = {"transformer_2": None}
+        parts["vae"] = open_part("diffusers", "AutoencoderKLWan", folder / "vae", torch.float32)
+        parts["text_encoder"] = open_part("transformers", "UMT5EncoderModel", folder / "text_encoder", self.dtype)
+        for name in self.repositories[TINY.get(variant, variant)].parts:
+            if name.startswith("transformer"):
+                parts[name] = open_part("diffusers", "WanTransformer3DModel", folder / name, self.dtype)
+        tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+        self.pipe = WanPipeline(tokenizer=tokenizer, scheduler=UniPCMultistepScheduler(), **parts)
+        self.pipe.set_progress_bar_config(disable=True)
+        self.placement = place(self.pipe, self.device, RESIDENT.get(variant, 0))
+
+    def sample(self, plan: Plan) -> Sampled:
+        options = plan.options
+        assert isinstance(options, BerniniOptions)
+        pipe = self.pipe
+        use_unipc(pipe, options.shift)
+        device, dtype = pipe._execution_device, pipe.transformer.dtype
+        sent = PREFIX + name_pictures(plan.prompt, plan.class_word, len(plan.references))
+        said, nothing = pipe.encode_prompt(
+            sent, plan.negative, max_sequence_length=TEXT_TOKENS, device=device, dtype=dtype
+        )
+        pictures = [encode_pictures(pipe.vae, [fitted(picture, options.longest)]) for picture in plan.references]
+        sources = list(zip(numbers(len(pictures)), pictures, strict=True))
+        noise = pipe.prepare_latents(1, 16, *plan.size, plan.frames, None, device, seeded(plan.seed))
+        velocity = Chain(
+            pipe.transformer,
+            pipe.transformer_2,
+            pipe.scheduler,
+            said,
+            nothing,
+            sources,
+            options.picture_guidance,
+            plan.guidance,
+            options.parallel,
+            options.threshold,
+        )
+        frames = decode_frames(pipe.vae, denoise(pipe.scheduler, noise, plan.steps, velocity))
+        pipe.maybe_free_model_hooks()
+        return Sampled(
+            frames=to_uint8(frames),
+            truncated=is_cut(pipe.tokenizer, sent, TEXT_TOKENS),
+            settings={"scheduler": "UniPCMultistepScheduler", "references_used": len(pictures), "prompt_sent": sent},
+        )
+
+    def networks(self) -> Mapping[str, torch.nn.Module]:
+        if self.pipe is None:
+            return {}
+        names = [name for name in self.paper_parts if getattr(self.pipe, name) is not None]
+        return {name: getattr(self.pipe, name) for name in names}
+
+    def close(self) -> None:
+        self.pipe = self.variant = None
+
+
+def name_pictures(prompt: str, class_word: str, count: int) -> str:
+    """The prompt with "from image0 and image1" after its first `class_word`, or before all where it has none."""
+    names = [f"image{number}" for number in range(count)]
+    spoken = " and ".join([", ".join(names[:-1]), names[-1]] if count > 1 else names)
+    found = re.search(rf"(?<!\w){re.escape(class_word)}(?!\w)", prompt, re.IGNORECASE) if class_word else None
+    if found is None:
+        return f"The person from {spoken}: {prompt}"
+    return f"{prompt[: found.end()]} from {spoken}{prompt[found.end() :]}"
