@@ -74,14 +74,14 @@ class LynxAdapters(nn.Module):
 
 
 @dataclass(frozen=True)
-class Person:
+class SeenPerson:
     """What every block sees of a person: keys and values of the identity's tokens and of the picture's."""
 
     identity: tuple[tuple[Tensor, Tensor], ...]
     reference: tuple[tuple[Tensor, Tensor], ...]
 
 
-def see_person(transformer: Any, adapters: LynxAdapters, vector: Tensor, picture: Tensor, text: Tensor) -> Person:
+def see_person(transformer: Any, adapters: LynxAdapters, vector: Tensor, picture: Tensor, text: Tensor) -> SeenPerson:
     """A person's keys and values. `vector` [512] of the recogniser, `picture` latents [1, 16, 1, h, w].
 
     `text` is `PROMPT`, embedded. Zeros for both are the person that guidance leads away from.
@@ -95,7 +95,7 @@ def see_person(transformer: Any, adapters: LynxAdapters, vector: Tensor, picture
     answer(transformer, picture, torch.zeros(1, device=picture.device), text, own=remember)
     tokens = adapters.resampler(vector[None, None])
     blocks = transformer.blocks
-    return Person(
+    return SeenPerson(
         tuple(layer.seen(block.attn2, tokens) for layer, block in zip(adapters.identity_layers(), blocks, strict=True)),
         tuple(
             layer.seen(block.attn1, seen)
@@ -113,7 +113,7 @@ class Scales:
 
 
 def velocity_with(
-    transformer: Any, person: Person, scales: Scales, latents: Tensor, timestep: Tensor, text: Tensor
+    transformer: Any, person: SeenPerson, scales: Scales, latents: Tensor, timestep: Tensor, text: Tensor
 ) -> Tensor:
     """The velocity, float32, of latents [1, 16, T, h, w] of a video of this person; arguments as `blocks.answer`."""
 

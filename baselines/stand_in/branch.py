@@ -78,13 +78,15 @@ class FaceAdapters(nn.Module):
 
 
 @dataclass(frozen=True)
-class Face:
+class FaceTokens:
     """Keys and values of the face's tokens, a pair a block, each (B, heads, N, D)."""
 
     seen: tuple[tuple[Tensor, Tensor], ...]
 
 
-def see_face(transformer: Any, adapters: FaceAdapters, latents: Tensor, text: Tensor, video: Sequence[int]) -> Face:
+def see_face(
+    transformer: Any, adapters: FaceAdapters, latents: Tensor, text: Tensor, video: Sequence[int]
+) -> FaceTokens:
     """The face's keys and values. `latents` [1, 16, 1, h, w], `text` any embedded prompt (it does not enter).
 
     `video` is the video's grid of patches (frames, rows, columns), behind which the face lies.
@@ -104,10 +106,10 @@ def see_face(transformer: Any, adapters: FaceAdapters, latents: Tensor, text: Te
         seen.append((key, value))
         tokens = gated(tokens, joined(attention, attended(query, key, value)), gate)
         tokens = gated(tokens, block.ffn(modulated(block.norm3, tokens, shift_ff, scale_ff)), gate_ff)
-    return Face(tuple(seen))
+    return FaceTokens(tuple(seen))
 
 
-def velocity_with(transformer: Any, face: Face | None, latents: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
+def velocity_with(transformer: Any, face: FaceTokens | None, latents: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
     """`blocks.answer`, where the video's tokens see the face too; without one it is the stock network.
 
     `latents` [1, 16, T, h, w] in the transformer's dtype, `timestep` [1], `text` [1, L, C]; the velocity, float32.

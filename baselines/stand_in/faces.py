@@ -40,7 +40,7 @@ class PlainCutter:
         return picture.convert("RGB").resize((self.side, self.side))
 
 
-class FaceCut:
+class ParsedCutter:
     """The published steps: antelopev2's detector, the cut, BiSeNet's parsing; the rest of the picture white."""
 
     def __init__(self, faces: PackFaces, parser: Any, device: str) -> None:
@@ -89,7 +89,7 @@ def on_square(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return square
 
 
-def open_cutter(weights_dir: Path, device: str) -> FaceCut:
+def open_cutter(weights_dir: Path, device: str) -> ParsedCutter:
     """The networks from files below `weights_dir`. Raises MissingWeights, MissingDependency, WeightsError."""
     from mmbench.face.packs import ANTELOPE_V2, open_analyser
 
@@ -102,4 +102,4 @@ def open_cutter(weights_dir: Path, device: str) -> FaceCut:
             f"pip install --no-deps facexlib, and {how_to_install('insightface')}",
         ) from error
     network = init_parsing_model(model_name="bisenet", device=device, model_rootpath=str(parser.parent)).eval()
-    return FaceCut(open_analyser(ANTELOPE_V2, weights_dir, beside_torch(device)), network, device)
+    return ParsedCutter(open_analyser(ANTELOPE_V2, weights_dir, beside_torch(device)), network, device)

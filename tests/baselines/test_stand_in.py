@@ -19,7 +19,7 @@ from mmbench.baselines.contract import Baseline, Request
 from mmbench.baselines.registry import create
 from mmbench.baselines.stand_in import branch
 from mmbench.baselines.stand_in.branch import FaceAdapters, see_face, velocity_with
-from mmbench.baselines.stand_in.faces import CROP, FaceCut, around, on_square
+from mmbench.baselines.stand_in.faces import CROP, ParsedCutter, around, on_square
 from mmbench.baselines.stand_in.model import REPOSITORIES
 from mmbench.baselines.wan.tiny import transformer_config
 from mmbench.errors import MissingWeights, RequestError, WeightsError
@@ -199,7 +199,7 @@ def test_what_the_parser_calls_background_is_white() -> None:
         return (classes,)
 
     picture = Image.new("RGB", (120, 120), (10, 20, 30))
-    found = np.asarray(FaceCut(Faces(), parser, "cpu").cut(picture))  # type: ignore[arg-type]
+    found = np.asarray(ParsedCutter(Faces(), parser, "cpu").cut(picture))  # type: ignore[arg-type]
     assert found.shape == (CROP, CROP, 3)
     assert (found[:, : CROP // 2] == (10, 20, 30)).all()
     assert (found[:, CROP // 2 :] == 255).all()

@@ -187,8 +187,8 @@ def copies_page(found: Copies) -> str:
             *(head, *counts),
             "\nValues: smallest, median, largest.\n",
             *(head, *values),
-            "\nCopies by the guard's limit, and the overall verdict between all clips and all photographs of a kind, whose "
-            "tests of five columns few people seldom decide:\n",
+            "\nCopies by the guard's limit, and the overall verdict between all clips and all photographs of a kind, "
+            "whose tests of five columns few people seldom decide:\n",
             *(judged, *overall_rows, ""),
         ]
     )
