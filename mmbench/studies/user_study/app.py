@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
-from mmbench.studies.user_study.design import MEDIA, Answers, StudyDesign, read_design, read_key
+from mmbench.studies.user_study.design import LONGEST_ID, MEDIA, Answers, StudyDesign, read_design, read_key
 from mmbench.studies.user_study.guard import RateLimit, StudyGuard, StudyLimits, address_of, too_often
 from mmbench.studies.user_study.votes import Seat, Vote, VoteStore, new_token, open_votes, token_digest
 
@@ -38,7 +38,9 @@ class Sent(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     revision: Annotated[StrictInt, Field(ge=1, le=1_000_000)]
-    answers: dict[Annotated[str, Field(max_length=64)], StrictInt | Annotated[str, Field(max_length=8, strict=True)]]
+    answers: dict[
+        Annotated[str, Field(max_length=LONGEST_ID)], StrictInt | Annotated[str, Field(max_length=8, strict=True)]
+    ]
     seconds: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False, strict=True)]
 
 

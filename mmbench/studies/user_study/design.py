@@ -24,6 +24,8 @@ SIDES: Final = ("left", "tie", "right")
 MEDIA_NAME: Final = re.compile(r"[0-9a-f]{32}\.(?:mp4|jpg)")
 SCHEMA: Final = 1
 SECRET: Final = 0o600
+LONGEST_ID: Final = 64
+"""Letters of a question's id: servers refuse a vote with a longer one."""
 
 
 class _Strict(BaseModel):
@@ -89,6 +91,9 @@ class StudyDesign(_Strict):
     def _sound(self) -> StudyDesign:
         if not self.sheets or not all(self.sheets) or not self.questions:
             raise ValueError("a study needs questions, and sheets with tasks")
+        ids = [question.id for question in self.questions]
+        if len(set(ids)) < len(ids) or not all(0 < len(name) <= LONGEST_ID for name in ids):
+            raise ValueError(f"ids of questions are one to {LONGEST_ID} letters, each its own")
         if any(not 0 <= place < len(self.tasks) for sheet in self.sheets for place in sheet):
             raise ValueError("a sheet names a task that is not there")
         names = [name for task in self.tasks for name in (*task.clips, *task.pictures)]
@@ -161,9 +166,13 @@ def read_design(study: Path) -> StudyDesign:
 
 def read_key(study: Path) -> StudyKey:
     """The key of a study's folder. Raises ManifestError where it is missing, damaged, or of another study."""
-    key = _read(study / KEY, StudyKey)
-    if key.id != read_design(study).id:
+    key, design = _read(study / KEY, StudyKey), read_design(study)
+    if key.id != design.id:
         raise ManifestError(f"{study / KEY}: the key of another study.", "Put its own key back.")
+    if lost := sorted({name for task in design.tasks for name in task.clips} - set(key.stimuli)):
+        raise ManifestError(f"{study / KEY}: does not say what {lost[0]} is.", "Put its own key back.")
+    if not all(0 <= sheet < len(design.sheets) for sheet in key.invitations.values()):
+        raise ManifestError(f"{study / KEY}: invites to a sheet that is not there.", "Put its own key back.")
     return key
 
 

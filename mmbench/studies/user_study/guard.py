@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -127,9 +128,19 @@ class StudyGuard:
 
 
 def address_of(scope: Scope) -> str:
-    """Network address of the caller: the proxy's, unless the server was told to trust one."""
+    """Network address of the caller: the proxy's, unless the server was told to trust one.
+
+    Of an IPv6 address its network of 64 bits: one household or machine holds all addresses of such a network.
+    """
     client = scope.get("client")
-    return client[0] if client else ""
+    address = client[0] if client else ""
+    try:
+        version_6 = IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if version_6.ipv4_mapped is not None:
+        return str(version_6.ipv4_mapped)
+    return str(IPv6Network((version_6, 64), strict=False))
 
 
 def too_often(wait: float) -> JSONResponse:

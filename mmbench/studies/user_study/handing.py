@@ -13,7 +13,7 @@ from mmbench.reports.table.data import no_formula
 from mmbench.studies.user_study.design import DESIGN, KEY, MEDIA, VOTES, read_design, read_key
 from mmbench.studies.user_study.judgements import rater_record
 from mmbench.studies.user_study.make import INVITATIONS
-from mmbench.studies.user_study.votes import open_votes
+from mmbench.studies.user_study.votes import all_votes, open_votes
 
 COLUMNS = ("rater", "day", "sheet", "place", "kind", "question", "answer", "seconds", "counts")
 SHOWN = ("left_model", "left_item", "right_model", "right_item")
@@ -28,7 +28,7 @@ def export_votes(study: Path, out: Path) -> int:
     """
     design, key = read_design(study), read_key(study)
     lines: list[list[str]] = []
-    for one in open_votes(study, design).everything():
+    for one in all_votes(study, design):
         counts = rater_record(design, key, one).counts
         sheet = design.sheets[one.sheet]
         for vote in one.votes:
@@ -60,7 +60,8 @@ def delete_study(study: Path) -> None:
     """
     read_design(study)
     votes = [study / f"{VOTES}{ending}" for ending in ("", "-wal", "-shm")]
-    reports = [study / "report" / name for name in REPORT_FILES]
+    report = study / "report"
+    reports = [] if report.is_symlink() else [report / name for name in REPORT_FILES]  # a link leads out of the study
     for path in (*votes, study / KEY, study / INVITATIONS, *reports):
         path.unlink(missing_ok=True)
     media = study / MEDIA
@@ -69,6 +70,6 @@ def delete_study(study: Path) -> None:
     else:
         shutil.rmtree(media, ignore_errors=True)
     (study / DESIGN).unlink()  # last: until then it can be deleted again
-    for folder in (study / "report", study):
-        if folder.is_dir() and not any(folder.iterdir()):
+    for folder in (report, study):
+        if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
             folder.rmdir()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from mmbench.studies.user_study.design import Answers, Stimulus, StudyDesign, StudyKey, read_design, read_key
-from mmbench.studies.user_study.votes import RaterVotes, open_votes
+from mmbench.studies.user_study.votes import RaterVotes, all_votes
 
 SCORES: Final = {"left": 1.0, "tie": 0.5, "right": 0.0}
 """What the clip on the left gets of one vote."""
@@ -87,12 +87,13 @@ def read_judgements(study: Path, allowed_wrong: int = 0) -> Judgements:
     """Everything that was said in a study, with the key.
 
     A rater who failed more than `allowed_wrong` attention checks does not count; one who left before the first check
-    does. Raises ManifestError where the folder is no study or its key is missing.
+    does. A check that was passed over, or "could not be judged", is failed: what it asks for needs no clip that plays.
+    Raises ManifestError where the folder is no study, its key is missing, or a vote is damaged.
     """
     design, key = read_design(study), read_key(study)
     found: list[Judgement] = []
     raters = []
-    for one in open_votes(study, design).everything():
+    for one in all_votes(study, design):
         record = rater_record(design, key, one, allowed_wrong)
         raters.append(record)
         if record.counts:
@@ -103,14 +104,18 @@ def read_judgements(study: Path, allowed_wrong: int = 0) -> Judgements:
 def rater_record(design: StudyDesign, key: StudyKey, one: RaterVotes, allowed_wrong: int = 0) -> RaterRecord:
     """The account of one rater."""
     sheet = design.sheets[one.sheet]
-    checks = [(key.checks[sheet[vote.slot]], vote.answers) for vote in one.votes if sheet[vote.slot] in key.checks]
-    failed = sum(wanted != given for wanted, given in checks if given)
+    given = {vote.slot: vote.answers for vote in one.votes}
+    last = max(given, default=-1)
+    checks = [
+        (key.checks[place], given.get(slot)) for slot, place in enumerate(sheet[: last + 1]) if place in key.checks
+    ]
+    failed = sum(wanted != said for wanted, said in checks)  # None: passed over, though later places were answered
     return RaterRecord(
         rater=one.rater,
         day=one.day,
         answered=len(one.votes),
         of=len(sheet),
-        passed=sum(wanted == given for wanted, given in checks),
+        passed=len(checks) - failed,
         failed=failed,
         counts=failed <= allowed_wrong,
         seconds=sum(vote.seconds for vote in one.votes),

@@ -38,6 +38,7 @@ from mmbench.studies.user_study.plan import PlannedClip, PlanOptions, Shown, pla
 from mmbench.studies.user_study.votes import new_token, open_votes, token_digest
 
 INVITATIONS = "invitations.csv"
+CHECK = "This one checks that you are reading: {}, whatever you see and even if nothing plays."
 MAX_SHEETS, MAX_TASKS = 10_000, 1_000
 
 
@@ -237,12 +238,11 @@ def _task(shown: Shown, clips: Sequence[tuple[Item, str, tuple[str, ...]]], inst
 def _check_task(kind: Kind, questions: Sequence[Question], rng: random.Random) -> tuple[str, Answers]:
     if kind == "aspects":
         mark = rng.randint(*MARKS)
-        text = f"This one checks that you are reading: please give {mark} to every question, whatever you see."
-        return text, {question.id: mark for question in questions}
+        wanted = f"please give {mark} to every question"
+        return CHECK.format(wanted), {question.id: mark for question in questions}
     side = rng.choice(SIDES)
-    wanted = {"left": "clip A", "tie": "no difference", "right": "clip B"}[side]
-    text = f"This one checks that you are reading: please choose {wanted}, whatever you see."
-    return text, {question.id: side for question in questions}
+    named = {"left": "clip A", "tie": "no difference", "right": "clip B"}[side]
+    return CHECK.format(f"please choose {named}"), {question.id: side for question in questions}
 
 
 def _write_invitations(out: Path, tokens: Sequence[str]) -> Path:

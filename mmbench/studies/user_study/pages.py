@@ -105,7 +105,7 @@ def _strengths(title: str, found: BradleyTerry) -> list[str]:
         [[one.model, one.other, _bracketed(one.value, one.low, one.high, 3), str(one.n)] for one in found.pairs],
     )
     said = "Bradley-Terry, draws as half a win; 0 is the average model. Brackets: 95 % over raters and identities"
-    return [*lines, "".join([said, *(f"; {note}" for note in found.notes), "."]), ""]
+    return [*lines, "".join([said, *(f"; {escape(note)}" for note in found.notes), "."]), ""]
 
 
 def _tracking(report: StudyReport, titles: dict[str, str]) -> list[str]:

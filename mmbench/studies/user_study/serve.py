@@ -69,7 +69,8 @@ def serve_study(study: Path, options: ServeOptions | None = None, tell: Callable
 
 def check_media(study: Path) -> None:
     """Raise ManifestError where a clip that the design names is not there."""
-    lost = sorted(name for name in read_design(study).media if not (study / MEDIA / name).is_file())
+    paths = {name: study / MEDIA / name for name in read_design(study).media}
+    lost = sorted(name for name, path in paths.items() if path.is_symlink() or not path.is_file())
     if lost:
         more = f" and {len(lost) - TOLD} more" if len(lost) > TOLD else ""
         raise ManifestError(f"{study / MEDIA}: lacks {', '.join(lost[:TOLD])}{more}.", "Copy the whole folder again.")

@@ -111,7 +111,7 @@ def _listed(files: Sequence[Path]) -> list[Path]:
     for path in files:
         if path.is_dir():
             found += sorted(path.glob("*.json"))
-        elif path.is_file():
+        elif path.exists():
             found.append(path)
         else:
             raise ManifestError(f"{path}: no such file.", "Name files of votes, or a folder of them.")
@@ -119,10 +119,17 @@ def _listed(files: Sequence[Path]) -> list[Path]:
 
 
 def _read_votes(path: Path, design: StudyDesign) -> VotesFile:
-    if path.stat().st_size > LARGEST_FILE:
+    try:
+        if not path.is_file():  # a pipe would be read for ever
+            raise ManifestError(f"{path}: is no file.")
+        with path.open("rb") as stream:
+            text = stream.read(LARGEST_FILE + 1)
+    except OSError as cause:
+        raise ManifestError(f"{path}: cannot be read: {cause.strerror}.") from cause
+    if len(text) > LARGEST_FILE:
         raise ManifestError(f"{path}: too large for a file of votes.")
     try:
-        held = VotesFile.model_validate_json(path.read_bytes())
+        held = VotesFile.model_validate_json(text)
     except ValidationError as cause:
         raise ManifestError(f"{path}: no file of votes: {cause.errors()[0]['msg']}.") from cause
     if held.study != design.id:

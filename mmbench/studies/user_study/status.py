@@ -9,7 +9,7 @@ from statistics import median
 
 from mmbench.studies.user_study.design import read_design, read_key
 from mmbench.studies.user_study.judgements import RaterRecord, rater_record
-from mmbench.studies.user_study.votes import open_votes
+from mmbench.studies.user_study.votes import all_votes
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class StudyStatus:
 def study_status(study: Path) -> StudyStatus:
     """Read how far a study has come, while it is served too. Raises ManifestError where the folder is no study."""
     design, key = read_design(study), read_key(study)
-    everything = open_votes(study, design).everything()
+    everything = all_votes(study, design)
     raters = tuple(rater_record(design, key, one) for one in everything)
     done = [rater.seconds / 60 for rater in raters if rater.finished]
     return StudyStatus(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import secrets
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -141,11 +142,17 @@ class VoteStore:
             return tuple(_votes(connection, "WHERE rater = ?", (rater,)).get(rater, ()))
 
     def everything(self) -> list[RaterVotes]:
-        """All raters with their votes, in the order they joined, as of one moment."""
-        with closing(self._open()) as connection:
-            connection.execute("BEGIN")
-            raters = connection.execute("SELECT number, sheet, day FROM raters ORDER BY number").fetchall()
-            votes = _votes(connection, "", ())
+        """All raters with their votes, in the order they joined, as of one moment.
+
+        Raises ManifestError where the file is damaged.
+        """
+        try:
+            with closing(self._open()) as connection:
+                connection.execute("BEGIN")
+                raters = connection.execute("SELECT number, sheet, day FROM raters ORDER BY number").fetchall()
+                votes = _votes(connection, "", ())
+        except (sqlite3.DatabaseError, ValueError, RecursionError) as cause:
+            raise ManifestError(f"{self.path}: votes cannot be read: {cause}.", "Put a copy of it back.") from cause
         return [RaterVotes(number, sheet, day, tuple(votes.get(number, ()))) for number, sheet, day in raters]
 
     def forget(self, rater: int) -> bool:
@@ -179,6 +186,30 @@ class VoteStore:
 def open_votes(study: Path, design: StudyDesign) -> VoteStore:
     """The store in a study's folder, made where there is none yet. Raises as VoteStore."""
     return VoteStore(study / VOTES, design.id)
+
+
+def all_votes(study: Path, design: StudyDesign) -> list[RaterVotes]:
+    """As `VoteStore.everything`, each vote such as the design asks for. Raises ManifestError for another, and as it."""
+    store = open_votes(study, design)
+    everything = store.everything()
+    for one in everything:
+        if why := _fault(design, one):
+            raise ManifestError(f"{store.path}: rater {one.rater}: {why}.", "Put a copy of it back.")
+    return everything
+
+
+def _fault(design: StudyDesign, one: RaterVotes) -> str:
+    """What a rater's votes have that no page sends; "" for nothing."""
+    if type(one.sheet) is not int or not 0 <= one.sheet < len(design.sheets):
+        return f"there is no sheet {one.sheet!r}"
+    for vote in one.votes:
+        if type(vote.slot) is not int or not 0 <= vote.slot < len(design.sheets[one.sheet]):
+            return f"there is no place {vote.slot!r} on sheet {one.sheet}"
+        if not isinstance(vote.seconds, float) or not 0 <= vote.seconds < math.inf:
+            return f"place {vote.slot} took {vote.seconds!r} seconds"
+        if why := design.refusal(vote.answers):
+            return f"place {vote.slot}: {why}"
+    return ""
 
 
 def _seat(connection: sqlite3.Connection, digest: str) -> Seat | None:

@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 from mmbench.errors import ManifestError
 from mmbench.studies.user_study.app import make_app
 from mmbench.studies.user_study.design import read_design
-from mmbench.studies.user_study.guard import RateLimit, StudyLimits
+from mmbench.studies.user_study.guard import RateLimit, StudyLimits, address_of
 from mmbench.studies.user_study.make import NewStudy, new_study
 from mmbench.studies.user_study.plan import PlanOptions
 from mmbench.studies.user_study.serve import ServeOptions, check_media, serve_study
@@ -240,3 +240,36 @@ def test_a_folder_that_is_no_study_or_lacks_clips_is_told_before_it_opens(study:
     (tmp_path / "study.json").write_bytes((study / "study.json").read_bytes())
     with pytest.raises(ManifestError, match=r"lacks [0-9a-f]{32}.*more"):
         check_media(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("testclient", "testclient"),
+    ],
+)
+def test_all_addresses_of_one_network_share_a_limit(address: str, counted: str) -> None:
+    assert address_of({"type": "http", "client": (address, 1)}) == counted
+
+
+def test_letters_that_are_no_text_are_refused(client: TestClient) -> None:
+    who = joined(client) | {"content-type": "application/json"}
+    for answers in (b'{"overall": "\\ud800"}', b'{"\\ud800": "left"}'):
+        body = b'{"revision": 1, "seconds": 1.0, "answers": ' + answers + b"}"
+        assert client.put("/api/votes/0", content=body, headers=who).status_code in (400, 422)
+    body = b'{"consent": true, "invitation": "\\ud800"}'
+    assert client.post("/api/raters", content=body, headers=who).status_code in (400, 422)
+
+
+def test_a_clip_that_is_a_link_is_told_before_it_opens(tmp_path: Path, make_run: MadeRun) -> None:
+    folder = new_study([make_run(tmp_path / "run")], tmp_path / "study", NewStudy(plan=SMALL)).folder
+    clip = next((folder / "media").glob("*.mp4"))
+    clip.rename(tmp_path / "elsewhere.mp4")
+    clip.symlink_to(tmp_path / "elsewhere.mp4")
+    with pytest.raises(ManifestError, match=clip.name):
+        check_media(folder)

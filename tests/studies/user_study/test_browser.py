@@ -335,7 +335,12 @@ def test_clips_play_and_no_request_names_a_model(page: Any, served: Served) -> N
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     begin(page, served.address)
-    page.wait_for_function("[...document.querySelectorAll('video')].every((video) => video.videoWidth === 64)")
+    playing = "[...document.querySelectorAll('video')].every((video) => video.videoWidth === 64)"
+    for _ in range(100):  # not Playwright's own wait: it evaluates texts in the page, whose policy forbids that
+        if page.evaluate(playing):
+            break
+        page.wait_for_timeout(100)
+    assert page.evaluate(playing)
     text = page.content() + " ".join(asked)
     for one in read_key(served.study).stimuli.values():
         assert one.model not in text and one.identity not in text

@@ -26,6 +26,8 @@ from mmbench.studies.user_study.design import (
     StudyDesign,
     StudyKey,
     StudyTask,
+    read_design,
+    read_key,
     write_part,
 )
 from mmbench.studies.user_study.judgements import read_judgements
@@ -34,6 +36,7 @@ from mmbench.studies.user_study.pages import study_json, study_markdown, write_s
 from mmbench.studies.user_study.plan import PlannedClip, PlanOptions, plan_sheets
 from mmbench.studies.user_study.report import StudyReport, StudyReportOptions, report_study
 from mmbench.studies.user_study.status import study_status
+from mmbench.studies.user_study.votes import Vote, new_token, open_votes
 from tests.studies.user_study.conftest import Crowd, MadeRun, marking, preferring
 
 
@@ -238,3 +241,36 @@ def test_sides_do_not_matter_to_strengths() -> None:
     ]
     turned = [replace(one, first="b", second="a", score=1 - one.score) for one in votes]
     assert bradley_terry(votes, resamples=100) == bradley_terry(turned, resamples=100)
+
+
+@pytest.mark.parametrize("answer", [None, {}])
+def test_who_passes_over_a_check_does_not_count(tmp_path: Path, answer: Answers | None) -> None:
+    study = drawn_study(tmp_path / "s", "pairs", ("a", "b"), PlanOptions(2, 6, 0, 2, 1))
+    design, key = read_design(study), read_key(study)
+    store = open_votes(study, design)
+    for number in range(2):
+        seat = store.join(new_token(), 2)
+        assert seat is not None
+        sheet = design.sheets[seat.sheet]
+        first = min(slot for slot, place in enumerate(sheet) if place in key.checks)
+        for slot, place in enumerate(sheet):
+            given = (answer if number else key.checks[place]) if place in key.checks else {"overall": "left"}
+            if given is not None and not (number == 0 and slot > first):  # the first rater leaves in between
+                store.put(seat.rater, Vote(slot, 1, given, 1.0))
+    honest, sly = read_judgements(study).raters
+    assert (honest.passed, honest.failed, honest.counts) == (1, 0, True)
+    assert sly.failed >= 1 and not sly.counts
+
+
+def test_names_of_models_are_no_markup_in_notes(tmp_path: Path) -> None:
+    models = ("<img src=x onerror=alert(1)>", "[b](javascript:1)", "c", "d")
+    study = drawn_study(tmp_path / "s", "pairs", models, PlanOptions(4, 12, 0, 0, 1))
+
+    def apart(clips: tuple[Stimulus, ...], rng: random.Random, rater: int) -> Answers:
+        here = {clip.model in models[:2] for clip in clips}
+        return {"overall": "left"} if len(here) == 1 else {}
+
+    Crowd(4, apart).vote(study)
+    text = study_markdown(quick(study))
+    assert "no vote ties" in text
+    assert "<img" not in text and "[b](" not in text

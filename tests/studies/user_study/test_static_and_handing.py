@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -157,3 +158,25 @@ def test_the_commands(tmp_path: Path, make_run: MadeRun) -> None:
     assert "3 new votes of 1 raters" in call("import", study, tmp_path / "votes.json")
     assert "gone" in call("delete", study, "--rater", 1)
     assert "gone" in call("delete", study, "--everything") and not study.exists()
+
+
+def test_what_cannot_be_opened_is_refused_and_its_neighbours_taken(study: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "got"
+    (folder / "folder.json").mkdir(parents=True)
+    (folder / "nowhere.json").symlink_to(folder / "gone")
+    (folder / "round.json").symlink_to(folder / "round.json")
+    os.mkfifo(folder / "pipe.json")
+    (folder / "votes.json").write_text(json.dumps(said(study)))
+    found = import_votes(study, [folder])
+    assert (found.raters, found.new, len(found.refused)) == (1, 3, 4)
+    assert len(import_votes(study, [folder / "pipe.json"]).refused) == 1
+
+
+def test_a_report_folder_that_leads_elsewhere_is_left_alone(study: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "report.md").write_text("mine")
+    (study / "report").symlink_to(other)
+    delete_study(study)
+    assert (other / "report.md").read_text() == "mine"
+    assert [path.name for path in study.iterdir()] == ["report"]

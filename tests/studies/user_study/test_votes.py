@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmbench.errors import ManifestError
-from mmbench.studies.user_study.votes import Vote, VoteStore, new_token, token_digest
+from mmbench.studies.user_study.design import (
+    ASPECTS,
+    DESIGN,
+    KEY,
+    Stimulus,
+    StudyDesign,
+    StudyKey,
+    StudyTask,
+    read_design,
+    read_key,
+    write_part,
+)
+from mmbench.studies.user_study.votes import Vote, VoteStore, all_votes, new_token, open_votes, token_digest
 
 
 def seated(store: VoteStore) -> int:
@@ -121,3 +135,83 @@ def test_files_of_others_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.sqlite").write_text("no database, but long enough to be read as a header" * 40)
     with pytest.raises(ManifestError, match="no store of votes"):
         VoteStore(tmp_path / "text.sqlite", "s")
+
+
+def study_of(folder: Path) -> StudyDesign:
+    name = "0" * 32 + ".mp4"
+    design = StudyDesign(
+        id="s", kind="aspects", title="T", consent="C", questions=ASPECTS[:1],
+        tasks=(StudyTask(clips=(name,)),), sheets=((0,), (0, 0)),
+    )  # fmt: skip
+    write_part(folder / DESIGN, design)
+    return design
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("UPDATE raters SET sheet = 9", "no sheet 9"),
+        ("UPDATE raters SET sheet = -1", "no sheet -1"),
+        ("UPDATE raters SET sheet = 'x'", "no sheet 'x'"),
+        ("UPDATE votes SET slot = 7", "no place 7"),
+        ("UPDATE votes SET slot = -1", "no place -1"),
+        ("UPDATE votes SET seconds = 'long'", "'long' seconds"),
+        ("UPDATE votes SET seconds = 1e999", "inf seconds"),
+        ("UPDATE votes SET answers = '{'", "cannot be read"),
+        ("UPDATE votes SET answers = '[1]'", "an object"),
+        ("UPDATE votes SET answers = '{\"visual_quality\": 11}'", "from 1 to 10"),
+        ("UPDATE votes SET answers = '{\"other\": 1}'", "every question"),
+        ("DROP TABLE votes", "cannot be read"),
+    ],
+)
+def test_votes_that_no_page_sends_are_named_and_not_counted(tmp_path: Path, change: str, told: str) -> None:
+    design = study_of(tmp_path)
+    store = open_votes(tmp_path, design)
+    store.put(seated(store), Vote(0, 1, {"visual_quality": 5}, 1.0))
+    (one,) = all_votes(tmp_path, design)
+    assert one.votes == (Vote(0, 1, {"visual_quality": 5}, 1.0),)
+    held = store.everything
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute(change)
+    if "DROP" in change:
+        with pytest.raises(ManifestError, match=told):
+            held()
+        return
+    with pytest.raises(ManifestError, match=told):
+        all_votes(tmp_path, design)
+
+
+def test_a_file_with_a_damaged_page_is_told(tmp_path: Path) -> None:
+    design = study_of(tmp_path)
+    store = open_votes(tmp_path, design)
+    for _ in range(300):
+        store.put(seated(store), Vote(0, 1, {"visual_quality": 5}, 1.0))
+    with closing(sqlite3.connect(store.path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    whole = bytearray(store.path.read_bytes())
+    whole[3 * 4096 :] = b"\xff" * (len(whole) - 3 * 4096)
+    store.path.write_bytes(whole)
+    with pytest.raises(ManifestError, match=r"votes\.sqlite"):
+        all_votes(tmp_path, design)
+
+
+def test_two_questions_of_one_id_or_with_one_that_servers_refuse_are_no_study(tmp_path: Path) -> None:
+    design = study_of(tmp_path).model_dump()
+    for ids in (["a", "a"], [""], ["a" * 65]):
+        design["questions"] = [{"id": name, "title": "T"} for name in ids]
+        (tmp_path / DESIGN).write_text(json.dumps(design))
+        with pytest.raises(ManifestError, match="ids of questions"):
+            read_design(tmp_path)
+
+
+def test_a_key_that_does_not_fit_its_study_is_refused(tmp_path: Path) -> None:
+    design = study_of(tmp_path)
+    (name,) = design.media
+    seen = Stimulus(model="m", item="i", identity="p", scene="s")
+    key = StudyKey(id="s", seed=0, runs=(), stimuli={name: seen}, checks={}, invitations={"d": 1})
+    write_part(tmp_path / KEY, key)
+    assert read_key(tmp_path) == key
+    for changed, told in (({"stimuli": {}}, "does not say what"), ({"invitations": {"d": 2}}, "invites to a sheet")):
+        write_part(tmp_path / KEY, key.model_copy(update=changed))
+        with pytest.raises(ManifestError, match=told):
+            read_key(tmp_path)
