@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import warnings
@@ -58,8 +59,11 @@ def examine(settings: EvaluateSettings | None = None) -> list[Diagnosis]:
 
 
 def _machine() -> list[Diagnosis]:
-    """GPUs with their memory, the cache's place, and the space left there."""
+    """GPUs with their memory; the places of what is kept, with the space left there."""
     import torch
+
+    from mmbench.testsets.load import testsets_dir
+    from mmbench.weights.cache import cache_dir
 
     found = []
     for index in range(torch.cuda.device_count()):
@@ -68,10 +72,17 @@ def _machine() -> list[Diagnosis]:
         found.append(Diagnosis("ok", "machine", f"cuda:{index}", text))
     if not found:
         found.append(Diagnosis("ok", "machine", "gpu", "none that this torch can use: networks run on the processor"))
-    root = cache_root()
-    there = next((folder for folder in (root, *root.parents) if folder.is_dir()), None)
-    left = f", {shutil.disk_usage(there).free / 2**30:.0f} GiB left" if there else ""
-    return [*found, Diagnosis("ok", "machine", "cache", f"{root}{left}")]
+    kept = {"cache": cache_root(), "weights": cache_dir(), "test sets": testsets_dir()}
+    return [*found, *(_place(name, folder) for name, folder in kept.items())]
+
+
+def _place(name: str, folder: Path) -> Diagnosis:
+    """A folder that is made when it is first needed: whether it can be, and the space on its disk."""
+    there = next((one for one in (folder, *folder.parents) if one.exists()), folder)
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        variable = {"cache": "MMBENCH_CACHE", "weights": "MMBENCH_WEIGHTS", "test sets": "MMBENCH_TESTSETS"}[name]
+        return Diagnosis("broken", "machine", name, f"{folder} cannot be written: set {variable} to another folder.")
+    return Diagnosis("ok", "machine", name, f"{folder}, {shutil.disk_usage(there).free / 2**30:.0f} GiB left")
 
 
 def _packages() -> list[Diagnosis]:
@@ -125,11 +136,28 @@ def _metrics(settings: EvaluateSettings) -> list[Diagnosis]:
 
 
 def _plug_ins() -> list[Diagnosis]:
-    """Metrics of other packages: those that work by package, those that cannot be used by reason."""
+    """Metrics and generators of other packages: those that work, and why the others cannot be used."""
     broken = broken_plug_ins()
     found = [Diagnosis("broken", "plug-in", name, str(wrong)) for name, wrong in broken.items()]
     for name, point in plug_ins().items():
         if name not in broken:
             came = f" {point.dist.name} {point.dist.version}" if point.dist else ""
             found.append(Diagnosis("ok", "plug-in", name, f"metric of{came or ' another package'} ({point.value})"))
+    return [*found, *_generators()]
+
+
+def _generators() -> list[Diagnosis]:
+    from mmbench.baselines.registry import BASELINES, create, installed
+
+    found = []
+    try:
+        added = {name: place for name, place in installed().items() if name not in BASELINES}
+    except MMBenchError as cause:
+        return [Diagnosis("broken", "plug-in", "generators", str(cause))]
+    for name, place in added.items():
+        try:
+            create(name)
+            found.append(Diagnosis("ok", "plug-in", name, f"generator ({place})"))
+        except Exception as cause:  # whatever somebody's package raises when it is imported
+            found.append(Diagnosis("broken", "plug-in", name, f"generator ({place}): {cause}"))
     return found
