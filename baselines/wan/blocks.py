@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch.nn import functional
 
+from mmbench.baselines.wan.loop import at_hand
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -64,7 +66,8 @@ def answer(
 
 
 def patches(transformer: Any, latents: Tensor) -> tuple[Tensor, tuple[int, int, int]]:
-    """Tokens (B, N, width) and their grid."""
+    """Tokens (B, N, width) and their grid: where every walk through a network begins."""
+    at_hand(transformer)
     cut = transformer.patch_embedding(latents)
     return cut.flatten(2).transpose(1, 2), (cut.shape[2], cut.shape[3], cut.shape[4])
 

@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     """The guided velocity [1, 16, T, h, w] of latents of that shape at a timestep, a number of 0 to 1000."""
 
 
+def at_hand(network: Any) -> Any:
+    """The network, on the device where it computes: one that is offloaded comes back at its own `forward` alone.
+
+    For whoever calls its parts by themselves, or asks where it is before calling it.
+    """
+    if (hook := getattr(network, "_hf_hook", None)) is not None:
+        hook.pre_forward(network)
+    return network
+
+
 def encode_pictures(
     vae: Any, pictures: Sequence[Image], generator: Generator | None = None, *, blank: bool = False
 ) -> Tensor:
@@ -28,7 +38,7 @@ def encode_pictures(
     import torch
 
     with_axis = [torch.from_numpy(np.asarray(picture, np.float32) / 127.5 - 1) for picture in pictures]
-    mean, spread = _scale(vae)
+    mean, spread = _scale(at_hand(vae))
     found = []
     for pixels in with_axis:
         video = pixels.permute(2, 0, 1)[None, :, None].to(vae.device, vae.dtype) * (0.0 if blank else 1.0)
@@ -89,7 +99,7 @@ class Subjects:
 
 def decode_frames(vae: Any, latents: Tensor) -> NDArray[np.float32]:
     """Latents [1, 16, T, h, w] as frames float32 (4T - 3, H, W, 3) in [0, 1]."""
-    mean, spread = _scale(vae)
+    mean, spread = _scale(at_hand(vae))
     video = vae.decode((latents.float() * spread + mean).to(vae.dtype)).sample[0].float()
     found: NDArray[np.float32] = (video.permute(1, 2, 3, 0) / 2 + 0.5).clamp(0, 1).cpu().numpy()
     return found
