@@ -18,17 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from mmbench.baselines.bernini_r.streams import Chain, fitted, numbers
-from mmbench.baselines.contract import Kind, Native, PromptKind, Size
+from mmbench.baselines.contract import Kind, Native
 from mmbench.baselines.loading.diffusers_folder import open_part
 from mmbench.baselines.loading.repository import Repository
 from mmbench.baselines.options import Options, option
 from mmbench.baselines.runtime import Plan, Sampled, is_cut, place, seeded, to_uint8
 from mmbench.baselines.wan.loader import NEGATIVE, TEXT_TOKENS, WanBaseline, use_unipc
 from mmbench.baselines.wan.loop import decode_frames, denoise, encode_pictures
-from mmbench.errors import RequestError
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 GIB: Final = 1024**3
 LICENCE: Final = "Apache-2.0"
@@ -68,20 +67,10 @@ class BerniniR(WanBaseline):
     options_type: ClassVar[type[Options]] = BerniniOptions
     repositories: ClassVar[Mapping[str, Repository]] = REPOSITORIES
 
-    def __init__(self, prompt_kind: PromptKind | None = None) -> None:
-        super().__init__(prompt_kind)
-        self.pipe: Any = None
-
     def native(self, variant: str | None = None) -> Native:
         if self.pick_variant(variant) in self.tiny_variants:
             return Native(size=(32, 48), frames=9, fps=16, steps=2, guidance=4.0)
         return Native(size=(480, 848), frames=81, fps=16, steps=40, guidance=4.0)
-
-    def check_shape(self, size: Size, frames: int, variant: str) -> None:
-        if frames % 4 != 1:
-            raise RequestError(f"{self.name} makes 4k+1 frames, not {frames}.", "Use 81, or for example 49 or 33.")
-        if any(side % 16 for side in size):
-            raise RequestError(f"{self.name} makes sizes in sixteens, not {size[0]}x{size[1]}.", "Use 480x848.")
 
     def read(self, variant: str, weights_dir: Path) -> None:
         import torch
@@ -132,15 +121,6 @@ class BerniniR(WanBaseline):
             truncated=is_cut(pipe.tokenizer, sent, TEXT_TOKENS),
             settings={"scheduler": "UniPCMultistepScheduler", "references_used": len(pictures), "prompt_sent": sent},
         )
-
-    def networks(self) -> Mapping[str, torch.nn.Module]:
-        if self.pipe is None:
-            return {}
-        names = [name for name in self.paper_parts if getattr(self.pipe, name) is not None]
-        return {name: getattr(self.pipe, name) for name in names}
-
-    def close(self) -> None:
-        self.pipe = self.variant = None
 
 
 def name_pictures(prompt: str, class_word: str, count: int) -> str:

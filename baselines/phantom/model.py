@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from mmbench.baselines.contract import Kind, Native, PromptKind, Size
+from mmbench.baselines.contract import Kind, Native
 from mmbench.baselines.loading.checkpoint import read_shards, read_tensors, tensors_only
 from mmbench.baselines.loading.diffusers_folder import components, open_part, read_config
 from mmbench.baselines.loading.repository import Repository
@@ -24,12 +24,9 @@ from mmbench.baselines.runtime import Plan, Sampled, is_cut, place, seeded, to_u
 from mmbench.baselines.wan.loader import NEGATIVE, TEXT_TOKENS, WanBaseline, use_unipc
 from mmbench.baselines.wan.loop import Subjects, decode_frames, denoise, encode_pictures, on_white, wan_levels
 from mmbench.baselines.wan.names import load_published
-from mmbench.errors import RequestError
-from mmbench.weights.folders import digests, file_of, registered, require
+from mmbench.weights.folders import file_of, registered
 
 if TYPE_CHECKING:
-    import torch
-
     from mmbench.weights import WeightFile
 
 LICENCE: Final = "Apache-2.0"
@@ -69,10 +66,6 @@ class Phantom(WanBaseline):
     options_type: ClassVar[type[Options]] = PhantomOptions
     repositories: ClassVar[Mapping[str, Repository]] = dict.fromkeys(FILES, BASE)
 
-    def __init__(self, prompt_kind: PromptKind | None = None) -> None:
-        super().__init__(prompt_kind)
-        self.pipe: Any = None
-
     def native(self, variant: str | None = None) -> Native:
         variant = self.pick_variant(variant)
         large = variant.endswith("14b")
@@ -81,21 +74,8 @@ class Phantom(WanBaseline):
         frames, fps = (121, 24) if large else (81, 16)
         return Native(size=(480, 832), frames=frames, fps=fps, steps=50, guidance=7.5)
 
-    def check_shape(self, size: Size, frames: int, variant: str) -> None:
-        if frames % 4 != 1:
-            raise RequestError(f"{self.name} makes 4k+1 frames, not {frames}.", "Use 81, or for example 49 or 33.")
-        if any(side % 16 for side in size):
-            raise RequestError(f"{self.name} makes sizes in sixteens, not {size[0]}x{size[1]}.", "Use 480x832.")
-
     def weights(self, variant: str | None = None) -> tuple[WeightFile, ...]:
         return registered(names=FILES.get(self.pick_variant(variant), ()))
-
-    def require(self, weights_dir: Path, variant: str) -> None:
-        super().require(weights_dir, variant)
-        require(weights_dir, self.weights(variant))
-
-    def weights_in_use(self, weights_dir: Path, variant: str) -> list[dict[str, str]]:
-        return [*super().weights_in_use(weights_dir, variant), *digests(weights_dir, self.weights(variant))]
 
     def read(self, variant: str, weights_dir: Path) -> None:
         import torch
@@ -139,11 +119,3 @@ class Phantom(WanBaseline):
             truncated=is_cut(pipe.tokenizer, plan.prompt, TEXT_TOKENS),
             settings={"scheduler": "UniPCMultistepScheduler", "references_used": len(pictures)},
         )
-
-    def networks(self) -> Mapping[str, torch.nn.Module]:
-        if self.pipe is None:
-            return {}
-        return {"transformer": self.pipe.transformer, "text_encoder": self.pipe.text_encoder, "vae": self.pipe.vae}
-
-    def close(self) -> None:
-        self.pipe = self.variant = None

@@ -13,19 +13,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
-from mmbench.baselines.contract import Kind, Native, PromptKind, Size
+from mmbench.baselines.contract import Kind, Native
 from mmbench.baselines.loading.diffusers_folder import components, open_part
 from mmbench.baselines.loading.repository import Repository
 from mmbench.baselines.options import Options, option
 from mmbench.baselines.runtime import Plan, Sampled, is_cut, place, seeded, to_uint8
 from mmbench.baselines.wan.loader import TEXT_TOKENS, WanBaseline, use_unipc
 from mmbench.baselines.wan.loop import Subjects, decode_frames, denoise, encode_pictures, on_white
-from mmbench.errors import RequestError
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 LICENCE: Final = "Skywork Community License"
 LIMITS: Final = "commercial use under its terms; no internet service without a security review; nothing unlawful"
@@ -57,20 +56,10 @@ class SkyReelsV3(WanBaseline):
     options_type: ClassVar[type[Options]] = SkyReelsOptions
     repositories: ClassVar[Mapping[str, Repository]] = {"14b": REPOSITORY}
 
-    def __init__(self, prompt_kind: PromptKind | None = None) -> None:
-        super().__init__(prompt_kind)
-        self.pipe: Any = None
-
     def native(self, variant: str | None = None) -> Native:
         if self.pick_variant(variant) in self.tiny_variants:
             return Native(size=(32, 48), frames=9, fps=24, steps=2, guidance=1.0)
         return Native(size=(720, 1280), frames=121, fps=24, steps=8, guidance=1.0)
-
-    def check_shape(self, size: Size, frames: int, variant: str) -> None:
-        if frames % 4 != 1:
-            raise RequestError(f"{self.name} makes 4k+1 frames, not {frames}.", "Use 121, or for example 97 or 49.")
-        if any(side % 16 for side in size):
-            raise RequestError(f"{self.name} makes sizes in sixteens, not {size[0]}x{size[1]}.", "Use 720x1280.")
 
     def read(self, variant: str, weights_dir: Path) -> None:
         import torch
@@ -115,11 +104,3 @@ class SkyReelsV3(WanBaseline):
             truncated=is_cut(pipe.tokenizer, plan.prompt, TEXT_TOKENS),
             settings={"scheduler": "UniPCMultistepScheduler", "references_used": len(pictures)},
         )
-
-    def networks(self) -> Mapping[str, torch.nn.Module]:
-        if self.pipe is None:
-            return {}
-        return {"transformer": self.pipe.transformer, "text_encoder": self.pipe.text_encoder, "vae": self.pipe.vae}
-
-    def close(self) -> None:
-        self.pipe = self.variant = None

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from mmbench.baselines.contract import Kind, Native, PromptKind, Size
+from mmbench.baselines.contract import Kind, Native, PromptKind
 from mmbench.baselines.loading.checkpoint import read_tensors, tensors_only
 from mmbench.baselines.loading.repository import Repository
 from mmbench.baselines.options import Options, option
@@ -22,9 +22,8 @@ from mmbench.baselines.runtime import Plan, Sampled, is_cut, place, seeded, to_u
 from mmbench.baselines.stand_in.faces import PARSER, FaceCutter, PlainCutter, open_cutter
 from mmbench.baselines.wan.loader import NEGATIVE, TEXT_TOKENS, WanBaseline, open_wan
 from mmbench.baselines.wan.loop import decode_frames, denoise, encode_pictures
-from mmbench.errors import RequestError
 from mmbench.face.packs import ANTELOPE_V2
-from mmbench.weights.folders import digests, file_of, registered, require
+from mmbench.weights.folders import file_of, registered
 from mmbench.weights.load import load_strict
 
 if TYPE_CHECKING:
@@ -69,7 +68,6 @@ class StandIn(WanBaseline):
 
     def __init__(self, prompt_kind: PromptKind | None = None) -> None:
         super().__init__(prompt_kind)
-        self.pipe: Any = None
         self.adapters: list[Any] = []
         self.cutter: FaceCutter | None = None
 
@@ -78,22 +76,9 @@ class StandIn(WanBaseline):
             return Native(size=(32, 48), frames=9, fps=25, steps=2, guidance=5.0)
         return Native(size=(480, 832), frames=81, fps=25, steps=20, guidance=5.0)
 
-    def check_shape(self, size: Size, frames: int, variant: str) -> None:
-        if frames % 4 != 1:
-            raise RequestError(f"{self.name} makes 4k+1 frames, not {frames}.", "Use 81, or for example 49 or 33.")
-        if any(side % 16 for side in size):
-            raise RequestError(f"{self.name} makes sizes in sixteens, not {size[0]}x{size[1]}.", "Use 480x832.")
-
     def weights(self, variant: str | None = None) -> tuple[WeightFile, ...]:
         chosen = self.pick_variant(variant)
         return registered(names=(*ADAPTERS[chosen], *ANTELOPE_V2.names, PARSER)) if chosen in ADAPTERS else ()
-
-    def require(self, weights_dir: Path, variant: str) -> None:
-        super().require(weights_dir, variant)
-        require(weights_dir, self.weights(variant))
-
-    def weights_in_use(self, weights_dir: Path, variant: str) -> list[dict[str, str]]:
-        return [*super().weights_in_use(weights_dir, variant), *digests(weights_dir, self.weights(variant))]
 
     def read(self, variant: str, weights_dir: Path) -> None:
         from diffusers import WanPipeline
@@ -166,12 +151,9 @@ class StandIn(WanBaseline):
         )
 
     def networks(self) -> Mapping[str, torch.nn.Module]:
-        if self.pipe is None:
-            return {}
-        experts = {f"transformer{'_2' if n else ''}": one for n, one in enumerate(self._experts())}
         adapters = {f"adapters{'_2' if n else ''}": one for n, one in enumerate(self.adapters)}
-        return {**experts, **adapters, "text_encoder": self.pipe.text_encoder, "vae": self.pipe.vae}
+        return {**super().networks(), **adapters}
 
     def close(self) -> None:
-        self.pipe = self.variant = self.cutter = None
-        self.adapters = []
+        super().close()
+        self.adapters, self.cutter = [], None

@@ -11,17 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
-from mmbench.baselines.contract import Kind, Native, PromptKind, Size
+from mmbench.baselines.contract import Kind, Native
 from mmbench.baselines.loading.repository import Repository
 from mmbench.baselines.options import Options, option
 from mmbench.baselines.runtime import Plan, Sampled, is_cut, place, seeded, to_uint8
 from mmbench.baselines.wan.loader import NEGATIVE, TEXT_TOKENS, WanBaseline, open_wan, use_unipc
-from mmbench.errors import RequestError
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 GIB: Final = 1024**3
 LICENCE: Final = "Apache-2.0; its makers claim no rights over videos made with it"
@@ -53,21 +52,10 @@ class VACE(WanBaseline):
     paper_parts: ClassVar[tuple[str, ...]] = ("transformer", "text_encoder", "vae")
     options_type: ClassVar[type[Options]] = VACEOptions
 
-    def __init__(self, prompt_kind: PromptKind | None = None) -> None:
-        super().__init__(prompt_kind)
-        self.pipe: Any = None
-
     def native(self, variant: str | None = None) -> Native:
         if self.pick_variant(variant) in self.tiny_variants:
             return Native(size=(32, 48), frames=9, fps=16, steps=2, guidance=5.0)
         return Native(size=(480, 832), frames=81, fps=16, steps=50, guidance=5.0)
-
-    def check_shape(self, size: Size, frames: int, variant: str) -> None:
-        # The pipeline would round both, with a warning that nobody reads.
-        if frames % 4 != 1:
-            raise RequestError(f"{self.name} makes 4k+1 frames, not {frames}.", "Use 81, or for example 49 or 33.")
-        if any(side % 16 for side in size):
-            raise RequestError(f"{self.name} makes sizes in sixteens, not {size[0]}x{size[1]}.", "Use 480x832.")
 
     def read(self, variant: str, weights_dir: Path) -> None:
         from diffusers import WanVACEPipeline
@@ -97,11 +85,3 @@ class VACE(WanBaseline):
             truncated=is_cut(self.pipe.tokenizer, plan.prompt, TEXT_TOKENS),
             settings={"scheduler": "UniPCMultistepScheduler", "references_used": len(plan.references)},
         )
-
-    def networks(self) -> Mapping[str, torch.nn.Module]:
-        if self.pipe is None:
-            return {}
-        return {"transformer": self.pipe.transformer, "text_encoder": self.pipe.text_encoder, "vae": self.pipe.vae}
-
-    def close(self) -> None:
-        self.pipe = self.variant = None

@@ -9,9 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from mmbench.baselines.contract import PromptKind, Size
 from mmbench.baselines.loading.diffusers_folder import components, open_part
 from mmbench.baselines.loading.repository import Repository
 from mmbench.baselines.runtime import TorchBaseline
+from mmbench.errors import RequestError
+from mmbench.weights.folders import digests, require
 
 if TYPE_CHECKING:
     import torch
@@ -32,12 +35,35 @@ class WanBaseline(TorchBaseline):
 
     repositories: ClassVar[Mapping[str, Repository]] = {}
 
+    def __init__(self, prompt_kind: PromptKind | None = None) -> None:
+        super().__init__(prompt_kind)
+        self.pipe: Any = None
+
+    def check_shape(self, size: Size, frames: int, variant: str) -> None:
+        own = self.native(variant)
+        if frames % 4 != 1:
+            raise RequestError(f"{self.name} makes 4k+1 frames, not {frames}.", f"Use {own.frames}, or for example 49.")
+        if any(side % 16 for side in size):
+            said = f"{self.name} makes sizes in sixteens, not {size[0]}x{size[1]}."
+            raise RequestError(said, f"Use {own.size[0]}x{own.size[1]}.")
+
     def require(self, weights_dir: Path, variant: str) -> None:
         if variant in self.repositories:
             self.repositories[variant].require(weights_dir)
+        require(weights_dir, self.weights(variant))
 
     def weights_in_use(self, weights_dir: Path, variant: str) -> list[dict[str, str]]:
-        return self.repositories[variant].in_use(weights_dir) if variant in self.repositories else []
+        of_folder = self.repositories[variant].in_use(weights_dir) if variant in self.repositories else []
+        return [*of_folder, *digests(weights_dir, self.weights(variant))]
+
+    def networks(self) -> Mapping[str, torch.nn.Module]:
+        if self.pipe is None:
+            return {}
+        names = ("transformer", "transformer_2", "text_encoder", "vae")
+        return {name: one for name in names if (one := getattr(self.pipe, name, None)) is not None}
+
+    def close(self) -> None:
+        self.pipe = self.variant = None
 
     def folder(self, weights_dir: Path, variant: str) -> Path:
         """The folder of a variant, complete; a tiny one lies where the first published one would."""
