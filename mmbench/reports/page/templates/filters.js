@@ -69,7 +69,7 @@ function startFilters() {
     const field = byId(`clips-${name}`);
     field.addEventListener("input", redraw);
     const start = field.value;
-    const write = (text) => { if (field.tagName === "SELECT") choose(field, text); else field.value = text; };
+    const write = (text) => { if (field.tagName === "SELECT") choose(field, text); else fill(field, text); };
     keepInAddress(name, () => (field.value === start ? "" : field.value), write);
   }
   byId("clips-clear").addEventListener("click", () => {

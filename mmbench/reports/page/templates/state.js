@@ -38,3 +38,9 @@ function choose(select, value) {
   const known = [...select.options].some((option) => option.value === value);
   select.value = known ? value : (select.options[0]?.value ?? "");
 }
+
+// Sets a field to a text of somebody's link; a field of numbers stays empty where the text is none.
+function fill(field, text) {
+  const number = /^-?(\d+(\.\d+)?|\.\d+)(e[+-]?\d+)?$/i.test(text) && Number.isFinite(Number(text));
+  field.value = field.type === "number" && !number ? "" : text;
+}
