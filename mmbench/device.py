@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from mmbench.errors import MMBenchError
@@ -55,20 +55,23 @@ def check_arithmetic(name: str, arithmetic: Arithmetic) -> None:
 def multiplied(device: torch.device | str, arithmetic: Arithmetic) -> Iterator[None]:
     """Let torch's networks on a device multiply so within the block; what torch itself was set to is put back.
 
+    An autocast of the caller's, of a training loop that scores its samples, say, does not reach into it.
+
     "fp32" and "tf32" also say what a GPU's convolutions do, which torch has do TF32 unless it is told.
     """
     import torch
 
     where = torch.device(device)
+    mixed = torch.autocast(where.type, torch.bfloat16, enabled=arithmetic == "bf16")
     if where.type != "cuda":
-        with torch.autocast(where.type, torch.bfloat16) if arithmetic == "bf16" else nullcontext():
+        with mixed:
             yield
         return
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32
     matmul.allow_tf32 = cudnn.allow_tf32 = arithmetic == "tf32"
     try:
-        with torch.autocast("cuda", torch.bfloat16) if arithmetic == "bf16" else nullcontext():
+        with mixed:
             yield
     finally:
         matmul.allow_tf32, cudnn.allow_tf32 = before

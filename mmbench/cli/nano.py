@@ -96,11 +96,11 @@ def clips(
 
 @app.command()
 def start(out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("runs/nano-start")) -> None:
-    """Take the bundled nano model apart: base, codec, texts and vision tower, to train adapters on."""
+    """Take the bundled nano model apart: base, codec, texts, vision tower and adapter, to train on."""
     from mmbench.baselines.magic_mirror.model import TRAINED_NANO
     from mmbench.model.small.trained import unpack
 
-    typer.echo(f"Base and vision tower in {unpack(TRAINED_NANO, out)}.")
+    typer.echo(f"Base, vision tower and adapter in {unpack(TRAINED_NANO, out)}.")
 
 
 @app.command()

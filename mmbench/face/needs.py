@@ -48,7 +48,7 @@ def own_backend(settings: EvaluateSettings, networks: Networks) -> FaceBackend:
         if name == "insightface":
             from mmbench.face.insightface.eyes import InsightFaceDlibBackend
 
-            return InsightFaceDlibBackend(detector=scrfd_detector(settings, networks))
+            return InsightFaceDlibBackend(device=device, detector=scrfd_detector(settings, networks))
         from mmbench.face.make import make_backend
 
         return make_backend(name, tiny=tiny, device=device)

@@ -36,17 +36,19 @@ CNN_PIXELS = 600_000
 class DlibBackend:
     """Detection, landmarks and embeddings by dlib; see `FaceBackend`. `threads` spreads HOG over cores.
 
+    `device` is where embeddings are made ("cpu", "cuda", "cuda:1"); dlib's detectors run on the processor.
+
     Only HOG releases Python's lock; one detector a thread, so results do not depend on `threads`.
     """
 
     name = "dlib"
 
-    def __init__(self, *, threads: int = 1) -> None:
+    def __init__(self, *, threads: int = 1, device: str = "cpu") -> None:
         if threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}")
         dlib = import_dlib()
         self._dlib = dlib
-        self._recogniser = DlibRecogniser()
+        self._recogniser = DlibRecogniser(device)
         recogniser = self._recogniser.provenance
         weights = dict(recogniser.weights)
         self._points68 = dlib.shape_predictor(checked("dlib-landmarks-68", weights))

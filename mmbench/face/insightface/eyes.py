@@ -98,7 +98,7 @@ class InsightFaceDlibBackend:
         self, tiny: bool = False, device: str = "cpu", threads: int = 1, *, detector: ScrfdDetector | None = None
     ) -> None:
         self.detector = detector or ScrfdDetector(tiny, device, threads)
-        self._recogniser = DlibRecogniser()
+        self._recogniser = DlibRecogniser(device)
         self.provenance = self.detector.provenance
         self.embedding_provenance = chained(self.provenance, self._recogniser.provenance)
 

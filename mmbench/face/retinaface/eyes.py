@@ -36,10 +36,9 @@ class RetinaFaceBackend:
     """See `FaceBackend`. `max_side` is the picture size RetinaFace sees: 960 is its authors' default.
 
     `weights` None takes the registered file, a path that file, "random" seeded random weights; `tiny` is a
-    small random network that always finds a face. `device` is where the detector runs; the recogniser is dlib's
-    in each case, which runs where its build does. One frame a forward on the processor, so that results do not
-    depend on batching; on a GPU they do by rounding. Raises MissingWeights, WeightsError, or MMBenchError where
-    there is no such device.
+    small random network that always finds a face. `device` is where the detector and the recogniser run, which is
+    dlib's in each case. One frame a forward on the processor, so that results do not depend on batching; on a GPU they
+    do by rounding. Raises MissingWeights, WeightsError, or MMBenchError where there is no such device.
     """
 
     name = "retinaface"
@@ -60,7 +59,7 @@ class RetinaFaceBackend:
         layout = "frames'" if self.device.type == "cpu" else "planes"
         versions = {"torch": torch.__version__, "torchvision": torchvision.__version__}
         versions.update(device=str(self.device), layout=layout)
-        self._recogniser = DlibRecogniser()
+        self._recogniser = DlibRecogniser(device)
         provenance = Provenance("retinaface", versions=versions)
         self.max_side = max_side or (TINY_SIDE if tiny else MAX_SIDE)
         with torch.random.fork_rng(devices=[]):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mmbench.model.pipeline.magic_mirror import MagicMirrorPipeline
 
 TOWER: Final = "tower.safetensors"
+ADAPTER: Final = "adapter"
 TEXT_SEED = 0
 """Seed of the nano world's text encoder, which nobody trains."""
 
@@ -71,14 +72,18 @@ def assemble(base: Path, tower: Path, adapter: Path | None) -> MagicMirrorPipeli
 def unpack(folder: Path, out: Path) -> Path:
     """Write what an adapter is trained on, taken out of a pipeline's folder: a base folder and `tower.safetensors`.
 
-    The base is CogVideoX's own transformer in float32, with scheduler and codec. What was taken out of the same files
-    before is kept. Returns `out`. Raises MissingWeights.
+    The base is CogVideoX's own transformer in float32, with scheduler and codec. In `adapter` lies the pipeline's own
+    adapter, for a training that goes on from it (`model.adapter`). What was taken out of the same files before is kept.
+    Returns `out`. Raises MissingWeights.
     """
     from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTransformer3DModel
 
+    from mmbench.model.pipeline.adapter_file import WEIGHT_NAME, write_adapter
+
     source = {path.relative_to(folder).as_posix(): sha256_file(path) for path in sorted(folder.rglob("*.safetensors"))}
     note = out / "source.json"
-    if note.is_file() and read_json(note, f"Delete {out}.") == source:
+    kept = note.is_file() and (out / ADAPTER / WEIGHT_NAME).is_file()  # earlier versions left no adapter
+    if kept and read_json(note, f"Delete {out}.") == source:
         return out
     pipeline = open_trained(folder)
     known = inspect.signature(CogVideoXTransformer3DModel.__init__).parameters
@@ -91,6 +96,7 @@ def unpack(folder: Path, out: Path) -> Path:
         part.save_pretrained(str(out / name))
     with whole(out / TOWER) as file:
         pipeline.face_encoder.vision.save(file)  # type: ignore[union-attr]
+    write_adapter(out / ADAPTER, pipeline.transformer, pipeline.face_encoder)
     write_json(note, source)
     return out
 

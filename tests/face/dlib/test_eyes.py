@@ -150,7 +150,7 @@ def test_unknown_backend_lists_the_known():
         make_backend("magic")
 
 
-def test_dlib_runs_where_its_build_does_whatever_the_device(dlib_backend, portrait):
-    backend = make_backend("dlib", device="cuda")
-    assert backend.provenance == dlib_backend.provenance
-    assert len(backend.detect_fast([portrait])[0]) == 1
+@pytest.mark.parametrize("name", ["dlib", "insightface+dlib", "retinaface"])
+def test_a_device_that_is_not_there_is_refused(name):
+    with pytest.raises(MMBenchError, match="cuda"):
+        make_backend(name, device="cuda:99", tiny=True)
