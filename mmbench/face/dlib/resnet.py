@@ -104,7 +104,7 @@ def load_resnet(path: Path | str) -> DlibResNet:
         network.head.weight.data = torch.from_numpy(head.numbers.reshape(shape).T.copy())
     except (ValueError, RuntimeError) as error:
         raise WeightsError(f"{path}: {error}.", "Fetch dlib-recogniser again.") from error
-    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
 def _take(convolution: nn.Conv2d, stored: StoredLayer, affine: StoredLayer) -> None:
