@@ -19,8 +19,8 @@ def make_backend(name: str, *, threads: int = 1, tiny: bool = False, device: str
     ArcFace. "insightface+dlib", "retinaface": SCRFD's or RetinaFace's faces with dlib's embeddings. `threads`
     spreads dlib's HOG detector over cores without changing any result; the others ignore it. `tiny` takes small
     random networks instead of the others' weights (for tests; dlib's are always the real ones). `device` ("cpu",
-    "cuda", "cuda:1") is where SCRFD, ArcFace, RetinaFace and dlib's recogniser run; dlib's own detectors run where dlib
-    was built for, its wheels on the processor.
+    "cuda", "cuda:1") is where SCRFD, ArcFace, RetinaFace and dlib's two networks run; HOG and dlib's landmarks stay on
+    the processor.
 
     Raises MissingWeights or WeightsError when a weight file is absent or wrong, MissingDependency when a
     package is not installed or cannot use the GPU asked for, MMBenchError for an unknown name or device.

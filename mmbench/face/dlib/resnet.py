@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmbench.errors import WeightsError
-from mmbench.face.dlib.stored import StoredLayer, read_layers
+from mmbench.face.dlib.stored import read_layers, take
 
 SIDE: Final = 150
 EMBEDDING_SIZE: Final = 128
@@ -99,22 +99,9 @@ def load_resnet(path: Path | str) -> DlibResNet:
         raise WeightsError(f"{path}: holds other layers than dlib's recogniser.", "Fetch dlib-recogniser again.")
     try:
         for convolution, stored, affine in zip(convolutions, layers[::2], layers[1::2], strict=True):
-            _take(convolution, stored, affine)
+            take(convolution, stored, affine)
         shape = (network.head.in_features, EMBEDDING_SIZE)
         network.head.weight.data = torch.from_numpy(head.numbers.reshape(shape).T.copy())
     except (ValueError, RuntimeError) as error:
         raise WeightsError(f"{path}: {error}.", "Fetch dlib-recogniser again.") from error
     return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-
-
-def _take(convolution: nn.Conv2d, stored: StoredLayer, affine: StoredLayer) -> None:
-    """Weights and biases of a convolution, times and plus those of the affine layer behind it."""
-    filters, *sides, stride, padding = stored.shape
-    known = (convolution.out_channels, *convolution.kernel_size, convolution.stride[0], convolution.padding[0])
-    if known != (filters, *sides, stride, padding):
-        raise ValueError(f"a convolution of {stored.shape} stands where {known} was expected")
-    numbers, gain = torch.from_numpy(stored.numbers), torch.from_numpy(affine.numbers)
-    weight = numbers[:-filters].reshape(convolution.weight.shape)
-    convolution.weight.data = weight * gain[:filters, None, None, None]
-    assert convolution.bias is not None
-    convolution.bias.data = numbers[-filters:] * gain[:filters] + gain[filters:]

@@ -3,23 +3,27 @@
 Facts of the format (dlib/serialize.h, dnn/tensor.h, dnn/layers.h of dlib 20): a whole number is a byte with its length
 (the highest bit is its sign) and that many bytes, lowest first; a layer is its name and version as text, then what it
 holds; a tensor is the number 2, four sizes, and float32 of the lowest byte first. Layers follow each other from the
-picture to the result. Only convolutions, affine layers and fully connected ones hold weights that these networks use.
+picture to the result. Only convolutions, affine layers and fully connected ones hold weights that these networks use;
+a batch normalisation is read as the affine layer that it is after training, as dlib itself does.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from mmbench.errors import WeightsError
 
 # Text is its length as a whole number, then its characters.
-_LAYER = re.compile(rb"\x01(?:\x05(con_[45])|\x07(affine_)|\x04(fc_2))")
+_LAYER = re.compile(rb"\x01(?:\x05(con_[45])|\x07(affine_|bn_con2)|\x04(fc_2))")
 _TENSOR_VERSION = 2
 _MOST_NUMBERS = 1 << 26
 
@@ -27,7 +31,8 @@ _MOST_NUMBERS = 1 << 26
 @dataclass(frozen=True)
 class StoredLayer:
     """`kind`: "con", "affine" or "fc". `numbers`: float32, flat, weights before biases. `shape`: of a convolution,
-    (filters, height, width, stride, padding), both sides of stride and padding alike; of "fc", (outputs, inputs)."""
+    (filters, height, width, stride, padding), both sides of stride and padding alike; of "fc", (outputs, inputs).
+    An affine layer's numbers are the gains of all channels, then what is added to them."""
 
     kind: str
     numbers: NDArray[np.float32]
@@ -60,7 +65,23 @@ def _layers(held: bytes) -> Iterator[StoredLayer]:
             if down != across or padding[0] != padding[1]:
                 raise ValueError(f"a convolution of stride {down} by {across} and padding {padding}")
             shape = (filters, height, width, down, padding[0])
+        if kind == "bn":
+            kind = "affine"
+            numbers, place = _at_rest(numbers, held, place)
         yield StoredLayer(kind, numbers, shape)
+
+
+def _at_rest(numbers: NDArray[np.float32], held: bytes, place: int) -> tuple[NDArray[np.float32], int]:
+    """Gains and what is added of a batch normalisation's `numbers`, by its running means and variances."""
+    _, place = _whole_numbers(held, place, 10)  # how its numbers are split in two
+    statistics = []
+    for _ in range(4):  # the last batch's means and inverse deviations, then the running means and variances
+        part, place = _tensor(held, place)
+        statistics.append(part.astype(np.float64))
+    (*_, mantissa, exponent), place = _whole_numbers(held, place, 12)  # two counts, four rates, epsilon
+    gain, added = np.split(numbers.astype(np.float64), 2)
+    gain /= np.sqrt(statistics[3] + math.ldexp(mantissa, exponent))
+    return np.concatenate([gain, added - gain * statistics[2]]).astype(np.float32), place
 
 
 def _tensor(held: bytes, place: int) -> tuple[NDArray[np.float32], int]:
@@ -79,3 +100,21 @@ def _whole_numbers(held: bytes, place: int, count: int) -> tuple[tuple[int, ...]
         value = int.from_bytes(held[place - length : place], "little")
         numbers.append(-value if negative else value)
     return tuple(numbers), place
+
+
+def take(layer: nn.Module, stored: StoredLayer, affine: StoredLayer | None) -> None:
+    """Give a convolution its stored weights, times and plus those of the affine layer behind it.
+
+    Raises ValueError, RuntimeError where the convolution is another one.
+    """
+    assert isinstance(layer, nn.Conv2d) and layer.bias is not None
+    filters, *sides, stride, padding = stored.shape
+    known = (layer.out_channels, *layer.kernel_size, layer.stride[0], layer.padding[0])
+    if known != (filters, *sides, stride, padding):
+        raise ValueError(f"a convolution of {stored.shape} stands where {known} was expected")
+    numbers = torch.from_numpy(stored.numbers)
+    weight, bias = numbers[:-filters].reshape(layer.weight.shape), numbers[-filters:]
+    if affine is not None:
+        gain, added = torch.from_numpy(affine.numbers).reshape(2, filters)
+        weight, bias = weight * gain[:, None, None, None], bias * gain + added
+    layer.weight.data, layer.bias.data = weight, bias
