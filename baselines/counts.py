@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from mmbench.baselines.contract import Parameters
 from mmbench.baselines.dynamicrafter.layout import Layout
+from mmbench.baselines.loading.diffusers_folder import quiet_libraries
 from mmbench.baselines.runtime import count_parameters
 from mmbench.errors import RequestError
 
@@ -47,7 +48,7 @@ def published_parameters(name: str) -> Parameters:
 
     if name not in COUNTERS:
         raise RequestError(f"There are no published counts for {name!r}.", f"Known: {', '.join(COUNTERS)}.")
-    with torch.device("meta"):
+    with torch.device("meta"), quiet_libraries():
         return COUNTERS[name]()
 
 
@@ -164,6 +165,36 @@ def phantom() -> Parameters:
 def bernini_r() -> Parameters:
     """Bernini-R on Wan 2.1, 1.3B: Wan's own networks, no weight more."""
     return phantom()
+
+
+def qwen3_vl_32b() -> int:
+    """Qwen3-VL 32B with its head, MiniMax-H3's reader of prompt and pictures."""
+    from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
+
+    text = {
+        "hidden_size": 5120,
+        "intermediate_size": 25600,
+        "num_hidden_layers": 64,
+        "num_attention_heads": 64,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "vocab_size": 151936,
+    }
+    vision = {"depth": 27, "hidden_size": 1152, "intermediate_size": 4304, "out_hidden_size": 5120}
+    return count_parameters(Qwen3VLForConditionalGeneration(Qwen3VLConfig(text_config=text, vision_config=vision)))
+
+
+def minimax_h3() -> Parameters:
+    """MiniMax-H3, omni-reference: the networks of diffusers in their published sizes."""
+    from diffusers import AutoencoderKLMiniMaxH3, AutoencoderKLMiniMaxH3Audio, MiniMaxH3Transformer3DModel
+
+    parts = {
+        "transformer_ref": count_parameters(MiniMaxH3Transformer3DModel()),
+        "text_encoder": qwen3_vl_32b(),
+        "vae": count_parameters(AutoencoderKLMiniMaxH3()),
+        "audio_vae": count_parameters(AutoencoderKLMiniMaxH3Audio()),
+    }
+    return Parameters(parts, tuple(parts))
 
 
 def skyreels_v3() -> Parameters:
@@ -323,6 +354,7 @@ COUNTERS: Final[dict[str, Callable[[], Parameters]]] = {
     "id_animator": id_animator,
     "magic_mirror": magic_mirror,
     "lynx": lynx,
+    "minimax_h3": minimax_h3,
     "phantom": phantom,
     "skyreels_v3": skyreels_v3,
     "stand_in": stand_in,

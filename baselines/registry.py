@@ -24,6 +24,7 @@ BASELINES: Final[dict[str, str]] = {
     "consisid": "mmbench.baselines.consisid.model:ConsisID",
     "bernini_r": "mmbench.baselines.bernini_r.model:BerniniR",
     "lynx": "mmbench.baselines.lynx.model:Lynx",
+    "minimax_h3": "mmbench.baselines.minimax_h3.model:MiniMaxH3",
     "phantom": "mmbench.baselines.phantom.model:Phantom",
     "skyreels_v3": "mmbench.baselines.skyreels_v3.model:SkyReelsV3",
     "stand_in": "mmbench.baselines.stand_in.model:StandIn",

@@ -66,6 +66,12 @@ def marks(prompt: str, words: str, trigger: str = TRIGGER) -> bool:
     return before.endswith(words) and re.search(rf"(?<!\w){re.escape(words)}\Z", before) is not None
 
 
+def word_end(prompt: str, word: str) -> int | None:
+    """Where the first `word` of the prompt ends, as a word of its own in any case; None where it has none."""
+    found = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", prompt, re.IGNORECASE) if word else None
+    return found.end() if found else None
+
+
 def _places(prompt: str, trigger: str) -> list[tuple[int, int]]:
     if not trigger:
         return []

@@ -11,11 +11,10 @@ enhancer, which its makers recommend, asks a service and is left out. The 1.3B l
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from mmbench.baselines.bernini_r.streams import Chain, fitted, numbers
 from mmbench.baselines.contract import Kind, Native
@@ -25,9 +24,7 @@ from mmbench.baselines.options import Options, option
 from mmbench.baselines.runtime import Plan, Sampled, is_cut, place, seeded, to_uint8
 from mmbench.baselines.wan.loader import NEGATIVE, TEXT_TOKENS, WanBaseline, use_unipc
 from mmbench.baselines.wan.loop import decode_frames, denoise, encode_pictures
-
-if TYPE_CHECKING:
-    pass
+from mmbench.trigger import word_end
 
 GIB: Final = 1024**3
 LICENCE: Final = "Apache-2.0"
@@ -127,7 +124,7 @@ def name_pictures(prompt: str, class_word: str, count: int) -> str:
     """The prompt with "from image0 and image1" after its first `class_word`, or before all where it has none."""
     names = [f"image{number}" for number in range(count)]
     spoken = " and ".join([", ".join(names[:-1]), names[-1]] if count > 1 else names)
-    found = re.search(rf"(?<!\w){re.escape(class_word)}(?!\w)", prompt, re.IGNORECASE) if class_word else None
-    if found is None:
+    end = word_end(prompt, class_word)
+    if end is None:
         return f"The person from {spoken}: {prompt}"
-    return f"{prompt[: found.end()]} from {spoken}{prompt[found.end() :]}"
+    return f"{prompt[:end]} from {spoken}{prompt[end:]}"

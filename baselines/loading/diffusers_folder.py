@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ LIBRARIES = ("diffusers", "transformers")
 def quiet_libraries() -> Iterator[None]:
     """Keep diffusers' and transformers' own bars and notices off the screen; their settings are put back after.
 
+    With them goes torch's notice that the normed convolutions some of diffusers' networks are made of will be replaced.
     Raises MissingDependency unless both are installed.
     """
     require_extra("generate")
@@ -34,7 +36,9 @@ def quiet_libraries() -> Iterator[None]:
         logging.set_verbosity_error()
         logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r".*torch\.nn\.utils\.weight_norm", FutureWarning)
+            yield
     finally:
         for logging, level, bar in zip((diffusers_logging, transformers_logging), levels, bars, strict=True):
             logging.set_verbosity(level)
@@ -69,8 +73,9 @@ def components(folder: Path) -> dict[str, tuple[str, str]]:
 def open_part(
     library: str, class_name: str, folder: Path, dtype: torch.dtype | None, idle: tuple[str, ...] = ()
 ) -> Any:
-    """One network of a diffusers folder, by `from_pretrained`, with its report of keys checked. Raises WeightsError.
+    """One network of a diffusers folder, by `from_pretrained`, with its report of keys checked.
 
+    Raises MissingWeights without a `config.json`, WeightsError for one that is no JSON and for keys that do not fit.
     Keys that start with one of `idle` belong to layers that are not run, and may be there or not; position ids, which
     old transformers versions stored and new ones compute, are no weights.
     """
@@ -81,6 +86,7 @@ def open_part(
             f"{folder.parent / 'model_index.json'} names the library {library!r}, which no published model does.",
             f"Only classes of {' and '.join(LIBRARIES)} are loaded. Fetch the file again.",
         )
+    read_config(folder / "config.json")
     found = getattr(importlib.import_module(library), class_name)
     options: dict[str, Any] = {"output_loading_info": True, "local_files_only": True}
     if dtype is not None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from mmbench.errors import MissingWeights, WeightsError
@@ -27,7 +29,14 @@ class Repository:
     without: tuple[str, ...] = ()
     """Networks whose weights another file brings: of them the configuration alone has to be there."""
     parts: tuple[str, ...] = ()
-    """What it consists of, where it has no `model_index.json` that says so, or none that was seen."""
+    """What of it is read, where it has no `model_index.json` that says so, or none that was seen.
+
+    Nothing else of it is asked for, counted among the files that made a video, or looked at."""
+
+    def command(self, folder: Path) -> str:
+        """What fetches it into `folder`; of one with `parts` these alone, and its indices."""
+        wanted = [f"{name}/*" for name in self.parts] + ["*model_index.json"] if self.parts else []
+        return " ".join([f"hf download {self.name} --local-dir {folder}", *(f"--include '{path}'" for path in wanted)])
 
     def place(self, weights_dir: Path) -> Path:
         """Its folder below the weights folder, named as those of registered files are."""
@@ -44,7 +53,7 @@ class Repository:
             terms = f"licence: {self.licence}{f'; {self.limits}' if self.limits else ''}"
             raise MissingWeights(
                 f"{folder} lacks {', '.join(lost)} of {self.name} (about {human_size(self.about)}; {terms}).",
-                f"Get it: hf download {self.name} --local-dir {folder}",
+                f"Get it: {self.command(folder)}",
             )
         return folder
 
@@ -53,7 +62,7 @@ class Repository:
         if not self.parts and not index.is_file():
             return ["model_index.json"]
         names = list(self.parts) or _named(index)
-        lost = [name for name in names if not (folder / name).is_dir()]
+        lost = [name for name in names if not any(_own(folder.glob(f"{name}/*")))]
         networks = [name for name in names if name not in self.without and (folder / name / "config.json").is_file()]
         lost += [f"{name}/*.safetensors" for name in networks if not any((folder / name).glob("*.safetensors*"))]
         return lost + [path.relative_to(folder).as_posix() for path in self._shards(folder) if not path.is_file()]
@@ -65,13 +74,13 @@ class Repository:
         """
         folder = self.require(weights_dir)
         kinds = (".safetensors", ".json", ".model", ".txt")
-        paths = sorted(path for path in (*folder.glob("*"), *folder.glob("*/*")) if path.suffix in kinds)
-        own = [path for path in paths if not path.name.startswith(".") and not path.name.endswith(RECORD)]
-        found = [path.relative_to(folder).as_posix() for path in own]
+        found_below = [folder.glob(f"{name}/*") for name in self.parts or ("*",)]
+        paths = sorted(path for path in chain(folder.glob("*"), *found_below) if path.suffix in kinds)
+        found = [path.relative_to(folder).as_posix() for path in _own(paths)]
         try:
             return digests(weights_dir, tuple(self._entry(path) for path in found))
         except WeightsError as cause:
-            get = f"Get it again: hf download {self.name} --local-dir {folder}. "
+            get = f"Get it again: {self.command(folder)}. "
             meant = f"Is it a newer release, delete what ends in .{RECORD} below {folder}."
             raise WeightsError(cause.message, get + meant) from cause
 
@@ -84,7 +93,7 @@ class Repository:
         """Every file that an index of a sharded network names. Raises WeightsError for one that names none."""
         found = []
         for index in sorted(folder.glob("*/*.safetensors.index.json")):
-            if index.parent.name in self.without:
+            if index.parent.name in self.without or (self.parts and index.parent.name not in self.parts):
                 continue
             try:
                 names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
@@ -92,6 +101,11 @@ class Repository:
             except (ValueError, KeyError, TypeError, AttributeError) as cause:
                 raise WeightsError(f"{index} is no index of shards: {cause}.", "Fetch it again.") from cause
         return found
+
+
+def _own(paths: Iterable[Path]) -> list[Path]:
+    """Those that were fetched: no hidden ones, and no records of mmbench's about the others."""
+    return [path for path in paths if not path.name.startswith(".") and not path.name.endswith(RECORD)]
 
 
 def _named(index: Path) -> list[str]:

@@ -21,6 +21,7 @@ MAKERS: Final[dict[str, str]] = {
     "easyanimate": "mmbench.baselines.easyanimate.tiny:make_easyanimate",
     "id_animator": "mmbench.baselines.id_animator.tiny:make_id_animator",
     "lynx": "mmbench.baselines.lynx.tiny:make_lynx",
+    "minimax_h3": "mmbench.baselines.minimax_h3.tiny:make_minimax_h3",
     "phantom": "mmbench.baselines.phantom.tiny:make_phantom",
     "photomaker_v2": "mmbench.baselines.photomaker_v2.tiny:make_photomaker",
     "skyreels_v3": "mmbench.baselines.skyreels_v3.tiny:make_skyreels_v3",
@@ -42,10 +43,12 @@ def make_tiny(folder: Path, name: str) -> Path:
         raise RequestError(f"There are no tiny weights for {name!r}.", f"Choose one of {', '.join(MAKERS)}.")
     import torch
 
+    from mmbench.baselines.loading.diffusers_folder import quiet_libraries
+
     module, _, function = MAKERS[name].partition(":")
     maker = cast("Callable[[Path], None]", getattr(import_module(module), function))
     folder.mkdir(parents=True, exist_ok=True)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), quiet_libraries():
         torch.manual_seed(SEED)
         maker(folder)
     return folder

@@ -85,8 +85,8 @@ def write_bert(folder: Path, length: int) -> int:
     return len(entries)
 
 
-def write_qwen2(folder: Path) -> int:
-    """A byte-level Qwen2 tokenizer with a plain chat template; returns its vocabulary size, 257."""
+def write_qwen2(folder: Path, special: tuple[str, ...] = ()) -> int:
+    """A byte-level Qwen2 tokenizer with a plain chat template; returns its vocabulary size, 257 and the `special`."""
     folder.mkdir(parents=True, exist_ok=True)
     letters = byte_letters()
     _write(folder / "vocab.json", {letter: index for index, letter in enumerate(letters)})
@@ -106,18 +106,19 @@ def write_qwen2(folder: Path) -> int:
             "eos_token": "<|endoftext|>",
             "chat_template": template,
             "added_tokens_decoder": {
-                "256": {
-                    "content": "<|endoftext|>",
+                str(len(letters) + index): {
+                    "content": token,
                     "lstrip": False,
                     "normalized": False,
                     "rstrip": False,
                     "single_word": False,
                     "special": True,
                 }
+                for index, token in enumerate(("<|endoftext|>", *special))
             },
         },
     )
-    return len(letters) + 1
+    return len(letters) + 1 + len(special)
 
 
 def byte_letters() -> list[str]:

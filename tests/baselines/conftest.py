@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transformers import Qwen3VLProcessor
 
 from mmbench.baselines.contract import Baseline, FirstFrame, Request
 from mmbench.baselines.loading.tiny import MAKERS, make_tiny
 from mmbench.baselines.registry import create, create_first_frame
+from mmbench.errors import MissingDependency
 
 torch.set_num_threads(1)
 
@@ -49,7 +51,12 @@ def loaded(tiny_folder: TinyFolder) -> Loader:
         if (name, variant) not in models:
             model = create(name)
             folder = tiny_folder(name) if name in MAKERS else Path()  # Magic Mirror makes its small weights itself
-            model.load("cpu", "auto", variant, folder)
+            try:
+                model.load("cpu", "auto", variant, folder)
+            except MissingDependency as lacking:
+                if name != "minimax_h3" or hasattr(Qwen3VLProcessor, "create_mm_token_type_ids"):
+                    raise
+                pytest.skip(str(lacking))  # it alone needs a newer transformers than mmbench does
             models[name, variant] = model
         return models[name, variant]
 

@@ -174,5 +174,6 @@ def test_shapes_are_refused_and_missing_weights_are_told(request_for: Make, tmp_
     folder = REPOSITORIES["14b"].place(tmp_path)
     for part in REPOSITORIES["14b"].parts[:-1]:
         (folder / part).mkdir(parents=True)
+        (folder / part / "some.json").write_text("{}")
     with pytest.raises(MissingWeights, match=r"lacks transformer_2 of"):
         model.require(tmp_path, "14b")

@@ -83,6 +83,7 @@ def test_every_registered_model_states_its_facts() -> None:
             rates = {
                 "bernini_r": 16,
                 "lynx": 16,
+                "minimax_h3": 24,
                 "phantom": 16,
                 "phantom-14b": 24,
                 "skyreels_v3": 24,
@@ -114,6 +115,7 @@ def test_published_recipes() -> None:
         ("bernini_r", "1.3b"): ((480, 848), 81, 40, 4.0),
         ("bernini_r", "14b"): ((480, 848), 81, 40, 4.0),
         ("lynx", "full"): ((480, 832), 81, 50, 5.0),
+        ("minimax_h3", "ref2va"): ((768, 1344), 124, 50, 1.0),
         ("phantom", "1.3b"): ((480, 832), 81, 50, 7.5),
         ("phantom", "14b"): ((480, 832), 121, 50, 7.5),
         ("skyreels_v3", "14b"): ((720, 1280), 121, 8, 1.0),

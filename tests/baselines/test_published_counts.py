@@ -38,3 +38,11 @@ def test_consisid_with_the_table_would_round_up() -> None:
 def test_models_without_a_figure_in_the_paper() -> None:
     assert published_parameters("dynamicrafter").parts["unet"] == 1_438_854_980
     assert f"{published_parameters('easyanimate').parts['transformer'] / 1e9:.3f}" == "11.798"
+
+
+def test_minimax_h3_has_the_size_its_makers_state() -> None:
+    """Their README: a transformer of 33 billion, and the whole of Qwen3-VL-32B."""
+    counts = published_parameters("minimax_h3")
+    assert f"{counts.parts['transformer_ref'] / 1e9:.0f}" == "33"
+    assert f"{counts.parts['text_encoder'] / 1e9:.0f}" == "33"
+    assert counts.paper == counts.everything

@@ -81,3 +81,18 @@ def test_an_index_of_shards_that_is_none_is_refused(text: str, tmp_path: Path) -
     (folder / "transformer" / "part.safetensors.index.json").write_text(text)
     with pytest.raises(WeightsError, match="no index of shards"):
         MADE.require(tmp_path)
+
+
+def test_of_a_repository_with_parts_nothing_else_is_asked_for_or_counted(tmp_path: Path) -> None:
+    fill(tmp_path)
+    part = Repository(MADE.name, MADE.licence, MADE.about, parts=("vae", "tokenizer"))
+    folder = part.require(tmp_path)
+    (folder / "transformer" / "part-2.safetensors").unlink()
+    wanted = ("model_index.json", "vae/config.json", "vae/model.safetensors", "tokenizer/spiece.model")
+    names = {entry["name"] for entry in part.in_use(tmp_path)}
+    assert names == {f"someone/a-model/{path} (not checked)" for path in wanted}
+    (folder / "tokenizer" / "spiece.model").unlink()
+    with pytest.raises(MissingWeights, match="lacks tokenizer of") as found:
+        part.require(tmp_path)
+    wanted = ("vae/*", "tokenizer/*", "*model_index.json")
+    assert str(found.value).endswith(" ".join(f"--include '{path}'" for path in wanted))
