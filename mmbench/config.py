@@ -121,8 +121,12 @@ class LimitSettings(Settings):
 class EvaluateSettings(Settings):
     """Everything that can change a number. `metrics` empty means all installed ones.
 
-    `device` is where networks run: "cpu", "cuda" or "cuda:1". It reaches RAFT, ViCLIP, Inception, RetinaFace and,
-    with the extra insightface-gpu, insightface; dlib and DIS run where their own builds do.
+    `device` is where networks run: "cpu", "cuda" or "cuda:1". It reaches RAFT, ViCLIP, CLIP, Inception, RetinaFace,
+    dlib's two networks and, with the extra insightface-gpu, insightface; HOG, dlib's landmarks and DIS stay on the
+    processor.
+
+    `decode` is who decodes videos: "cpu", or "cuda" ("cuda:1") for a GPU's own decoder, which takes H.264, HEVC, VP9
+    and AV1 and gives the same pixels; each clip's first frame is compared. Other files are decoded on the processor.
 
     `precision` is how ViCLIP, CLIP and Inception multiply: "fp32", "tf32" (on an NVIDIA GPU) or "bf16"; RAFT has its
     own (`flow.precision`), and faces are always found in fp32, because landmarks need its bits. Rows name it, and what
@@ -139,6 +143,7 @@ class EvaluateSettings(Settings):
     success: SuccessSettings = SuccessSettings()
     fm_version: Literal[1, 2] = 2
     device: str = "cpu"
+    decode: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     random_weights: bool = False
     limits: LimitSettings = LimitSettings()

@@ -61,8 +61,11 @@ def evaluate(
         str | None,
         typer.Option(
             help="Where networks run: cpu, cuda or cuda:1. On a GPU insightface needs the extra insightface-gpu; "
-            "dlib runs where its own build does."
+            "HOG and DIS stay on the processor."
         ),
+    ] = None,
+    decode: Annotated[
+        str | None, typer.Option(help="Who decodes videos: cpu, or cuda for the GPU's own decoder (the same pixels).")
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes; 0: one a core, on a GPU what its memory holds.")] = 0,
     shard: sharing.Shard = None,
@@ -101,6 +104,7 @@ def evaluate(
         ("text", "prompt"): prompt_field,
         ("fm_version",): fm_version,
         ("device",): device,
+        ("decode",): decode,
         ("precision",): precision,
         ("random_weights",): random_weights or None,
     }

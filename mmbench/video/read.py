@@ -15,6 +15,7 @@ from mmbench.files import sha256, sha256_file
 from mmbench.remote.path import path_of
 from mmbench.video.ahead import FramesAhead, Room
 from mmbench.video.clip import CONVERT, ClipInfo, FpsSource, Frame, FramePass, Scan, Source
+from mmbench.video.container.decoder import CPU
 from mmbench.video.container.rates import re_timed
 from mmbench.video.folder import frame_files
 from mmbench.video.limits import DEFAULT_LIMITS, MediaLimits
@@ -59,17 +60,21 @@ class Clip:
 
 
 def open_clip(
-    path: Path | str, fps: float | None = None, limits: MediaLimits = DEFAULT_LIMITS, room: Room | None = None
+    path: Path | str,
+    fps: float | None = None,
+    limits: MediaLimits = DEFAULT_LIMITS,
+    room: Room | None = None,
+    decode: str = CPU,
 ) -> Clip:
     """Recognise, measure and hash a clip: a file (mp4, mov, webm, mkv, avi, gif, webp) or a folder of pictures.
 
-    `fps` is what the manifest says; it overrides the container, which overrides the assumed 8. Raises
-    MediaError naming the file, the cause and the remedy, ManifestError for an `fps` that is not a positive
-    number.
+    `fps` is what the manifest says; it overrides the container, which overrides the assumed 8. `decode` is who decodes
+    ("cpu", "cuda", "cuda:1"): the same pixels either way (`mmbench.video.container.decoder`). Raises MediaError naming
+    the file, the cause and the remedy, ManifestError for an `fps` that is not a positive number.
     """
     file = path_of(path)
     check_rate(str(file), fps)
-    source = open_source(file, limits)
+    source = open_source(file, limits, decode)
     scan = source.scan()
     limits.check_clip(str(file), scan.n_frames, scan.width, scan.height, size_of(file))
     rate, origin = choose_rate(fps, scan.fps)

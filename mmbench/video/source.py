@@ -11,6 +11,7 @@ from pathlib import Path
 from mmbench.errors import MediaError
 from mmbench.video.clip import CONVERT, Source
 from mmbench.video.container.complete import is_complete
+from mmbench.video.container.decoder import CPU
 from mmbench.video.container.reader import Container
 from mmbench.video.folder import FrameFolder
 from mmbench.video.limits import MediaLimits
@@ -21,8 +22,11 @@ HEAD = 400
 """Bytes that `recognise` asks for: two packets of a transport stream."""
 
 
-def open_source(path: Path, limits: MediaLimits) -> Source:
-    """The reader for a file or folder. Raises MediaError when there is none."""
+def open_source(path: Path, limits: MediaLimits, decode: str = CPU) -> Source:
+    """The reader for a file or folder; `decode` is who decodes files ("cpu", "cuda", "cuda:1").
+
+    Raises MediaError when there is none.
+    """
     if path.is_dir():
         return FrameFolder(path, limits)
     limits.check_file(path)
@@ -37,7 +41,7 @@ def open_source(path: Path, limits: MediaLimits) -> Source:
         raise MediaError(f"{path}: the file is cut short.", "Generate or download it again.")
     if kind == "webp":
         return AnimatedWebp(path, limits)
-    return Container(path, kind, limits)
+    return Container(path, kind, limits, decode)
 
 
 def recognise(head: bytes) -> str | None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmbench.video.ahead import FramesAhead, Room
+from mmbench.video.container.decoder import CPU
 from mmbench.video.limits import MediaLimits
 from mmbench.video.read import Clip, open_clip
 
@@ -15,12 +16,16 @@ from mmbench.video.read import Clip, open_clip
 class Upcoming:
     """A clip that will be asked for, opened in a thread; with `decode`, its first frames come to wait in `room`.
 
+    `by` is who decodes it ("cpu", "cuda", "cuda:1").
+
     It begins when nobody asks for a decode in `room`, or when `clip` is called. `close` ends it where that never
     happens. What cannot be opened is no error here: whoever opens it in its turn is told.
     """
 
-    def __init__(self, path: Path, fps: float | None, limits: MediaLimits, room: Room, *, decode: bool = True) -> None:
-        self._path, self._fps, self._limits, self._room, self._decode = path, fps, limits, room, decode
+    def __init__(
+        self, path: Path, fps: float | None, limits: MediaLimits, room: Room, by: str = CPU, *, decode: bool = True
+    ) -> None:
+        self._path, self._fps, self._limits, self._room, self._by, self._decode = path, fps, limits, room, by, decode
         self._asked = self._left = False
         self._clip: Clip | None = None
         self._thread = threading.Thread(target=copy_context().run, args=(self._open,), name="next clip", daemon=True)
@@ -54,7 +59,7 @@ class Upcoming:
         if self._left:
             return
         try:
-            clip = open_clip(self._path, self._fps, self._limits, self._room)
+            clip = open_clip(self._path, self._fps, self._limits, self._room, self._by)
         except Exception:  # whatever it is, it belongs to the turn of this clip, in which it is opened again
             return
         if self._decode:

@@ -39,6 +39,7 @@ from mmbench.runs.evaluate.store import ROWS, RowWriter, next_attempt
 from mmbench.runs.evaluate.work import Errand, work, work_on_cluster
 from mmbench.runs.inputs.pictures import placed
 from mmbench.runs.mirror import mirrored
+from mmbench.video.container.decoder import check_decoder
 
 __all__ = ["EvaluateResult", "default_workers", "evaluate"]
 
@@ -344,6 +345,7 @@ def _changes(before: Any, settings: EvaluateSettings) -> list[str]:
 
 def _check_device(settings: EvaluateSettings) -> None:
     check_arithmetic(settings.device, settings.precision)
+    check_decoder(settings.decode)
     if settings.device != "cpu":  # the processor is always there, and torch need not be imported to say so
         torch_device(settings.device)
 

@@ -164,7 +164,8 @@ class Gatherer:
         clip = None
         if (begun := self._upcoming) is not None and begun.of(item.video, item.fps):
             self._upcoming, clip = None, begun.clip()
-        return clip or open_clip(item.video, item.fps, self._limits(), self._shared_room())
+        by = self._settings.decode
+        return clip or open_clip(item.video, item.fps, self._limits(), self._shared_room(), by)
 
     def _begin_next(self) -> None:
         """Begin with the clip that is expected, once; it waits until nobody asks for frames of the one at hand."""
@@ -173,7 +174,8 @@ class Gatherer:
         if (expected := self._expected) is not None:
             self.close()
             item, decode = expected
-            self._upcoming = Upcoming(item.video, item.fps, self._limits(), self._shared_room(), decode=decode)
+            by = self._settings.decode
+            self._upcoming = Upcoming(item.video, item.fps, self._limits(), self._shared_room(), by, decode=decode)
 
     def _limits(self) -> MediaLimits:
         from mmbench.video.limits import MediaLimits

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import struct
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from os import fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ import numpy as np
 from mmbench.errors import MediaError
 from mmbench.video.clip import CONVERT, Frame, Scan
 from mmbench.video.container import rates, shown, tracks
+from mmbench.video.container.decoder import CPU, EXACT, accelerator_of
 from mmbench.video.container.index import listed_samples
 from mmbench.video.image import SCAN
 from mmbench.video.limits import MediaLimits
@@ -28,12 +29,17 @@ if TYPE_CHECKING:
 
 
 class Container:
-    """One container file, opened with the demuxer its first bytes call for and no other."""
+    """One container file, opened with the demuxer its first bytes call for and no other.
 
-    def __init__(self, path: Path, demuxer: str, limits: MediaLimits) -> None:
+    `decode` is who decodes its frames ("cpu", "cuda", "cuda:1"; `mmbench.video.container.decoder`). A GPU whose first
+    frame is not the processor's to the bit is told in a warning and not used.
+    """
+
+    def __init__(self, path: Path, demuxer: str, limits: MediaLimits, decode: str = CPU) -> None:
         self.path = path
         self.demuxer = demuxer
         self.limits = limits
+        self.decode = decode
 
     def scan(self) -> Scan:
         """Count packets, read sizes and rates, decode the first frame for its upright size."""
@@ -43,7 +49,8 @@ class Container:
         with self._open() as (container, stream):
             stamps: list[int | None] = []
             base = float(stream.time_base or 0)
-            drawn = stream.codec_context.name == "mjpeg"
+            codec = stream.codec_context.name
+            drawn = codec == "mjpeg"
             for seen, packet in enumerate(container.demux(stream)):
                 self.limits.check_samples(str(self.path), seen)
                 self.limits.check_time(str(self.path), time.monotonic() - started)
@@ -61,15 +68,16 @@ class Container:
         first, transfer = self._first()
         if first is None:
             raise MediaError(f"{self.path}: it holds no frame that can be decoded.", CONVERT)
-        height, width = shown.pixels(first, VideoReformatter()).shape[:2]
-        said = (*notes, *_warnings(ratio, times), *shown.notes(first, transfer))
+        pixels = shown.pixels(first, VideoReformatter())
+        height, width = pixels.shape[:2]
+        said = (*notes, *_warnings(ratio, times), *shown.notes(first, transfer), *self._choose(codec, pixels))
         return Scan(len(stamps), width, height, fps, times, warnings=said)
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Generator[Frame, None, None]:
         """Decode with one thread, so that memory and results are the same everywhere."""
         from av.video.reformatter import VideoReformatter
 
-        with self._open() as (container, stream):
+        with self._open(self.decode) as (container, stream):
             reformatter = VideoReformatter()
             shape: tuple[int, ...] | None = None
             for picture in container.decode(stream):
@@ -91,13 +99,28 @@ class Container:
                 self._check(picture)
             return picture, int(stream.codec_context.color_trc or 0)
 
+    def _choose(self, codec: str, first: Frame) -> tuple[str, ...]:
+        """Leave the decoding to the processor where a GPU's would not give its pixels, and say so."""
+        if self.decode == CPU:
+            return ()
+        if codec not in EXACT:
+            self.decode = CPU
+            return ()
+        with closing(self.frames()) as frames:
+            given = next(frames, None)
+        if given is not None and np.array_equal(given, first):
+            return ()
+        said = f"decoder: {self.decode} gives another first frame than the processor, which decodes this clip."
+        self.decode = CPU
+        return (said,)
+
     def _check(self, picture: VideoFrame) -> None:
         if picture.is_corrupt:
             raise MediaError(f"{self.path}: the decoder reports a damaged frame.", CONVERT)
         self.limits.check_frame(str(self.path), picture.width, picture.height)
 
     @contextmanager
-    def _open(self) -> Iterator[tuple[InputContainer, VideoStream]]:
+    def _open(self, decode: str = CPU) -> Iterator[tuple[InputContainer, VideoStream]]:
         """The opened file and the track a player would show; FFmpeg's errors become one MediaError each."""
         import av
         import av.error
@@ -115,6 +138,7 @@ class Container:
                 format=self.demuxer,
                 options=options,
                 metadata_errors="replace",
+                hwaccel=accelerator_of(decode),
             ) as container:
                 stream = tracks.choose(container.streams.video)
                 if stream is None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmbench.video.clip import Frame
+from mmbench.video.container import decoder
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -23,7 +24,8 @@ UNIT = 65536.0
 def pixels(picture: VideoFrame, reformatter: VideoReformatter) -> Frame:
     """Read-only uint8 RGB (H, W, 3), upright and the right way round."""
     see_through = any(component.is_alpha for component in picture.format.components) or picture.format.name == "pal8"
-    decoded = reformatter.reformat(picture, format="rgba" if see_through else "rgb24")
+    planes = decoder.in_order(picture, reformatter)
+    decoded = reformatter.reformat(planes, format="rgba" if see_through else "rgb24")
     stored = np.asarray(decoded.to_ndarray(), dtype=np.uint8)
     if see_through:
         stored = _on_white(stored)
