@@ -141,7 +141,9 @@ class Model(ABC):
     )  # fmt: skip
     """Distributions whose version can change a picture."""
     licence: ClassVar[str] = ""
-    """One line on what the weights may be used for; the registry of weights holds the details per file."""
+    """One line on what its weights and the videos made with them may be used for, or that nothing is said of videos.
+
+    The registry of weights holds the details per file."""
     conditioned_on: ClassVar[tuple[str, ...]] = ()
     """Recognisers (names of weight files) that it sees the person through or was trained against.
 

@@ -12,7 +12,7 @@ enhancer, which its makers recommend, asks a service and is left out. The 1.3B l
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -21,9 +21,9 @@ from mmbench.baselines.contract import Kind, Native
 from mmbench.baselines.loading.diffusers_folder import open_part
 from mmbench.baselines.loading.repository import Repository
 from mmbench.baselines.options import Options, option
-from mmbench.baselines.runtime import Plan, Sampled, is_cut, place, seeded, to_uint8
-from mmbench.baselines.wan.loader import NEGATIVE, TEXT_TOKENS, WanBaseline, use_unipc
-from mmbench.baselines.wan.loop import decode_frames, denoise, encode_pictures
+from mmbench.baselines.runtime import Plan, Sampled, place, seeded
+from mmbench.baselines.wan.loader import NEGATIVE, OF_VIDEOS, WanBaseline, use_unipc
+from mmbench.baselines.wan.loop import denoise, encode_pictures
 from mmbench.trigger import word_end
 
 GIB: Final = 1024**3
@@ -58,7 +58,7 @@ class BerniniR(WanBaseline):
     kind: ClassVar[Kind] = "identity"
     variants: ClassVar[tuple[str, ...]] = ("1.3b", "14b")
     tiny_variants: ClassVar[tuple[str, ...]] = tuple(TINY)
-    licence: ClassVar[str] = LICENCE
+    licence: ClassVar[str] = f"{LICENCE} (Bernini-R, Wan); {OF_VIDEOS}"
     negative: ClassVar[str] = NEGATIVE
     paper_parts: ClassVar[tuple[str, ...]] = ("transformer", "transformer_2", "text_encoder", "vae")
     options_type: ClassVar[type[Options]] = BerniniOptions
@@ -91,14 +91,11 @@ class BerniniR(WanBaseline):
         assert isinstance(options, BerniniOptions)
         pipe = self.pipe
         use_unipc(pipe, options.shift)
-        device, dtype = pipe._execution_device, pipe.transformer.dtype
         sent = PREFIX + name_pictures(plan.prompt, plan.class_word, len(plan.references))
-        said, nothing = pipe.encode_prompt(
-            sent, plan.negative, max_sequence_length=TEXT_TOKENS, device=device, dtype=dtype
-        )
+        said, nothing = self.embed(sent, plan.negative)
         pictures = [encode_pictures(pipe.vae, [fitted(picture, options.longest)]) for picture in plan.references]
         sources = list(zip(numbers(len(pictures)), pictures, strict=True))
-        noise = pipe.prepare_latents(1, 16, *plan.size, plan.frames, None, device, seeded(plan.seed))
+        noise = self.noise(plan, seeded(plan.seed))
         velocity = Chain(
             pipe.transformer,
             pipe.transformer_2,
@@ -111,13 +108,9 @@ class BerniniR(WanBaseline):
             options.parallel,
             options.threshold,
         )
-        frames = decode_frames(pipe.vae, denoise(pipe.scheduler, noise, plan.steps, velocity))
-        pipe.maybe_free_model_hooks()
-        return Sampled(
-            frames=to_uint8(frames),
-            truncated=is_cut(pipe.tokenizer, sent, TEXT_TOKENS),
-            settings={"scheduler": "UniPCMultistepScheduler", "references_used": len(pictures), "prompt_sent": sent},
-        )
+        latents = denoise(pipe.scheduler, noise, plan.steps, velocity)
+        made = self.finish(latents, pipe.scheduler, sent, len(pictures))
+        return replace(made, settings={**made.settings, "prompt_sent": sent})
 
 
 def name_pictures(prompt: str, class_word: str, count: int) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from mmbench.baselines.contract import Kind, Native, Parameters, PromptKind, Size
 from mmbench.baselines.loading.diffusers_folder import open_folder
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from mmbench.weights import WeightFile
 
 GIB = 1024**3
+LICENCE: Final = (
+    "CogVideoX licence: research free, commercial use by registration and up to a million visits a month, no military "
+    "use; its videos belong to whoever makes them, as far as the law there has it"
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class CogVideoX(TorchBaseline):
     kind: ClassVar[Kind] = "t2v"
     variants: ClassVar[tuple[str, ...]] = ("5b",)
     tiny_variants: ClassVar[tuple[str, ...]] = ("tiny",)
-    licence: ClassVar[str] = "CogVideoX licence: research free, commercial use by registration, no military use"
+    licence: ClassVar[str] = LICENCE
     repo: ClassVar[str] = "THUDM/CogVideoX-5b"
     paper_parts: ClassVar[tuple[str, ...]] = ("transformer", "text_encoder", "vae", "position_table")
     options_type: ClassVar[type[Options]] = CogVideoXOptions

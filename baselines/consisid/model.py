@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mmbench.baselines.cogvideox.model import GIB, CogVideoX, CogVideoXOptions
+from mmbench.baselines.cogvideox.model import GIB, LICENCE, CogVideoX, CogVideoXOptions
 from mmbench.baselines.consisid.faces import FaceReader, StandInReader, open_reader
 from mmbench.baselines.contract import Kind, Parameters, PromptKind
 from mmbench.baselines.options import Options, option
@@ -37,7 +37,7 @@ class ConsisID(CogVideoX):
     conditioned_on: ClassVar[tuple[str, ...]] = ("consisid-glintr100",)
     kind: ClassVar[Kind] = "identity"
     variants: ClassVar[tuple[str, ...]] = ("preview",)
-    licence: ClassVar[str] = "CogVideoX licence; antelopev2 face networks: non-commercial research only"
+    licence: ClassVar[str] = f"{LICENCE}; antelopev2 face networks: non-commercial research only"
     repo: ClassVar[str] = "BestWishYsh/ConsisID-preview"
     # The paper's 11.1 B counts neither the table of positions nor the face towers.
     paper_parts: ClassVar[tuple[str, ...]] = ("transformer", "text_encoder", "vae")

@@ -53,7 +53,10 @@ class DynamiCrafter(TorchBaseline):
     default_prompt_kind: ClassVar[PromptKind] = "short"
     variants: ClassVar[tuple[str, ...]] = tuple(RECIPES)
     tiny_variants: ClassVar[tuple[str, ...]] = tuple(TINY)
-    licence: ClassVar[str] = "code Apache-2.0; weights trained on WebVid-10M, whose terms allow research only"
+    licence: ClassVar[str] = (
+        "code Apache-2.0; weights for personal, research and non-commercial use, says their model card, and trained on "
+        "WebVid-10M, whose terms allow research only; of videos nothing is said"
+    )
     published_dtype: ClassVar[str] = "float16"
     options_type: ClassVar[type[Options]] = DynamiCrafterOptions
     paper_parts: ClassVar[tuple[str, ...]] = ("unet", "resampler", "text", "vision", "vae")

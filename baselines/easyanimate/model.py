@@ -60,7 +60,10 @@ class EasyAnimate(TorchBaseline):
     default_prompt_kind: ClassVar[PromptKind] = "short"
     variants: ClassVar[tuple[str, ...]] = tuple(REPOS)
     tiny_variants: ClassVar[tuple[str, ...]] = tuple(TINY)
-    licence: ClassVar[str] = "V5: own licence, read its LICENSE file; V5.1: Apache-2.0"
+    licence: ClassVar[str] = (
+        "V5: own licence, which nobody here has read: read its LICENSE file for weights and videos; V5.1: Apache-2.0, "
+        "which says nothing of videos"
+    )
     negative: ClassVar[str] = ", ".join(NEGATIVE_TERMS).capitalize() + "."
     options_type: ClassVar[type[Options]] = EasyAnimateOptions
     paper_parts: ClassVar[tuple[str, ...]] = ("transformer", "text_encoder", "text_encoder_2", "vae")

@@ -63,7 +63,10 @@ class IDAnimator(TorchBaseline):
     kind: ClassVar[Kind] = "identity"
     variants: ClassVar[tuple[str, ...]] = ("paper", "v1")
     tiny_variants: ClassVar[tuple[str, ...]] = ("tiny",)
-    licence: ClassVar[str] = "no licence given by its authors; insightface buffalo_l: non-commercial research only"
+    licence: ClassVar[str] = (
+        "no licence given by its authors: ask them; base CreativeML OpenRAIL-M, whose restrictions of use hold for its "
+        "videos too; insightface buffalo_l: non-commercial research only"
+    )
     published_dtype: ClassVar[str] = "float16"
     options_type: ClassVar[type[Options]] = IDAnimatorOptions
     negative: ClassVar[str] = ", ".join(NEGATIVE_TERMS)

@@ -19,9 +19,9 @@ from mmbench.baselines.loading.checkpoint import read_tensors, tensors_only
 from mmbench.baselines.loading.repository import Repository
 from mmbench.baselines.lynx.faces import RECOGNISER, FaceViewer, PlainViewer, open_viewer
 from mmbench.baselines.options import Options, option
-from mmbench.baselines.runtime import Plan, Sampled, is_cut, place, seeded, to_uint8
-from mmbench.baselines.wan.loader import TEXT_TOKENS, WanBaseline, open_wan
-from mmbench.baselines.wan.loop import decode_frames, denoise, encode_pictures
+from mmbench.baselines.runtime import Plan, Sampled, place, seeded
+from mmbench.baselines.wan.loader import OF_VIDEOS, WanBaseline, open_wan
+from mmbench.baselines.wan.loop import denoise, encode_pictures
 from mmbench.face.packs import BUFFALO_L
 from mmbench.weights.folders import file_of, registered
 from mmbench.weights.load import load_strict
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from mmbench.weights import WeightFile
 
-LICENCE: Final = "Apache-2.0 (Lynx, Wan); buffalo_l's detector: non-commercial research only"
+LICENCE: Final = f"Apache-2.0 (Lynx, Wan); {OF_VIDEOS}; buffalo_l's detector: non-commercial research only"
 REPO: Final = "ByteDance/lynx"
 BASE: Final = Repository("Wan-AI/Wan2.1-T2V-14B-Diffusers", "Apache-2.0", 41 * 10**9)
 FILES: Final = ("lynx-resampler", "lynx-ip-layers", "lynx-ref-layers")
@@ -130,9 +130,8 @@ class Lynx(WanBaseline):
         options, pipe, network = plan.options, self.pipe, self.pipe.transformer
         assert isinstance(options, LynxOptions) and self.viewer is not None
         device, dtype = pipe._execution_device, network.dtype
-        embed = {"max_sequence_length": TEXT_TOKENS, "device": device, "dtype": dtype}
-        said, nothing = pipe.encode_prompt(plan.prompt, plan.negative, **embed)
-        of_a_face, _ = pipe.encode_prompt(PROMPT, do_classifier_free_guidance=False, **embed)
+        said, nothing = self.embed(plan.prompt, plan.negative)
+        of_a_face, _ = self.embed(PROMPT, plan.negative)
         views = self.viewer.views(plan.references[0])
         vector = torch.from_numpy(views.vector).to(device, dtype)
         people = []
@@ -142,7 +141,7 @@ class Lynx(WanBaseline):
             people.append(see_person(network, self.adapters, known, latents, of_a_face))
         person, nobody = people
         scales = Scales(options.identity_scale, options.reference_scale)
-        noise = pipe.prepare_latents(1, 16, *plan.size, plan.frames, None, device, seeded(plan.seed))
+        noise = self.noise(plan, seeded(plan.seed))
 
         def velocity(latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
             given, time = latents.to(dtype), timestep.expand(1)
@@ -151,13 +150,7 @@ class Lynx(WanBaseline):
             seen = velocity_with(network, person, scales, given, time, nothing)
             return neither + options.person_guidance * (seen - neither) + plan.guidance * (both - seen)
 
-        frames = decode_frames(pipe.vae, denoise(pipe.scheduler, noise, plan.steps, velocity))
-        pipe.maybe_free_model_hooks()
-        return Sampled(
-            frames=to_uint8(frames),
-            truncated=is_cut(pipe.tokenizer, plan.prompt, TEXT_TOKENS),
-            settings={"scheduler": type(pipe.scheduler).__name__, "references_used": 1},
-        )
+        return self.finish(denoise(pipe.scheduler, noise, plan.steps, velocity), pipe.scheduler, plan.prompt, 1)
 
     def networks(self) -> Mapping[str, torch.nn.Module]:
         return {**super().networks(), **({} if self.adapters is None else {"adapters": self.adapters})}

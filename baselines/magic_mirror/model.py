@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
 
 import numpy as np
 
+from mmbench.baselines.cogvideox.model import LICENCE
 from mmbench.baselines.contract import Kind, Native, PromptKind, Request, Size
 from mmbench.baselines.options import Options, option
 from mmbench.baselines.runtime import Plan, Sampled, TorchBaseline, is_cut, place, seeded, to_uint8
@@ -71,7 +72,9 @@ class MagicMirror(TorchBaseline):
     variants: ClassVar[tuple[str, ...]] = ("5b", "nano-trained")
     tiny_variants: ClassVar[tuple[str, ...]] = ("nano", "smoke")
     options_type: ClassVar[type[Options]] = MagicMirrorOptions
-    licence: ClassVar[str] = "CogVideoX licence for the base; insightface buffalo_l: non-commercial research only"
+    licence: ClassVar[str] = (
+        f"of the base: {LICENCE}; insightface buffalo_l: non-commercial research only; the adapter is whose you trained"
+    )
     conditioned_on: ClassVar[tuple[str, ...]] = ("buffalo-l-w600k-r50",)
     paper_parts: ClassVar[tuple[str, ...]] = ("transformer", "face_encoder", "text_encoder", "vae")
 

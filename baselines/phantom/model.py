@@ -20,9 +20,9 @@ from mmbench.baselines.loading.checkpoint import read_shards, read_tensors, tens
 from mmbench.baselines.loading.diffusers_folder import components, open_part, read_config
 from mmbench.baselines.loading.repository import Repository
 from mmbench.baselines.options import Options, option
-from mmbench.baselines.runtime import Plan, Sampled, is_cut, place, seeded, to_uint8
-from mmbench.baselines.wan.loader import NEGATIVE, TEXT_TOKENS, WanBaseline, use_unipc
-from mmbench.baselines.wan.loop import Subjects, decode_frames, denoise, encode_pictures, on_white, wan_levels
+from mmbench.baselines.runtime import Plan, Sampled, place, seeded
+from mmbench.baselines.wan.loader import NEGATIVE, OF_VIDEOS, WanBaseline, use_unipc
+from mmbench.baselines.wan.loop import Subjects, denoise, encode_pictures, on_white, wan_levels
 from mmbench.baselines.wan.names import load_published
 from mmbench.weights.folders import file_of, registered
 
@@ -60,7 +60,7 @@ class Phantom(WanBaseline):
     kind: ClassVar[Kind] = "identity"
     variants: ClassVar[tuple[str, ...]] = tuple(FILES)
     tiny_variants: ClassVar[tuple[str, ...]] = tuple(TINY)
-    licence: ClassVar[str] = LICENCE
+    licence: ClassVar[str] = f"{LICENCE} (Phantom, Wan); {OF_VIDEOS}"
     negative: ClassVar[str] = NEGATIVE
     paper_parts: ClassVar[tuple[str, ...]] = ("transformer", "text_encoder", "vae")
     options_type: ClassVar[type[Options]] = PhantomOptions
@@ -102,20 +102,10 @@ class Phantom(WanBaseline):
         assert isinstance(options, PhantomOptions)
         pipe = self.pipe
         use_unipc(pipe, options.shift)
-        device, dtype = pipe._execution_device, pipe.transformer.dtype
-        said, nothing = pipe.encode_prompt(
-            plan.prompt, plan.negative, max_sequence_length=TEXT_TOKENS, device=device, dtype=dtype
-        )
+        said, nothing = self.embed(plan.prompt, plan.negative)
         pictures = [on_white(picture, plan.size) for picture in plan.references]
         shown = encode_pictures(pipe.vae, pictures)
-        noise = pipe.prepare_latents(1, 16, *plan.size, plan.frames, None, device, seeded(plan.seed))
-
+        noise = self.noise(plan, seeded(plan.seed))
         velocity = Subjects(pipe.transformer, said, nothing, shown, options.picture_guidance, plan.guidance)
-        sigmas = wan_levels(plan.steps)
-        frames = decode_frames(pipe.vae, denoise(pipe.scheduler, noise, plan.steps, velocity, sigmas))
-        pipe.maybe_free_model_hooks()
-        return Sampled(
-            frames=to_uint8(frames),
-            truncated=is_cut(pipe.tokenizer, plan.prompt, TEXT_TOKENS),
-            settings={"scheduler": "UniPCMultistepScheduler", "references_used": len(pictures)},
-        )
+        latents = denoise(pipe.scheduler, noise, plan.steps, velocity, wan_levels(plan.steps))
+        return self.finish(latents, pipe.scheduler, plan.prompt, len(pictures))

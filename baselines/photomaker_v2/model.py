@@ -69,7 +69,10 @@ class PhotoMakerV2(FirstFrame):
     variants: ClassVar[tuple[str, ...]] = ("realvisxl4",)
     tiny_variants: ClassVar[tuple[str, ...]] = ("tiny",)
     options_type: ClassVar[type[Options]] = PhotoMakerOptions
-    licence: ClassVar[str] = "Apache-2.0; base openrail++; insightface buffalo_l: non-commercial research only"
+    licence: ClassVar[str] = (
+        "Apache-2.0; base OpenRAIL++-M, whose restrictions of use hold for its pictures and videos made from them too; "
+        "insightface buffalo_l: non-commercial research only"
+    )
 
     def __init__(self) -> None:
         self.options: Options = PhotoMakerOptions()

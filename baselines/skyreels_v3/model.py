@@ -13,21 +13,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import ClassVar, Final
 
 from mmbench.baselines.contract import Kind, Native
 from mmbench.baselines.loading.diffusers_folder import components, open_part
 from mmbench.baselines.loading.repository import Repository
 from mmbench.baselines.options import Options, option
-from mmbench.baselines.runtime import Plan, Sampled, is_cut, place, seeded, to_uint8
-from mmbench.baselines.wan.loader import TEXT_TOKENS, WanBaseline, use_unipc
-from mmbench.baselines.wan.loop import Subjects, decode_frames, denoise, encode_pictures, on_white
-
-if TYPE_CHECKING:
-    pass
+from mmbench.baselines.runtime import Plan, Sampled, place, seeded
+from mmbench.baselines.wan.loader import WanBaseline, use_unipc
+from mmbench.baselines.wan.loop import Subjects, denoise, encode_pictures, on_white
 
 LICENCE: Final = "Skywork Community License"
-LIMITS: Final = "commercial use under its terms; no internet service without a security review; nothing unlawful"
+LIMITS: Final = (
+    "commercial use under its terms, which have to be read for videos too; no internet service without a security "
+    "review; nothing unlawful"
+)
 REPOSITORY: Final = Repository("Skywork/SkyReels-V3-R2V-14B", LICENCE, 41 * 10**9, LIMITS)
 PICTURES: Final = 4
 """Frames of latents for pictures, whatever their number."""
@@ -85,22 +85,14 @@ class SkyReelsV3(WanBaseline):
         assert isinstance(options, SkyReelsOptions)
         pipe = self.pipe
         use_unipc(pipe, options.shift)
-        device, dtype = pipe._execution_device, pipe.transformer.dtype
-        said, nothing = pipe.encode_prompt(
-            plan.prompt, plan.negative, max_sequence_length=TEXT_TOKENS, device=device, dtype=dtype
-        )
+        said, nothing = self.embed(plan.prompt, plan.negative)
         generator = seeded(plan.seed)
-        noise = pipe.prepare_latents(1, 16, *plan.size, plan.frames, None, device, generator)
+        noise = self.noise(plan, generator)
         pictures = [on_white(picture, plan.size) for picture in plan.references]
         shown = encode_pictures(pipe.vae, pictures, generator)
         empty = torch.zeros_like(shown[:, :, :1]).repeat(1, 1, PICTURES - len(pictures), 1, 1)
         shown = torch.cat([shown, empty], dim=2)
         subjects = Subjects(pipe.transformer, said, nothing, shown, options.picture_guidance, plan.guidance)
         velocity = subjects if plan.guidance > 1 else subjects.unguided
-        frames = decode_frames(pipe.vae, denoise(pipe.scheduler, noise, plan.steps, velocity))
-        pipe.maybe_free_model_hooks()
-        return Sampled(
-            frames=to_uint8(frames),
-            truncated=is_cut(pipe.tokenizer, plan.prompt, TEXT_TOKENS),
-            settings={"scheduler": "UniPCMultistepScheduler", "references_used": len(pictures)},
-        )
+        latents = denoise(pipe.scheduler, noise, plan.steps, velocity)
+        return self.finish(latents, pipe.scheduler, plan.prompt, len(pictures))

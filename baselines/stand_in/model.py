@@ -18,10 +18,10 @@ from mmbench.baselines.contract import Kind, Native, PromptKind
 from mmbench.baselines.loading.checkpoint import read_tensors, tensors_only
 from mmbench.baselines.loading.repository import Repository
 from mmbench.baselines.options import Options, option
-from mmbench.baselines.runtime import Plan, Sampled, is_cut, place, seeded, to_uint8
+from mmbench.baselines.runtime import Plan, Sampled, place, seeded
 from mmbench.baselines.stand_in.faces import PARSER, FaceCutter, PlainCutter, open_cutter
-from mmbench.baselines.wan.loader import NEGATIVE, TEXT_TOKENS, WanBaseline, open_wan
-from mmbench.baselines.wan.loop import decode_frames, denoise, encode_pictures
+from mmbench.baselines.wan.loader import NEGATIVE, OF_VIDEOS, WanBaseline, open_wan
+from mmbench.baselines.wan.loop import denoise, encode_pictures
 from mmbench.face.packs import ANTELOPE_V2
 from mmbench.weights.folders import file_of, registered
 from mmbench.weights.load import load_strict
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
     from mmbench.weights import WeightFile
 
-LICENCE: Final = "Apache-2.0 (Stand-In, Wan); antelopev2 and the face parser: non-commercial research only"
+LICENCE: Final = (
+    f"Apache-2.0 (Stand-In, Wan); {OF_VIDEOS}; antelopev2 and the face parser: non-commercial research only"
+)
 REPOSITORIES: Final = {
     "2.1": Repository("Wan-AI/Wan2.1-T2V-14B-Diffusers", "Apache-2.0", 41 * 10**9),
     "2.2": Repository("Wan-AI/Wan2.2-T2V-A14B-Diffusers", "Apache-2.0", 69 * 10**9),
@@ -120,12 +122,10 @@ class StandIn(WanBaseline):
         options, pipe = plan.options, self.pipe
         assert isinstance(options, StandInOptions) and self.cutter is not None
         experts = self._experts()
-        device, dtype = pipe._execution_device, experts[0].dtype
-        said, nothing = pipe.encode_prompt(
-            plan.prompt, plan.negative, max_sequence_length=TEXT_TOKENS, device=device, dtype=dtype
-        )
+        dtype = experts[0].dtype
+        said, nothing = self.embed(plan.prompt, plan.negative)
         face = encode_pictures(pipe.vae, [self.cutter.cut(plan.references[0])]).to(dtype)
-        noise = pipe.prepare_latents(1, 16, *plan.size, plan.frames, None, device, seeded(plan.seed))
+        noise = self.noise(plan, seeded(plan.seed))
         patch = experts[0].config.patch_size
         grid = [length // side for length, side in zip(noise.shape[2:], patch, strict=True)]
         known: dict[int, Any] = {}
@@ -142,13 +142,7 @@ class StandIn(WanBaseline):
 
         scheduler = FlowMatchEulerDiscreteScheduler(shift=options.shift)
         sigmas = torch.linspace(1.0, 0.0, plan.steps + 1)[:-1].tolist()
-        frames = decode_frames(pipe.vae, denoise(scheduler, noise, plan.steps, velocity, sigmas))
-        pipe.maybe_free_model_hooks()
-        return Sampled(
-            frames=to_uint8(frames),
-            truncated=is_cut(pipe.tokenizer, plan.prompt, TEXT_TOKENS),
-            settings={"scheduler": "FlowMatchEulerDiscreteScheduler", "references_used": 1},
-        )
+        return self.finish(denoise(scheduler, noise, plan.steps, velocity, sigmas), scheduler, plan.prompt, 1)
 
     def networks(self) -> Mapping[str, torch.nn.Module]:
         adapters = {f"adapters{'_2' if n else ''}": one for n, one in enumerate(self.adapters)}

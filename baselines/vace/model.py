@@ -11,19 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import ClassVar, Final
 
 from mmbench.baselines.contract import Kind, Native
 from mmbench.baselines.loading.repository import Repository
 from mmbench.baselines.options import Options, option
 from mmbench.baselines.runtime import Plan, Sampled, is_cut, place, seeded, to_uint8
-from mmbench.baselines.wan.loader import NEGATIVE, TEXT_TOKENS, WanBaseline, open_wan, use_unipc
-
-if TYPE_CHECKING:
-    pass
+from mmbench.baselines.wan.loader import NEGATIVE, OF_VIDEOS, TEXT_TOKENS, WanBaseline, open_wan, use_unipc
 
 GIB: Final = 1024**3
-LICENCE: Final = "Apache-2.0; its makers claim no rights over videos made with it"
+LICENCE: Final = f"Apache-2.0 (VACE, Wan); {OF_VIDEOS}"
 REPOSITORIES: Final[dict[str, Repository]] = {
     "1.3b": Repository("Wan-AI/Wan2.1-VACE-1.3B-diffusers", LICENCE, 16 * 10**9),
     "14b": Repository("Wan-AI/Wan2.1-VACE-14B-diffusers", LICENCE, 46 * 10**9),

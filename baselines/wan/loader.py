@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from mmbench.baselines.contract import PromptKind, Size
 from mmbench.baselines.loading.diffusers_folder import components, open_part
 from mmbench.baselines.loading.repository import Repository
-from mmbench.baselines.runtime import TorchBaseline
+from mmbench.baselines.runtime import Plan, Sampled, TorchBaseline, is_cut, to_uint8
+from mmbench.baselines.wan.loop import decode_frames
 from mmbench.errors import RequestError
 from mmbench.weights.folders import digests, require
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 TEXT_TOKENS: Final = 512
 """Tokens of UMT5 that Wan was trained with."""
+
+OF_VIDEOS: Final = "Wan's makers claim no rights over videos made with it"
+"""What Wan's README says of them, for the licences of models on it."""
 
 NEGATIVE: Final = (
     "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，最差质量，低质量，JPEG压缩残留，"
@@ -64,6 +68,34 @@ class WanBaseline(TorchBaseline):
 
     def close(self) -> None:
         self.pipe = self.variant = None
+
+    def embed(self, text: str, negative: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Prompt and negative prompt as UMT5 reads them, each [1, 512, C], where and as the transformer runs."""
+        said, nothing = self.pipe.encode_prompt(
+            text,
+            negative,
+            max_sequence_length=TEXT_TOKENS,
+            device=self.pipe._execution_device,
+            dtype=self.pipe.transformer.dtype,
+        )
+        return said, nothing
+
+    def noise(self, plan: Plan, generator: torch.Generator) -> torch.Tensor:
+        """The video's first latents, float32 [1, 16, T, h, w]."""
+        found: torch.Tensor = self.pipe.prepare_latents(
+            1, 16, *plan.size, plan.frames, None, self.pipe._execution_device, generator
+        )
+        return found
+
+    def finish(self, latents: torch.Tensor, scheduler: object, sent: str, pictures: int) -> Sampled:
+        """The video of denoised `latents`, of a prompt `sent` and so many `pictures` of the person."""
+        frames = decode_frames(self.pipe.vae, latents)
+        self.pipe.maybe_free_model_hooks()
+        return Sampled(
+            frames=to_uint8(frames),
+            truncated=is_cut(self.pipe.tokenizer, sent, TEXT_TOKENS),
+            settings={"scheduler": type(scheduler).__name__, "references_used": pictures},
+        )
 
     def folder(self, weights_dir: Path, variant: str) -> Path:
         """The folder of a variant, complete; a tiny one lies where the first published one would."""

@@ -74,7 +74,7 @@ def test_every_registered_model_states_its_facts() -> None:
         assert model.name == name
         assert model.kind in ("identity", "i2v", "t2v")
         assert model.default_prompt_kind == ("short" if model.kind == "i2v" or name == "stand_in" else "long")
-        assert model.licence
+        assert "videos" in model.licence  # what may be done with them, or that nothing is said
         assert model.variants
         assert model.tiny_variants
         for variant in (*model.variants, *model.tiny_variants):
@@ -95,6 +95,7 @@ def test_every_registered_model_states_its_facts() -> None:
             assert native.steps is not None
             assert native.guidance is not None
     assert create_first_frame().name == "photomaker_v2"
+    assert "videos" in create_first_frame().licence
 
 
 def test_published_recipes() -> None:

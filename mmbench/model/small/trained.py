@@ -94,9 +94,11 @@ def unpack(folder: Path, out: Path) -> Path:
     parts = {name: getattr(pipeline, name) for name in ("scheduler", "vae", "tokenizer", "text_encoder")}
     for name, part in {"transformer": stock, **parts}.items():
         part.save_pretrained(str(out / name))
+    encoder = pipeline.face_encoder
+    assert encoder is not None
     with whole(out / TOWER) as file:
-        pipeline.face_encoder.vision.save(file)  # type: ignore[union-attr]
-    write_adapter(out / ADAPTER, pipeline.transformer, pipeline.face_encoder)
+        encoder.vision.save(file)
+    write_adapter(out / ADAPTER, pipeline.transformer, encoder)
     write_json(note, source)
     return out
 
