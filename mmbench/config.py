@@ -128,6 +128,9 @@ class EvaluateSettings(Settings):
     `decode` is who decodes videos: "cpu", or "cuda" ("cuda:1") for a GPU's own decoder, which takes H.264, HEVC, VP9
     and AV1 and gives the same pixels; each clip's first frame is compared. Other files are decoded on the processor.
 
+    `network_gib` is how much of an accelerator's memory a process's networks may take with their weights; beyond it
+    those used longest ago wait in main memory for their next turn (torch's, not onnxruntime's). None: all stay.
+
     `precision` is how ViCLIP, CLIP and Inception multiply: "fp32", "tf32" (on an NVIDIA GPU) or "bf16"; RAFT has its
     own (`flow.precision`), and faces are always found in fp32, because landmarks need its bits. Rows name it, and what
     it changes is measured anew.
@@ -144,6 +147,7 @@ class EvaluateSettings(Settings):
     fm_version: Literal[1, 2] = 2
     device: str = "cpu"
     decode: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
+    network_gib: float | None = Field(default=None, gt=0)
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     random_weights: bool = False
     limits: LimitSettings = LimitSettings()

@@ -26,7 +26,7 @@ FLOORS = {
     "files": 0.5,  # with the next ones on the first floor, where everybody else writes with it
     "remote": 0.7,  # files of other places, cached with the same hands
     **dict.fromkeys(("items", "names"), 0.8),  # whose paths may lead there
-    **dict.fromkeys(("engine", "device", "config", "tables"), 1),
+    **dict.fromkeys(("engine", "device", "turns", "config", "tables"), 1),
     **dict.fromkeys(("weights", "video"), 2),
     **dict.fromkeys(("face", "flow", "encode"), 3),
     **dict.fromkeys(("metrics", "model", "synth"), 4),

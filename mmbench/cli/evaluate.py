@@ -67,6 +67,9 @@ def evaluate(
     decode: Annotated[
         str | None, typer.Option(help="Who decodes videos: cpu, or cuda for the GPU's own decoder (the same pixels).")
     ] = None,
+    network_gib: Annotated[
+        float | None, typer.Option(help="GiB of the GPU for a process's weights; networks beyond it take turns.")
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes; 0: one a core, on a GPU what its memory holds.")] = 0,
     shard: sharing.Shard = None,
     engine: sharing.Engine = "local",
@@ -105,6 +108,7 @@ def evaluate(
         ("fm_version",): fm_version,
         ("device",): device,
         ("decode",): decode,
+        ("network_gib",): network_gib,
         ("precision",): precision,
         ("random_weights",): random_weights or None,
     }

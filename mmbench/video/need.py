@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mmbench.config import EvaluateSettings
     from mmbench.files import Progress
     from mmbench.items import Item
+    from mmbench.turns import Turns
     from mmbench.video.clip import ClipInfo, FramePass
 
 T = TypeVar("T")
@@ -26,17 +27,26 @@ N = TypeVar("N")
 
 
 class Networks:
-    """The networks of one process: each is made when it is first asked for, and once."""
+    """The networks of one process: each is made when it is first asked for, and once.
 
-    def __init__(self) -> None:
+    With `turns` they share a device that does not hold them all.
+    """
+
+    def __init__(self, turns: Turns | None = None) -> None:
         self._made: dict[Hashable, Any] = {}
+        self.turns = turns
 
     def once(self, key: Hashable, make: Callable[[], N]) -> N:
         """What `make` gave for `key` at the first call. What it raises passes through and is not remembered."""
         if key not in self._made:
-            self._made[key] = make()
-        made: N = self._made[key]
-        return made
+            if self.turns is not None:
+                self.turns.make_room()
+            made = make()
+            if self.turns is not None:
+                self.turns.admit(made)
+            self._made[key] = made
+        kept: N = self._made[key]
+        return kept
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,8 @@ class OfficialFaces:
 class OfficialEyes:
     """The detector, one network behind it, and what it makes of cuts and of a reference picture.
 
-    `finder` is the detector at the protocols' size, `provenance` the detector's and the network's.
+    `finder` is the detector at the protocols' size, `provenance` the detector's and the network's, `network` what
+    `read` runs where that is torch's.
     """
 
     def __init__(
@@ -60,8 +61,10 @@ class OfficialEyes:
         detector: ScrfdDetector,
         read: Callable[[Sequence[FaceCut]], NDArray[np.float32]],
         provenance: Provenance,
+        network: nn.Module | None = None,
     ) -> None:
         self.detector, self.finder, self._read = detector, detector.at(DETECTOR_SIDE), read
+        self.network = network
         self.provenance = chained(detector.provenance, provenance)
         self._references: dict[str, NDArray[np.float32] | None] = {}
 
@@ -119,7 +122,7 @@ def torch_eyes(reader: TorchReader, detector: ScrfdDetector) -> OfficialEyes:
         network.fc = torch.nn.Identity()
     network = network.to(where).eval().requires_grad_(False)
     run = partial(read, network, device=where)
-    return OfficialEyes(detector, lambda cuts: run(np.stack([cut.large for cut in cuts])), provenance)
+    return OfficialEyes(detector, lambda cuts: run(np.stack([cut.large for cut in cuts])), provenance, network)
 
 
 def _network(reader: TorchReader, tiny: bool) -> tuple[nn.Module, Callable[..., NDArray[Any]], str]:

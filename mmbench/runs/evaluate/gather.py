@@ -18,6 +18,7 @@ from mmbench.runs.evaluate.profile import DECODING, LOADING, Stopwatch, chosen_p
 from mmbench.runs.evaluate.rows import MeasuredFile
 
 if TYPE_CHECKING:
+    from mmbench.turns import Turns
     from mmbench.video.ahead import Room
     from mmbench.video.clip import ClipInfo, Frame
     from mmbench.video.limits import MediaLimits
@@ -62,7 +63,7 @@ class Gatherer:
 
     def _forget(self) -> None:
         self.times = Stopwatch(self._profile)
-        self._networks = Networks()
+        self._networks = Networks(_turns(self._settings))
         self._makers: dict[FrameNeed[Any], Maker[Any]] = {}
         self._unmade: dict[Need[Any], Unmet] = {}
         self._readers: dict[RunNeed[Any], Callable[[Item], Any]] = {}
@@ -229,6 +230,16 @@ class Gatherer:
         if need not in self._readers:
             self._readers[need] = need.read(self._items, self.run)
         return self._readers[need]
+
+
+def _turns(settings: EvaluateSettings) -> Turns | None:
+    """What keeps the networks within the settings' part of a device; None where nothing bounds them."""
+    if settings.network_gib is None or settings.device == "cpu":
+        return None
+    from mmbench.device import torch_device
+    from mmbench.turns import Turns
+
+    return Turns(int(settings.network_gib * 2**30), torch_device(settings.device))
 
 
 class _AtFirstFrame:
