@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ Signs = NDArray[np.int8]
 PIECE = 1_000_000
 """Numbers of one piece, 8 MB."""
 
+BLOCK = 1 << 18
+"""Numbers that are converted at a time, 2 MB."""
+
 KEPT = 1000
 """Clusters up to which a whole set is kept, in bytes: reports ask for the same one hundreds of times."""
 
@@ -22,13 +26,21 @@ KEPT = 1000
 def picks(n_clusters: int, seed: int, resamples: int) -> Iterator[Float64s]:
     """How often each cluster is drawn in each bootstrap resample: pieces of shape (R, G), `resamples` rows in all."""
     drawn = _kept_picks(n_clusters, seed, resamples) if n_clusters <= KEPT else _picks(n_clusters, seed, resamples)
-    return (piece.astype(np.float64) for piece in drawn)
+    return _in_blocks(drawn)
 
 
 def random_signs(n_clusters: int, seed: int, resamples: int) -> Iterator[Float64s]:
     """Random signs: pieces of shape (R, G) of +1 and -1, `resamples` rows in all."""
     drawn = _kept_signs(n_clusters, seed, resamples) if n_clusters <= KEPT else _signs(n_clusters, seed, resamples)
-    return (piece.astype(np.float64) for piece in drawn)
+    return _in_blocks(drawn)
+
+
+def _in_blocks(drawn: Iterable[NDArray[Any]]) -> Iterator[Float64s]:
+    """The pieces as float64, in blocks that stay in a processor's cache: in twice the time they would go to memory."""
+    for piece in drawn:
+        rows = max(1, BLOCK // piece.shape[1])
+        for start in range(0, len(piece), rows):
+            yield piece[start : start + rows].astype(np.float64)
 
 
 @lru_cache(maxsize=16)

@@ -13,11 +13,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import orjson
+
 from mmbench.errors import ManifestError
 from mmbench.runs.evaluate.record import named_items
 from mmbench.runs.evaluate.rows import SCHEMA, ItemRow, SetRow
 
 ROWS = "rows"
+_WHOLE = ("seed", "prompt_index", "step")
 
 
 class RowWriter:
@@ -159,11 +162,23 @@ def read_lines(path: Path, start: int = 0, number: int = 0, *, tell: bool = Fals
 
 def _parsed(path: Path, number: int, text: bytes) -> dict[str, Any]:
     try:
-        data = json.loads(text)
+        data = _loaded(text)
     except (ValueError, RecursionError) as cause:
         raise _damaged(path, number, str(cause)) from cause
     if not isinstance(data, dict):
         raise _damaged(path, number, "it is no row")
+    return data
+
+
+def _loaded(text: bytes) -> Any:
+    """What `json.loads` gives, three times as fast. Raises ValueError, RecursionError."""
+    try:
+        data = orjson.loads(text)
+    except ValueError:  # names that are no UTF-8, or damage, of which json tells more
+        return json.loads(text)
+    item = data.get("item") if isinstance(data, dict) else None
+    if isinstance(item, dict) and any(type(item.get(name)) is float for name in _WHOLE):
+        return json.loads(text)  # a seed beyond 64 bits, which orjson rounds
     return data
 
 

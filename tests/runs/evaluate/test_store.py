@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mmbench.errors import ManifestError
 from mmbench.items import Item
+from mmbench.runs.evaluate import store
 from mmbench.runs.evaluate.rows import ItemRow, MeasuredFile, RowError, SetRow
 from mmbench.runs.evaluate.store import RowWriter, next_attempt, read_rows
 from mmbench.scores import Provenance, Score
@@ -89,3 +94,38 @@ def test_the_folder_of_a_whole_run_names_the_one_with_the_rows(tmp_path: Path) -
     with pytest.raises(ManifestError) as error:
         read_rows(tmp_path)
     assert str(tmp_path / "evaluation") in error.value.remedy
+
+
+_TEXTS = st.text(st.characters(exclude_categories=()), max_size=8)  # lone surrogates too: names that are no UTF-8
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | _TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
+_WITHIN = st.integers(-(2**63), 2**63)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    values=st.dictionaries(_TEXTS, st.floats(allow_nan=False, allow_infinity=False) | _TEXTS | _WITHIN, max_size=4),
+    seed=st.integers(-(2**80), 2**80),
+)
+def test_lines_are_read_as_json_reads_them(values: dict[str, Any], seed: int) -> None:
+    line = json.dumps({"kind": "item", "item": {"seed": seed}, "values": values}, ensure_ascii=False)
+    text = line.encode(errors="backslashreplace") + b"\n"
+    assert store._loaded(text) == json.loads(text)
+    assert repr(store._loaded(text)) == repr(json.loads(text))
+
+
+@settings(max_examples=200, deadline=None)
+@given(value=_VALUES, cut=st.integers(0, 40), byte=st.integers(0, 255))
+def test_damage_is_refused_where_json_refuses_it(value: Any, cut: int, byte: int) -> None:
+    text = bytearray(json.dumps({"kind": "item", "value": value}).encode())
+    text[min(cut, len(text) - 1)] = byte
+    try:
+        json.loads(bytes(text))
+    except ValueError:
+        with pytest.raises(ValueError):
+            store._loaded(bytes(text))
+    else:
+        store._loaded(bytes(text))
