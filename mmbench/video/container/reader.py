@@ -68,7 +68,7 @@ class Container:
         first, transfer = self._first()
         if first is None:
             raise MediaError(f"{self.path}: it holds no frame that can be decoded.", CONVERT)
-        pixels = shown.pixels(first, VideoReformatter())
+        pixels = shown.pixels(first, VideoReformatter(), shown.display_matrix(first))
         height, width = pixels.shape[:2]
         said = (*notes, *_warnings(ratio, times), *shown.notes(first, transfer), *self._choose(codec, pixels))
         return Scan(len(stamps), width, height, fps, times, warnings=said)
@@ -78,11 +78,11 @@ class Container:
         from av.video.reformatter import VideoReformatter
 
         with self._open(self.decode) as (container, stream):
-            reformatter = VideoReformatter()
+            reformatter, upright = VideoReformatter(), shown.Upright()
             shape: tuple[int, ...] | None = None
             for picture in container.decode(stream):
                 self._check(picture)
-                frame = shown.pixels(picture, reformatter)
+                frame = shown.pixels(picture, reformatter, upright.matrix(picture))
                 if shape not in (None, frame.shape):
                     raise MediaError(
                         f"{self.path}: the frame size changes from {shape} to {frame.shape} within the clip.",

@@ -21,15 +21,40 @@ UNIT = 65536.0
 """One, in the display matrix's 16.16 fixed point."""
 
 
-def pixels(picture: VideoFrame, reformatter: VideoReformatter) -> Frame:
-    """Read-only uint8 RGB (H, W, 3), upright and the right way round."""
+KEY_FRAMES_APART = 64
+"""Pictures between two key frames that are asked for their matrix although the turn is the same."""
+
+
+class Upright:
+    """The display matrix of each picture of a stream, in order.
+
+    PyAV's side data and its picture hold each other, so that a picture that was asked for it stays in memory until
+    Python looks for cycles: some 90 pictures of 1 MB. The turn alone costs nothing. So the matrix is asked for at the
+    first picture, where the turn changes, and, for a mirror that changes without it, now and then at a key frame.
+    """
+
+    def __init__(self) -> None:
+        self._matrix: NDArray[np.float64] | None = None
+        self._turn = self._since = 0
+
+    def matrix(self, picture: VideoFrame) -> NDArray[np.float64]:
+        """As `display_matrix`."""
+        turn, self._since = picture.rotation, self._since + 1
+        due = picture.key_frame and self._since >= KEY_FRAMES_APART
+        if self._matrix is None or turn != self._turn or due:
+            self._matrix, self._turn, self._since = display_matrix(picture), turn, 0
+        return self._matrix
+
+
+def pixels(picture: VideoFrame, reformatter: VideoReformatter, matrix: NDArray[np.float64]) -> Frame:
+    """Read-only uint8 RGB (H, W, 3), upright and the right way round by the display matrix."""
     see_through = any(component.is_alpha for component in picture.format.components) or picture.format.name == "pal8"
     planes = decoder.in_order(picture, reformatter)
     decoded = reformatter.reformat(planes, format="rgba" if see_through else "rgb24")
     stored = np.asarray(decoded.to_ndarray(), dtype=np.uint8)
     if see_through:
         stored = _on_white(stored)
-    frame = np.ascontiguousarray(_oriented(stored, display_matrix(picture)))
+    frame = np.ascontiguousarray(_oriented(stored, matrix))
     frame.flags.writeable = False
     return frame
 
