@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 import torchmetrics
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from mmbench.config import EvaluateSettings
@@ -18,7 +20,7 @@ from mmbench.errors import RequestError
 from mmbench.items import Item
 from mmbench.runs.evaluate.evaluate import evaluate
 from mmbench.runs.evaluate.items import read_manifest
-from mmbench.runs.memory.metric import VideoMetric
+from mmbench.runs.memory.metric import VideoMetric, _parts
 from mmbench.runs.memory.scorer import ClipInput, Scorer, score
 from mmbench.scores import Score
 from mmbench.testsets.load import load_testset
@@ -165,14 +167,50 @@ def test_sets_are_scored_in_the_order_of_their_clips() -> None:
     assert float(metric.compute()) == wanted.value
 
 
+def test_too_few_clips_of_a_set_do_not_stop_a_loop() -> None:
+    metric = VideoMetric("inception_score", Scorer(("inception_score",), EvaluateSettings(random_weights=True)))
+    with pytest.warns(UserWarning, match="at least 10 clips"):
+        value = metric(np.zeros((2, 32, 32, 3), np.uint8), fps=8)
+    assert torch.isnan(value)
+
+
+arrays = st.integers(2, 3).flatmap(
+    lambda bits: st.lists(st.integers(0, 4), min_size=0, max_size=3).map(
+        lambda shape: np.random.default_rng(len(shape)).normal(size=shape).astype(f"f{1 << bits}")
+    )
+)
+
+
+@given(st.lists(arrays, max_size=5))
+def test_stored_arrays_come_back_as_they_were(kept: list[np.ndarray]) -> None:
+    values = torch.cat([torch.empty(0, dtype=torch.float64), *(torch.tensor(a.ravel()).double() for a in kept)])
+    shapes = torch.tensor([n for a in kept for n in (a.dtype.itemsize, a.ndim, *a.shape)], dtype=torch.float64)
+    found = list(_parts(values, shapes))
+    assert [(a.dtype, a.shape, a.tobytes()) for a in found] == [(a.dtype, a.shape, a.tobytes()) for a in kept]
+
+
+def ten_clips() -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8) for _ in range(10)]
+
+
 def part(rank: int, port: int, folder: str) -> None:
-    """One of two processes: every other clip, then the value of all."""
+    """One of two processes: every other clip, then the value of all; then a set that it alone has clips of, or none."""
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
     metric = VideoMetric("face_rate", Scorer(("face_rate",)))
     for number in range(rank, 3, 2):
         metric.update(Path(folder) / f"{number}.mp4", fps=8)
     Path(folder, f"{rank}.txt").write_text(repr(float(metric.compute())))
+    for busy in range(2):
+        metric.reset()
+        sets = VideoMetric("inception_score", Scorer(("inception_score",), EvaluateSettings(random_weights=True)))
+        if rank == busy:
+            metric.update(Path(folder) / "0.mp4", fps=8)
+            for clip in ten_clips():
+                sets.update(clip, fps=8)
+        values = [repr(float(one.compute())) for one in (metric, sets)]
+        Path(folder, f"only-{busy}-{rank}.txt").write_text(" ".join(values))
     torch.distributed.destroy_process_group()
 
 
@@ -196,3 +234,8 @@ def test_two_processes_are_one(items: list[Item], tmp_path: Path) -> None:
     torch.multiprocessing.spawn(part, (port, str(tmp_path)), nprocs=2)
     assert {float((tmp_path / f"{rank}.txt").read_text()) for rank in range(2)} == {float(alone.compute())}
     assert float(alone.compute()) == pytest.approx(2 / 3)
+    sets = VideoMetric("inception_score", Scorer(("inception_score",), EvaluateSettings(random_weights=True)))
+    for clip in ten_clips():
+        sets.update(clip, fps=8)
+    of_one_process = {(tmp_path / f"only-{busy}-{rank}.txt").read_text() for busy in range(2) for rank in range(2)}
+    assert of_one_process == {f"1.0 {float(sets.compute())!r}"}
