@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from mmbench.errors import MMBenchError
@@ -21,12 +22,13 @@ class Turns:
 
     A network that is called while it waits is brought in before it computes, and those that were called longest ago go
     out for it. Its numbers are the same: only where its weights lie changes. `moves` counts the ways in, `moved` their
-    bytes. Not for several threads.
+    bytes; `around` gives a block within which each move is made. Not for several threads.
     """
 
     def __init__(self, budget: int, device: torch.device, move: Move | None = None) -> None:
         self.budget, self.device = budget, device
         self.moves = self.moved = 0
+        self.around: Callable[[], AbstractContextManager[None]] = nullcontext
         self._move = move or _to
         self._inside: OrderedDict[int, tuple[nn.Module, int]] = OrderedDict()
         self._known: dict[int, tuple[nn.Module, int]] = {}
@@ -68,7 +70,8 @@ class Turns:
                 return
             network, size = self._known[key]
             self._shrink_to(self.budget - size)
-            self._move(network, self.device)
+            with self.around():
+                self._move(network, self.device)
             self._inside[key] = (network, size)
             self.moves, self.moved = self.moves + 1, self.moved + size
 
@@ -79,7 +82,8 @@ class Turns:
 
         while self._inside and self.inside() > most:
             _, (network, _) = self._inside.popitem(last=False)
-            self._move(network, torch.device("cpu"))
+            with self.around():
+                self._move(network, torch.device("cpu"))
 
     def _knows(self, network: nn.Module) -> bool:
         return any(part is network for known, _ in self._known.values() for part in known.modules())

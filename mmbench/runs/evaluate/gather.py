@@ -14,7 +14,7 @@ from mmbench.files import Progress
 from mmbench.items import Item
 from mmbench.metrics.base import Evidence, FrameNeed, Maker, Metric, Need, Networks, RunNeed
 from mmbench.runs.evaluate.fault import fault
-from mmbench.runs.evaluate.profile import DECODING, LOADING, Stopwatch, chosen_profile
+from mmbench.runs.evaluate.profile import DECODING, LOADING, MOVING, Stopwatch, chosen_profile
 from mmbench.runs.evaluate.rows import MeasuredFile
 
 if TYPE_CHECKING:
@@ -63,7 +63,10 @@ class Gatherer:
 
     def _forget(self) -> None:
         self.times = Stopwatch(self._profile)
-        self._networks = Networks(_turns(self._settings))
+        turns, times = _turns(self._settings), self.times
+        if turns is not None:
+            turns.around = lambda: times.within(MOVING)
+        self._networks = Networks(turns)
         self._makers: dict[FrameNeed[Any], Maker[Any]] = {}
         self._unmade: dict[Need[Any], Unmet] = {}
         self._readers: dict[RunNeed[Any], Callable[[Item], Any]] = {}
@@ -276,14 +279,14 @@ class _Watched:
     def start(self, clip: ClipInfo) -> None:
         """Make the pass and start it."""
         self._look, self._fault = None, None
-        with self._watching(DECODING):
+        with self._watching():
             self._look = self._makers[0].look(self._makers[1:])
             self._look.frames.start(clip)
 
     def feed(self, index: int, frame: Frame) -> None:
         """Hand the frame on, unless the pass has failed."""
         if self._fault is None and self._look is not None:
-            with self._watching(DECODING):
+            with self._watching():
                 self._look.frames.feed(index, frame)
 
     def finish(self) -> None:
@@ -302,9 +305,9 @@ class _Watched:
         return found
 
     @contextmanager
-    def _watching(self, inside: str = "") -> Iterator[None]:
+    def _watching(self) -> Iterator[None]:
         try:
-            with self._times.watch(self.name, inside):
+            with self._times.watch(self.name):
                 yield
         except Exception as cause:
             if machine := machine_fault(cause):

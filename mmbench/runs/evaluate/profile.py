@@ -8,7 +8,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from multiprocessing import current_process
@@ -18,6 +18,8 @@ LOADING = "loading: "
 """Before the name of a network: what is paid once a process."""
 DECODING, METRICS, REST = "decoding", "metrics", "everything else"
 """Decoding goes on beside the networks: what is counted is how long they wait for it."""
+MOVING = "networks moved"
+"""To the device and back, where it does not hold all; what a metric's own arithmetic asks for is counted with it."""
 
 _chosen: ContextVar[Path | None] = ContextVar("profile", default=None)
 
@@ -46,23 +48,30 @@ class Stopwatch:
     def __init__(self, folder: Path | None) -> None:
         self._file = None if folder is None else folder / f"{platform.node()}-{current_process().pid}.jsonl"
         self._spent: defaultdict[str, float] = defaultdict(float)
+        self._open: list[str] = []
 
     @contextmanager
-    def watch(self, name: str, inside: str = "") -> Iterator[None]:
-        """Count what the block takes under `name`, and no longer under `inside`, in whose block it stands."""
+    def watch(self, name: str) -> Iterator[None]:
+        """Count what the block takes under `name`, and no longer under the name in whose block it stands."""
         if self._file is None:
             yield
             return
         _wait_for_the_device()
         start = time.perf_counter()
+        self._open.append(name)
         try:
             yield
         finally:
             _wait_for_the_device()
             took = time.perf_counter() - start
+            self._open.pop()
             self._spent[name] += took
-            if inside:
-                self._spent[inside] -= took
+            if self._open:
+                self._spent[self._open[-1]] -= took
+
+    def within(self, name: str) -> AbstractContextManager[None]:
+        """As `watch` inside another block; elsewhere nothing is counted."""
+        return self.watch(name) if self._open else nullcontext()
 
     def write(self, clip: str, frames: int, whole: float, metrics: float) -> None:
         """End a clip: its line says `whole` seconds, those of the metrics themselves among them."""

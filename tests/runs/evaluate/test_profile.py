@@ -43,12 +43,17 @@ def test_what_stands_inside_a_block_is_not_counted_twice(tmp_path: Path) -> None
     watch = Stopwatch(tmp_path)
     with watch.watch("outer"):
         time.sleep(0.02)
-        with watch.watch("inner", "outer"):
-            time.sleep(0.05)
+        with watch.watch("inner"):
+            time.sleep(0.03)
+            with watch.within("innermost"):
+                time.sleep(0.02)
+    with watch.within("nowhere"):
+        pass
     watch.write("a", 10, 0.1, 0.0)
     _, parts = read_profile(tmp_path)
     found = {part.name: part.seconds for part in parts}
-    assert found["inner"] >= 0.05 and found["outer"] >= 0.02
+    assert found["inner"] >= 0.03 and found["outer"] >= 0.02 and found["innermost"] >= 0.02
+    assert "nowhere" not in found
     assert sum(found.values()) == pytest.approx(0.1)
 
 

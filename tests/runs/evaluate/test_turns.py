@@ -18,6 +18,7 @@ from mmbench.metrics.registry import metric_class, metric_names
 from mmbench.runs.evaluate import gather
 from mmbench.runs.evaluate.evaluate import evaluate
 from mmbench.runs.evaluate.items import read_manifest
+from mmbench.runs.evaluate.profile import MOVING, profiled, read_profile
 from mmbench.turns import Turns, networks_in
 
 CPU = torch.device("cpu")
@@ -118,8 +119,12 @@ def test_rows_are_those_of_networks_that_all_stay(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setenv("MMBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(gather, "_turns", few)
-    turns = evaluate(items, tmp_path / "turns", chosen)
+    with profiled(tmp_path / "times"):
+        turns = evaluate(items, tmp_path / "turns", chosen)
     assert sum(one.moves for one in made) > 0
+    _, parts = read_profile(tmp_path / "times")
+    assert [part.seconds > 0 for part in parts if part.name == MOVING] == [True]
+    assert all(part.seconds >= -0.01 for part in parts)
     for one, other in zip(stay.rows, turns.rows, strict=True):
         assert [(score.metric, score.value, score.reason) for score in one.scores] == [
             (score.metric, score.value, score.reason) for score in other.scores
