@@ -28,9 +28,11 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     seen: list[Path] = []
 
     class Noted(Upcoming):
-        def __init__(self, path: Path, fps: float | None, limits: object, room: Room, *, decode: bool = True) -> None:
+        def __init__(
+            self, path: Path, fps: float | None, limits: object, room: Room, by: str, *, decode: bool = True
+        ) -> None:
             seen.append(path)
-            super().__init__(path, fps, limits, room, decode=decode)  # type: ignore[arg-type]
+            super().__init__(path, fps, limits, room, by, decode=decode)  # type: ignore[arg-type]
 
     monkeypatch.setattr("mmbench.video.upcoming.Upcoming", Noted)
     return seen
