@@ -84,8 +84,10 @@ class VideoMetric(torchmetrics.Metric):
         return self.owner.stored[0]
 
     def compute(self) -> Tensor:
-        """The mean over the clips that have a value, NaN where none has; a set's statistic, NaN (and a warning that
-        says why) where the clips so far are too few for it: a training loop goes on."""
+        """The mean over the clips that have a value, NaN where none has; a set's statistic.
+
+        That is NaN, with a warning that says why, where the clips so far are too few for it: a training loop goes on.
+        """
         values = _joined(self.values)
         if values is None:
             return torch.tensor(float("nan"), dtype=torch.float64)
