@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -140,6 +141,24 @@ def content_of(path: Path) -> str:
 def sha256(data: bytes) -> str:
     """Hexadecimal sha256 of bytes."""
     return hashlib.sha256(data).hexdigest()
+
+
+def scratch(owner: object) -> Path:
+    """A new temporary folder that goes when `owner` does, in the process that made it.
+
+    Forked processes share the folder, and leave it alone when their copy of the owner goes.
+    """
+    import tempfile
+    import weakref
+
+    folder = Path(tempfile.mkdtemp(prefix="mmbench-"))
+    weakref.finalize(owner, _remove, folder, os.getpid())
+    return folder
+
+
+def _remove(folder: Path, process: int) -> None:
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def cache_root() -> Path:

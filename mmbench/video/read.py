@@ -129,8 +129,13 @@ def stream_frames(ahead: FramesAhead, path: Path, limits: MediaLimits) -> Genera
 
 def check_rate(name: str, fps: float | None) -> None:
     """Raise ManifestError, naming the clip, for a rate that is given and is no positive number."""
-    if fps is not None and not (math.isfinite(fps) and fps > 0):
-        raise ManifestError(f"{name}: fps must be a positive number, got {fps}.", "Correct it in the manifest.")
+    try:
+        positive = fps is None or (math.isfinite(fps) and fps > 0)
+    except (TypeError, ValueError, OverflowError):  # a text, a list, an integer beyond any float
+        positive = False
+    if not positive:
+        said = repr(fps) if isinstance(fps, str) else str(fps)[:60]
+        raise ManifestError(f"{name}: fps must be a positive number, got {said}.", "Correct it in the manifest.")
 
 
 def choose_rate(manifest: float | None, container: float) -> tuple[float, FpsSource]:

@@ -87,13 +87,27 @@ def to_frames(frames: Any) -> NDArray[np.uint8]:
     array = _numpy(frames)
     if array.ndim == 5 and array.shape[0] == 1:
         array = array[0]
-    if array.ndim != 4 or not len(array):
+    if array.ndim != 4 or not array.size:
         raise MediaError(f"{NAME}: they have the shape {array.shape}.", f"Give one clip as {LAYOUTS}.")
     return _levels(_channels_last(array))
 
 
+def to_picture(value: Any) -> Any:
+    """A picture in memory as a PIL picture: numpy or torch, (H, W, 3) or (3, H, W), of the values that frames have.
+
+    Paths and PIL pictures are given back as they are. Raises MediaError for what is none of these.
+    """
+    if isinstance(value, str | os.PathLike) or is_picture(value):
+        return value
+    if not hasattr(value, "shape"):
+        raise MediaError(f"A picture cannot be a {type(value).__name__}.", "Give a path, a PIL picture or an array.")
+    from PIL import Image
+
+    return Image.fromarray(to_frames([value])[0])
+
+
 def _stacked(frames: Any) -> Any:
-    if not isinstance(frames, Sequence) or not len(frames):
+    if not isinstance(frames, Sequence) or isinstance(frames, bytes | bytearray) or not len(frames):
         raise MediaError(f"{NAME}: {type(frames).__name__} is no clip.", f"Give {LAYOUTS}, pictures, or a path.")
     single = [_one(frame) for frame in frames]
     if len({frame.shape for frame in single}) > 1:
@@ -106,6 +120,8 @@ def _one(frame: Any) -> NDArray[Any]:
         from mmbench.video.image import to_rgb
 
         return to_rgb(frame)
+    if isinstance(frame, str | os.PathLike):
+        raise MediaError(f"{NAME}: a frame is the path {frame}.", "Give the folder they lie in, or pictures opened.")
     array = _numpy(frame)
     if array.ndim != 3:
         raise MediaError(f"{NAME}: a frame has the shape {array.shape}.", "Give (H, W, 3) or (3, H, W).")
@@ -114,9 +130,14 @@ def _one(frame: Any) -> NDArray[Any]:
 
 def _numpy(value: Any) -> NDArray[Any]:
     if hasattr(value, "detach"):  # torch, which need not be imported to know it
-        value = value.detach().cpu()
-        value = value.float() if "bfloat16" in str(value.dtype) else value  # numpy does not know it
-        return np.asarray(value.numpy())
+        try:
+            value = value.detach().cpu()
+            value = value.float() if value.dtype.is_floating_point else value  # numpy knows neither bfloat16 nor float8
+            return np.asarray(value.numpy())
+        except (TypeError, ValueError, RuntimeError) as cause:  # sparse, quantised, nested, or without any data
+            raise MediaError(
+                f"{NAME}: a tensor cannot be read ({cause}).", f"Give a dense one, as {LAYOUTS}."
+            ) from cause
     return np.asarray(value)
 
 
@@ -130,7 +151,10 @@ def _channels_last(array: NDArray[Any]) -> NDArray[Any]:
         return array
     if second:
         return array.transpose(0, 2, 3, 1)
-    raise MediaError(f"{NAME}: the shape {array.shape} has no three colours.", f"Give RGB as {LAYOUTS}.")
+    remedy = (
+        "Put frames first, from (3, T, H, W) by permute(1, 0, 2, 3)." if array.shape[0] == 3 else f"RGB: {LAYOUTS}."
+    )
+    raise MediaError(f"{NAME}: the shape {array.shape} has no three colours.", remedy)
 
 
 def _levels(array: NDArray[Any]) -> NDArray[np.uint8]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-import tempfile
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.config import EvaluateSettings
-from mmbench.errors import RequestError
-from mmbench.files import Progress, content_of, sha256, silent
+from mmbench.errors import MediaError, RequestError
+from mmbench.files import Progress, content_of, scratch, sha256, silent
 from mmbench.items import Item, is_picture
 from mmbench.metrics.base import ClipMetric, DerivedMetric, Evidence, Metric, SetMetric, StoredFeatures
 from mmbench.runs.evaluate.clip import make_metrics, scores_of
 from mmbench.runs.evaluate.gather import Gatherer
 from mmbench.runs.inputs.pictures import placed
-from mmbench.runs.memory.frames import NAME, open_frames
+from mmbench.runs.memory.frames import NAME, open_frames, to_picture
 from mmbench.scores import Score
 from mmbench.video.limits import MediaLimits
 
@@ -31,8 +31,9 @@ PERSON = "person"
 @dataclass(frozen=True)
 class ClipInput:
     """One clip to score. `frames`: see `mmbench.runs.memory.frames.to_frames`, or a path. `references`: pictures of the
-    person (paths or PIL); None takes those that the scorer knows under `identity`. `shown`: those of them that the
-    model was given, the first one where nothing is said. The other fields are an item's."""
+    person (paths, PIL, numpy or torch, one or several); None takes those that the scorer knows under `identity`.
+    `shown`: those of them that the model was given, the first one where nothing is said. The other fields are an
+    item's."""
 
     frames: Any
     references: Any = None
@@ -67,9 +68,10 @@ class Scorer:
     groups: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.settings = self.settings.model_copy(update={"metrics": tuple(self.metrics)})
+        self.metrics = (self.metrics,) if isinstance(self.metrics, str) else tuple(self.metrics)
+        self.settings = self.settings.model_copy(update={"metrics": self.metrics})
         self._made: dict[str, Metric] = make_metrics(self.settings)
-        self._folder = tempfile.TemporaryDirectory(prefix="mmbench-")
+        self._folder = scratch(self)
         self._known: OrderedDict[str, Gatherer] = OrderedDict()
         self._networks: Gatherer | None = None
         self._last: tuple[tuple[Any, ...], tuple[Evidence, dict[str, Score]]] | None = None
@@ -156,12 +158,12 @@ class Scorer:
                 prompt=clip.prompt,
                 prompt_long=clip.prompt_long,
                 fps=clip.fps,
-                condition=clip.condition,
+                condition=None if clip.condition is None else to_picture(clip.condition),
             )
         )
 
     def _placed(self, item: Item) -> Item:
-        return placed(item, Path(self._folder.name))
+        return placed(item, self._folder)
 
     def _everybody(self, item: Item) -> tuple[str, tuple[Item, ...]]:
         """A digest of all pictures, and the people to look at: a clip's own in the place of one of that name."""
@@ -177,7 +179,7 @@ class Scorer:
         if digest in self._known:
             self._known.move_to_end(digest)
             return self._known[digest]
-        run = Path(self._folder.name) / digest[:24]
+        run = self._folder / digest[:24]
         made = Gatherer(self.settings, self._made.values(), everybody, run)
         if self._networks is None:
             self._networks = made
@@ -211,7 +213,13 @@ def score(
 
 
 def _listed(pictures: Any) -> tuple[Any, ...]:
-    """One picture or several as a tuple."""
-    if isinstance(pictures, str | Path) or is_picture(pictures):
-        return (pictures,)
-    return tuple(pictures)
+    """One picture or several as a tuple, those in memory as PIL pictures. Raises MediaError for what is none."""
+    if isinstance(pictures, Mapping):
+        raise MediaError(
+            "References are pictures of one person, and this is a mapping.",
+            "Give everybody's as `people`, and name this clip's person as `identity`.",
+        )
+    single = isinstance(pictures, str | os.PathLike) or is_picture(pictures) or getattr(pictures, "ndim", 0) == 3
+    if not single and (isinstance(pictures, bytes) or not isinstance(pictures, Iterable)):
+        single = True
+    return tuple(map(to_picture, (pictures,) if single else pictures))

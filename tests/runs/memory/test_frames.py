@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,11 @@ def test_half_precision_is_near() -> None:
         (np.zeros((2, 8, 8, 3), np.int64), "int64"),
         ([], "no clip"),
         (7, "no clip"),
+        (b"clip.mp4", "bytes is no clip"),
+        (["a.png", Path("b.png")], "the path a.png"),
+        (np.zeros((2, 8, 0, 3), np.uint8), "shape"),
+        (torch.zeros(2, 8, 8, 3, device="meta"), "tensor cannot be read"),
+        (torch.zeros(2, 8, 8, 3).to_sparse(), "tensor cannot be read"),
         ([np.zeros((8, 8, 3), np.uint8), np.zeros((8, 9, 3), np.uint8)], "differ in size"),
     ],
 )
@@ -75,8 +81,15 @@ def test_what_is_no_clip_is_named(frames: Any, said: str) -> None:
         to_frames(frames)
 
 
-def test_a_rate_that_is_none() -> None:
+def test_channels_first_of_all_are_told_how_to_turn() -> None:
+    with pytest.raises(MediaError) as found:
+        to_frames(torch.zeros(1, 3, 5, 8, 8))
+    assert "permute(1, 0, 2, 3)" in found.value.remedy
+
+
+@given(st.one_of(st.text(), st.floats(max_value=0), st.just(10**400), st.lists(st.floats()), st.just(float("nan"))))
+def test_a_rate_that_is_none(rate: Any) -> None:
     frames = np.zeros((2, 8, 8, 3), np.uint8)
     with pytest.raises(ManifestError, match="fps"):
-        open_frames(frames, fps=0)
+        open_frames(frames, fps=rate)
     assert (open_frames(frames).info.fps, open_frames(frames).info.fps_source) == (8.0, "assumed")

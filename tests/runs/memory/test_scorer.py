@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmbench.config import EvaluateSettings
-from mmbench.errors import RequestError
+from mmbench.errors import MediaError, RequestError
 from mmbench.items import Item
 from mmbench.runs.evaluate.evaluate import evaluate
 from mmbench.runs.evaluate.items import read_manifest
@@ -87,6 +87,31 @@ def test_batches_report_and_keep_their_order(items: list[Item], scorer: Scorer) 
     found = scorer.batch(clips, lambda *said: told.append(said))
     assert [plain(one) for one in found] == [plain(scorer(c.frames, identity=c.identity, fps=8)) for c in clips]
     assert told == [(1, 2, "clips"), (2, 2, "clips")]
+
+
+def test_references_of_every_kind_are_the_same_pictures(items: list[Item]) -> None:
+    scorer, clip = Scorer("copy_gap", DIS), frames_of(items[0])[:2]
+    pixels = np.asarray(Image.open(items[0].references[0]).convert("RGB"))
+    tensor = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
+    given = (items[0].references[0], Image.fromarray(pixels), pixels, pixels[None], tensor, tensor.double()[None])
+    found = [scorer(clip, fps=8, references=one) for one in given]
+    assert all(plain(one)["copy_gap"][:1] == plain(found[0])["copy_gap"][:1] for one in found)
+    for wrong in (b"face.png", 7, [None], {"anna": "face.png"}):
+        with pytest.raises(MediaError):
+            scorer(clip, fps=8, references=wrong)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_leaves_the_pictures(items: list[Item]) -> None:
+    scorers = [Scorer("motion_smoothness", DIS, {"anna": Image.open(items[0].references[0])})]
+    folder = scorers[0]._folder
+    if (child := os.fork()) == 0:
+        scorers.clear()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert list(folder.rglob("*.png"))
+    scorers.clear()
+    assert not folder.exists()
 
 
 def test_networks_are_loaded_once(items: list[Item], scorer: Scorer) -> None:
