@@ -102,6 +102,7 @@ def test_codecs_that_leave_bits_open_are_decoded_on_the_processor(
     path = written(tmp_path / "clip.mkv", frames, "mpeg4", "yuv420p")
     clip = open_clip(path, decode="cuda")
     assert len(list(clip.frames())) == len(frames) and "cuda" not in stand_in
+    assert [warning for warning in clip.info.warnings if warning.startswith("decoder: cuda is not asked for mpeg4")]
 
 
 @pytest.mark.gpu

@@ -104,8 +104,9 @@ class Container:
         if self.decode == CPU:
             return ()
         if codec not in EXACT:
+            said = f"decoder: {self.decode} is not asked for {codec}, which the processor decodes."
             self.decode = CPU
-            return ()
+            return (said,)
         with closing(self.frames()) as frames:
             given = next(frames, None)
         if given is not None and np.array_equal(given, first):
