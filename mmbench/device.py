@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from mmbench.errors import MMBenchError
@@ -75,6 +76,30 @@ def multiplied(device: torch.device | str, arithmetic: Arithmetic) -> Iterator[N
             yield
     finally:
         matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+@contextmanager
+def torch_as_started() -> Iterator[None]:
+    """Let torch's defaults be what they are in a new process within the block: float32, on the processor, no autocast.
+
+    A caller's (of a training loop in bfloat16, say) would reach into networks and change numbers; they are put back.
+    They are the whole process's while the block lasts. Nothing is done where torch is not loaded.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    with ExitStack() as stack:
+        before = torch.get_default_dtype()
+        if before != torch.float32:
+            torch.set_default_dtype(torch.float32)
+            stack.callback(torch.set_default_dtype, before)
+        if torch.empty(0).device.type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        yield
 
 
 def beside_torch(name: str) -> str:

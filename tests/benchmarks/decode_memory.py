@@ -1,9 +1,9 @@
 """Peak memory of one streamed decode at 1x and 10x clip length, beside a reader that keeps all frames.
 
 Each measurement is a process of its own (VmHWM, so Linux only); "before" is the same process up to the first
-frame. Goal: the streamed peak grows by less than 5 % beside the 16 MiB of frames that may wait for the networks, of which
-a short clip fills less. Last seen for mp4: 98 MiB at 49 frames, 111 at 490, 112 at 980. WebP grows by the size of the
-file itself, which Pillow keeps in memory (compressed).
+frame. Goal: the streamed peak grows by less than 5 % beside the 16 MiB of frames that may wait for the networks, of
+which a short clip fills less. Last seen for mp4: 98 MiB at 49 frames, 111 at 490, 112 at 980. WebP grows by the size of
+the file itself, which Pillow keeps in memory (compressed).
 Run: python tests/benchmarks/decode_memory.py [--frames 49]
 """
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.config import EvaluateSettings
+from mmbench.device import torch_as_started
 from mmbench.errors import MMBenchError, PlugInError, RemoteError, machine_fault
 from mmbench.items import Item
 from mmbench.metrics.base import ClipMetric, DerivedMetric, Evidence, Metric, Need, SetMetric
@@ -93,6 +94,7 @@ def _made(name: str, settings: EvaluateSettings) -> Metric:
         raise PlugInError(f"{said}: {type(cause).__name__}: {cause}.", "Mend or uninstall its package.") from cause
 
 
+@torch_as_started()
 def measure_item(task: Task, metrics: Mapping[str, Metric], gatherer: Gatherer) -> ItemRow:
     """The row of one item. Never raises for what the item is: an unusable clip is a row with its error.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench.config import EvaluateSettings
+from mmbench.device import torch_as_started
 from mmbench.errors import MissingDependency, MissingWeights, MMBenchError, WeightsError, machine_fault
 from mmbench.files import Progress
 from mmbench.items import Item
@@ -92,6 +93,7 @@ class Gatherer:
         """Use the networks that another gatherer of the same settings has loaded, and load further ones for both."""
         self._networks, self._makers, self._unmade = other._networks, other._makers, other._unmade
 
+    @torch_as_started()
     def prepare(self, progress: Progress) -> None:
         """Meet what is to be met before any clip is opened: reference faces. Raises ReferenceFaceError."""
         for needs in self._stores().values():
@@ -105,6 +107,7 @@ class Gatherer:
         needs = [need for need in self._needs if isinstance(need, RunNeed) and need not in self._unprepared]
         return list(dict.fromkeys(note for need in needs for note in need.notes(self._items, self.run)))
 
+    @torch_as_started()
     def lacking(self, *metrics: Metric) -> dict[Need[Any], Unmet]:
         """The needs (of these metrics, else of all) that cannot be met on this machine. Makes their networks."""
         found: dict[Need[Any], Unmet] = {}
@@ -120,6 +123,7 @@ class Gatherer:
         """What meets a need clip by clip. Raises KeyError where it is not met."""
         return self._frame_makers([need])[need]
 
+    @torch_as_started()
     def gather(
         self,
         item: Item,

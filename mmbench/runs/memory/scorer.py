@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbench.config import EvaluateSettings
+from mmbench.device import torch_as_started
 from mmbench.errors import MediaError, RequestError
 from mmbench.files import Progress, content_of, scratch, sha256, silent
 from mmbench.items import Item, is_picture
@@ -114,6 +115,7 @@ class Scorer:
             progress(done, len(every), "clips")
         return found
 
+    @torch_as_started()
     def features(self, name: str, frames: Any, **given: Any) -> StoredFeatures:
         """What a set metric keeps of one clip. Raises RequestError for a metric that is none, NoEvidence."""
         metric = self.metric(name)
@@ -121,6 +123,7 @@ class Scorer:
             raise RequestError(f"{name} is measured clip by clip.", "Call the scorer.")
         return metric.features(self._scored(ClipInput(frames, **given))[0])
 
+    @torch_as_started()
     def of_set(self, name: str, clips: Sequence[StoredFeatures]) -> list[Score]:
         """Scores of a set of clips, from what `features` gave for each."""
         metric = self.metric(name)
@@ -128,6 +131,7 @@ class Scorer:
             raise RequestError(f"{name} is measured clip by clip.", "Call the scorer.")
         return metric.measure_set(clips)
 
+    @torch_as_started()
     def _scored(self, clip: ClipInput) -> tuple[Evidence, dict[str, Score]]:
         opened = open_frames(clip.frames, clip.fps, MediaLimits(**dict(self.settings.limits)))
         item = self._item(clip)

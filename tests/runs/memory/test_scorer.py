@@ -264,3 +264,21 @@ def test_two_processes_are_one(items: list[Item], tmp_path: Path) -> None:
         sets.update(clip, fps=8)
     of_one_process = {(tmp_path / f"only-{busy}-{rank}.txt").read_text() for busy in range(2) for rank in range(2)}
     assert of_one_process == {f"1.0 {float(sets.compute())!r}"}
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_training_loops_defaults_change_no_number(items: list[Item], dtype: torch.dtype) -> None:
+    """Networks made and run under another default dtype and autocast give the numbers of a plain process."""
+    chosen = EvaluateSettings(random_weights=True)
+    names = ("text_alignment", "dynamic_degree", "id_similarity", "clip_score")
+    given = {"references": items[0].references, "prompt": "A man smiles", "fps": 8}
+    frames = frames_of(items[0])[:8]
+    expected = plain(Scorer(names, chosen)(frames, **given))
+    assert sum(value is not None for value, *_ in expected.values()) >= 4
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
+            found = plain(Scorer(names, chosen)(frames, **given))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found == expected
