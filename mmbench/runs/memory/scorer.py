@@ -23,6 +23,7 @@ from mmbench.runs.memory.frames import NAME, open_frames, to_picture
 from mmbench.scores import Score
 from mmbench.video.limits import MediaLimits
 
+OF_A_SET = "Collect `features` of each clip and call `of_set`, or use mmbench.VideoMetric."
 KEPT = 16
 """People of so many different clips are remembered: a loop over thousands must not grow without end."""
 PERSON = "person"
@@ -143,6 +144,9 @@ class Scorer:
         evidence, unmet = gatherer.gather(item, clip=opened)
         of_clip = {n: m for n, m in self._made.items() if isinstance(m, ClipMetric | DerivedMetric)}
         found = {score.metric: score for score in scores_of(of_clip, evidence, unmet)}
+        for name in self.metrics:  # asked for by name, so that its absence is told
+            if isinstance(self._made.get(name), SetMetric):
+                found[name] = Score.missing(name, "It is a number of many clips, not of one.", OF_A_SET)
         self._last = (key, (evidence, found))
         return self._last[1]
 

@@ -282,3 +282,11 @@ def test_a_training_loops_defaults_change_no_number(items: list[Item], dtype: to
     finally:
         torch.set_default_dtype(torch.float32)
     assert found == expected
+
+
+def test_a_number_of_a_set_is_told_to_be_one() -> None:
+    still = np.zeros((4, 64, 64, 3), np.uint8)
+    chosen = EvaluateSettings(random_weights=True)
+    found = score(still, metrics=["inception_score"], settings=chosen, fps=8)
+    assert found["inception_score"].status == "missing" and "many clips" in found["inception_score"].reason
+    assert "of_set" in found["inception_score"].remedy
