@@ -7,14 +7,14 @@ import os
 import signal
 import time
 import traceback
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, TypeVar
 
 from mmbench.engine.claims import TRIES
+from mmbench.engine.queue import TaskQueue, tell_what_follows
 from mmbench.errors import WorkerDied
 
 T = TypeVar("T")
@@ -25,14 +25,6 @@ Setup = Callable[[int], AbstractContextManager[Callable[[T], R]]]
 
 It is entered once a process, at its first task, and left when nothing more is to do. `number` differs for every process
 of a call, restarted ones too. A function that is `Foresighted` is told the task that will likely follow."""
-
-
-@runtime_checkable
-class Foresighted(Protocol):
-    """A worker's function that can begin with a task ahead of its turn."""
-
-    def expect(self, task: Any) -> None:
-        """Called before a task is done, with the one that will likely be next. It may never come."""
 
 
 THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -78,7 +70,7 @@ def run_tasks(
     results = []
     with setup(0) as do:
         for number, task in enumerate(tasks, start=1):
-            _foretell(do, tasks[number] if foretell and number < len(tasks) else None)
+            tell_what_follows(do, tasks[number] if foretell and number < len(tasks) else None)
             results.append(do(task))
             tell(task, results[-1])
     return results
@@ -110,9 +102,8 @@ class _Worker(Generic[T, R]):
         self.process: BaseProcess = context.Process(
             target=_serve, args=(other, setup, number), name=f"worker {number}", daemon=True
         )
-        self.started = False
+        self.number, self.started = number, False
         self.task: int | None = None
-        self.foretold: int | None = None  # the one it was told will follow
         self.reached = False  # whether that task can have been begun
         self.begun: float | None = None  # when it was, by this process's clock
         self.late = False
@@ -156,9 +147,8 @@ class _Pool(Generic[T, R]):
         foretell: bool,
     ) -> None:
         self._tasks, self._setup, self._on_result, self._name, self._lost = tasks, setup, on_result, name, lost
-        self._seconds, self._foretell = seconds, foretell
-        self._alone: set[int] = set()  # a worker died at them, or while they were foretold
-        self._waiting = deque(range(len(tasks)))
+        self._seconds = seconds
+        self._waiting = TaskQueue(len(tasks), foretell)
         self._tries = [0] * len(tasks)
         self._results: dict[int, R] = {}
         self._workers: list[_Worker[T, R]] = []
@@ -193,10 +183,9 @@ class _Pool(Generic[T, R]):
         """Give tasks to whoever has none, wait for one message or death, and act on it."""
         for worker in self._workers:
             if worker.task is None and self._waiting:
-                index = self._take(worker)
-                worker.foretold = self._following(index)
-                upcoming = None if worker.foretold is None else self._tasks[worker.foretold]
-                worker.give(index, self._tasks[index], upcoming)
+                index = self._waiting.take(worker.number)
+                following = self._waiting.following(worker.number, index)
+                worker.give(index, self._tasks[index], None if following is None else self._tasks[following])
         by_handle: dict[Any, _Worker[T, R]] = {worker.process.sentinel: worker for worker in self._workers}
         by_handle |= {worker.pipe: worker for worker in self._workers}
         heard = wait(list(by_handle), self._patience())
@@ -215,23 +204,6 @@ class _Pool(Generic[T, R]):
             else:
                 self._finish(worker, message)
         self._end_late()
-
-    def _take(self, worker: _Worker[T, R]) -> int:
-        """What it was told, else the first task that no other was told; what others were told where nothing else is."""
-        told = {other.foretold for other in self._workers if other is not worker}
-        index = next((index for index in self._waiting if index not in told), self._waiting[0])
-        if worker.foretold is not None and worker.foretold in self._waiting:
-            index = worker.foretold
-        worker.foretold = None
-        self._waiting.remove(index)
-        return index
-
-    def _following(self, index: int) -> int | None:
-        """The task to foretell beside the one of this index."""
-        if not self._foretell or index in self._alone:
-            return None
-        told = {worker.foretold for worker in self._workers} | self._alone
-        return next((index for index in self._waiting if index not in told), None)
 
     def _patience(self) -> float | None:
         """Seconds until the first worker is late with its task, None where nobody can be."""
@@ -264,7 +236,7 @@ class _Pool(Generic[T, R]):
         worker.process.join(END_SECONDS)
         worker.pipe.close()
         self._workers.remove(worker)
-        self._alone |= {index for index in (worker.task, worker.foretold) if index is not None}
+        self._waiting.died(worker.number, worker.task)
         code = _signed(worker.process.exitcode)
         self._deaths += 1
         died = WorkerDied(*_obituary(code, self._name(self._tasks[worker.task]) if worker.task is not None else None))
@@ -280,7 +252,7 @@ class _Pool(Generic[T, R]):
             raise died
         if worker.task is not None:
             if self._tries[worker.task] < TRIES:
-                self._waiting.append(worker.task)
+                self._waiting.again(worker.task)
             elif self._lost is None:
                 raise died
             else:
@@ -332,18 +304,13 @@ def _serve(pipe: Connection, setup: Setup[Any, Any], number: int) -> None:
                     if do is None:
                         do = stack.enter_context(setup(number))
                     pipe.send(_Begun())
-                    _foretell(do, upcoming)
+                    tell_what_follows(do, upcoming)
                     answer = do(task)
                 except Exception as cause:
                     answer = _Fault(cause)
                 _send(pipe, answer)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the parent was killed: stop instead of working on unseen
-
-
-def _foretell(do: object, upcoming: Any) -> None:
-    if upcoming is not None and isinstance(do, Foresighted):
-        do.expect(upcoming)
 
 
 def _send(pipe: Connection, answer: Any) -> None:

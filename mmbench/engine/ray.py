@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from enum import Enum
+from typing import Any, Generic, TypeVar
 
 from mmbench.engine.claims import TRIES
 from mmbench.engine.pool import END_SECONDS, Setup
+from mmbench.engine.queue import TaskQueue, tell_what_follows
 from mmbench.errors import MMBenchError, WorkerDied, require_extra
 
 T = TypeVar("T")
@@ -34,29 +36,44 @@ class RayCluster:
     gpus: float = 0.0
 
 
+class Admission(Enum):
+    """Whether a task is to be done, and whether its actor may begin with the next one beside it."""
+
+    NO = 0
+    ALONE = 1
+    AHEAD = 2
+
+
+def _all(task: object) -> Admission:
+    return Admission.ALONE
+
+
 def run_on_ray(
-    tasks: Iterable[T],
+    tasks: Sequence[T],
     setup: Setup[T, R],
     cluster: RayCluster,
     *,
     on_result: Callable[[T, R], None],
     lost: Callable[[T, WorkerDied], R],
+    admit: Callable[[T], Admission] = _all,
     name: Callable[[T], str] = str,
     seconds: float | None = None,
 ) -> None:
     """Do every task; `on_result` sees each result in this process, the only one that has to write.
 
-    `tasks` are drawn one by one as actors become free, so a generator may still decide. Tasks and results travel by
-    Ray: let them be paths and numbers, never frames. An actor that dies, with its process or its node, is replaced as
-    soon as the cluster has room, and its task given out again; one at which a third dies, or that takes more than
-    `seconds`, becomes what `lost` makes of it. Raises the first exception of a task or of `setup`; MissingDependency
-    without the extra `ray`; WorkerDied where the cluster has no room for an actor. Ctrl-C ends the actors.
+    `admit` is asked of each task once, in this process, just before an actor is first given it. With one that is
+    `AHEAD`, actors are told the task that will likely follow, as workers by `run_tasks`: which is not admitted yet, and
+    may become another's. By default all are done, each alone. Tasks and results travel by Ray: let them be paths and
+    numbers, never frames. An actor that dies, with its process or its node, is replaced as soon as the cluster has
+    room, and its task given out again; one at which a third dies, or that takes more than `seconds`, becomes what
+    `lost` makes of it. Raises the first exception of a task or of `setup`; MissingDependency without the extra `ray`;
+    WorkerDied where the cluster has no room for an actor. Ctrl-C ends the actors.
     """
     require_extra("ray")
     with _connected(cluster) as ray:
-        pool = _Actors(ray, setup, cluster, name)
+        pool = _Actors(ray, tasks, setup, cluster, on_result, lost, name)
         try:
-            pool.run(iter(tasks), on_result, lost, seconds)
+            pool.run(admit, seconds)
         finally:
             pool.end()
 
@@ -71,11 +88,12 @@ class _Served:
     def ready(self) -> None:
         """Answer when the process is there."""
 
-    def do(self, task: Any) -> tuple[Any, Exception | None]:
-        """The result of a task, or its exception as it was."""
+    def do(self, task: Any, upcoming: Any = None) -> tuple[Any, Exception | None]:
+        """The result of a task, or its exception as it was; `upcoming` will likely follow."""
         try:
             if self._do is None:
                 self._do = self._stack.enter_context(self._setup(self._number))
+            tell_what_follows(self._do, upcoming)
             return self._do(task), None
         except Exception as cause:
             return None, cause if isinstance(cause, MMBenchError) else RuntimeError(f"{type(cause).__name__}: {cause}")
@@ -86,101 +104,129 @@ class _Served:
 
 
 @dataclass
-class _Given:
-    """What an actor was asked: to be ready (no task), or a task."""
+class _Actor:
+    """This process's side of an actor: the index of the task it has, since when; none where it is being made."""
 
-    actor: Any
-    task: Any = None
+    handle: Any
+    number: int
+    task: int | None = None
     since: float = 0.0
 
 
-class _Actors:
-    def __init__(self, ray: Any, setup: Setup[Any, Any], cluster: RayCluster, name: Callable[[Any], str]) -> None:
-        self._ray, self._setup, self._cluster, self._name = ray, setup, cluster, name
-        self._actor = ray.remote(num_cpus=cluster.cpus, num_gpus=cluster.gpus, max_restarts=0)(_Served)
-        self._asked: dict[Any, _Given] = {}
-        self._free: list[Any] = []
-        self._again: deque[Any] = deque()
-        self._tries: Counter[str] = Counter()
+NOBODY = -1
+"""The number of no actor."""
+
+
+class _Actors(Generic[T, R]):
+    def __init__(
+        self,
+        ray: Any,
+        tasks: Sequence[T],
+        setup: Setup[T, R],
+        cluster: RayCluster,
+        on_result: Callable[[T, R], None],
+        lost: Callable[[T, WorkerDied], R],
+        name: Callable[[T], str],
+    ) -> None:
+        self._ray, self._tasks, self._setup, self._cluster = ray, tasks, setup, cluster
+        self._on_result, self._lost, self._name = on_result, lost, name
+        self._waiting = TaskQueue(len(tasks), foretell=True)
+        self._class = ray.remote(num_cpus=cluster.cpus, num_gpus=cluster.gpus, max_restarts=0)(_Served)
+        self._admitted: dict[int, Admission] = {}  # of tasks that are not done
+        self._asked: dict[Any, _Actor] = {}
+        self._free: list[_Actor] = []
+        self._tries: Counter[int] = Counter()
         self._made = 0
         self._life = time.monotonic()  # when somebody last answered
 
-    def run(
-        self,
-        tasks: Iterator[Any],
-        on_result: Callable[[Any, Any], None],
-        lost: Callable[[Any, WorkerDied], Any],
-        seconds: float | None,
-    ) -> None:
+    def run(self, admit: Callable[[T], Admission], seconds: float | None) -> None:
         for _ in range(self._cluster.workers):
             self._start()
         while True:
-            while self._free:
-                task = self._again.popleft() if self._again else next(tasks, None)
-                if task is None:
-                    break
-                self._give(self._free.pop(), task)
-            if not self._again and not any(given.task is not None for given in self._asked.values()):
-                if self._free or (task := next(tasks, None)) is None:
+            while self._free and (index := self._next(self._free[-1].number, admit)) is not None:
+                self._give(self._free.pop(), index)
+            if all(actor.task is None for actor in self._asked.values()):
+                # Where nobody is there yet, what others have meanwhile is no reason to wait for somebody.
+                if self._free or (index := self._next(NOBODY, admit)) is None:
                     return
-                self._again.append(task)
+                self._waiting.again(index, first=True)
             done, _ = self._ray.wait(list(self._asked), timeout=WAIT_SECONDS)
             for reference in done:
-                self._hear(reference, on_result, lost)
-            self._end_late(seconds, on_result, lost)
+                self._hear(reference)
+            self._end_late(seconds)
             if done:
                 self._life = time.monotonic()
-            elif all(given.task is None for given in self._asked.values()) and not self._free:
+            elif all(actor.task is None for actor in self._asked.values()) and not self._free:
                 self._nobody()
 
     def _start(self) -> None:
-        actor = self._actor.remote(self._setup, self._made)
+        actor = _Actor(self._class.remote(self._setup, self._made), self._made)
         self._made += 1
-        self._asked[actor.ready.remote()] = _Given(actor)
+        self._asked[actor.handle.ready.remote()] = actor
 
-    def _give(self, actor: Any, task: Any) -> None:
-        self._asked[actor.do.remote(task)] = _Given(actor, task, time.monotonic())
+    def _next(self, number: int, admit: Callable[[T], Admission]) -> int | None:
+        """The next task for an actor that is to be done, None where none is left."""
+        while self._waiting:
+            index = self._waiting.take(number)
+            if index not in self._admitted:
+                self._admitted[index] = admit(self._tasks[index])
+            if self._admitted[index] is not Admission.NO:
+                return index
+        return None
 
-    def _hear(self, reference: Any, on_result: Callable[..., None], lost: Callable[..., Any]) -> None:
+    def _give(self, actor: _Actor, index: int) -> None:
+        ahead = self._admitted[index] is Admission.AHEAD
+        following = self._waiting.following(actor.number, index) if ahead else None
+        upcoming = None if following is None else self._tasks[following]
+        actor.task, actor.since = index, time.monotonic()
+        self._asked[actor.handle.do.remote(self._tasks[index], upcoming)] = actor
+
+    def _hear(self, reference: Any) -> None:
         """An answer, or the death of whoever was asked."""
-        given = self._asked.pop(reference)
+        actor = self._asked.pop(reference)
+        index, actor.task = actor.task, None
         try:
             answer = self._ray.get(reference)
         except self._ray.exceptions.RayTaskError:
             raise  # a fault of ours: what tasks raise comes as an answer
         except self._ray.exceptions.RayError as cause:
-            self._start()
-            if given.task is not None:
-                self._died(given.task, f"An actor of Ray died at {self._name(given.task)}: {cause}", on_result, lost)
+            self._bury(actor, index, str(cause))
             return
-        self._free.append(given.actor)
-        if given.task is None:
+        self._free.append(actor)
+        if index is None:
             return
         result, fault = answer
         if fault is not None:
             raise fault
-        on_result(given.task, result)
+        self._on_result(self._tasks[index], result)
 
-    def _died(self, task: Any, said: str, on_result: Callable[..., None], lost: Callable[..., Any]) -> None:
-        name = self._name(task)
-        self._tries[name] += 1
-        if self._tries[name] < TRIES:
-            self._again.append(task)
-        else:
-            died = WorkerDied(said.splitlines()[0], "What its node printed may say why; leave it out to go on.")
-            on_result(task, lost(task, died))
+    def _bury(self, actor: _Actor, index: int | None, cause: str) -> None:
+        """An actor is dead: another takes its place, and its task is next, or lost."""
+        self._waiting.died(actor.number, index)
+        self._start()
+        if index is None:
+            return
+        self._tries[index] += 1
+        if self._tries[index] < TRIES:
+            self._waiting.again(index, first=True)
+            return
+        said = f"An actor of Ray died at {self._name(self._tasks[index])}: {cause}".splitlines()[0]
+        self._lose(index, WorkerDied(said, "What its node printed may say why; leave it out to go on."))
 
-    def _end_late(self, seconds: float | None, on_result: Callable[..., None], lost: Callable[..., Any]) -> None:
-        late = [r for r, g in self._asked.items() if seconds and g.task is not None and self._age(g) > seconds]
+    def _end_late(self, seconds: float | None) -> None:
+        now = time.monotonic()
+        late = [r for r, a in self._asked.items() if seconds and a.task is not None and now - a.since > seconds]
         for reference in late:
-            given = self._asked.pop(reference)
-            self._ray.kill(given.actor)
+            actor = self._asked.pop(reference)
+            assert actor.task is not None
+            self._ray.kill(actor.handle)
+            self._waiting.died(actor.number, actor.task)
             self._start()
-            said = f"No end after {seconds:g} s at {self._name(given.task)}: its process was ended."
-            on_result(given.task, lost(given.task, WorkerDied(said, "Leave it out, or give it more time.")))
+            said = f"No end after {seconds:g} s at {self._name(self._tasks[actor.task])}: its process was ended."
+            self._lose(actor.task, WorkerDied(said, "Leave it out, or give it more time."))
 
-    def _age(self, given: _Given) -> float:
-        return time.monotonic() - given.since
+    def _lose(self, index: int, died: WorkerDied) -> None:
+        self._on_result(self._tasks[index], self._lost(self._tasks[index], died))
 
     def _nobody(self) -> None:
         if time.monotonic() - self._life > READY_SECONDS:
@@ -191,9 +237,10 @@ class _Actors:
 
     def end(self) -> None:
         """End all actors: those that are free in an orderly way."""
-        self._ray.wait([actor.end.remote() for actor in self._free] or [self._ray.put(0)], timeout=END_SECONDS)
-        for actor in (*self._free, *(given.actor for given in self._asked.values())):
-            self._ray.kill(actor)
+        free = [actor.handle for actor in self._free]
+        self._ray.wait([handle.end.remote() for handle in free] or [self._ray.put(0)], timeout=END_SECONDS)
+        for handle in (*free, *(actor.handle for actor in self._asked.values())):
+            self._ray.kill(handle)
 
 
 @contextmanager

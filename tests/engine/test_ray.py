@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mmbench.engine.ray import RayCluster, run_on_ray
+from mmbench.engine.ray import Admission, RayCluster, run_on_ray
 from mmbench.errors import MediaError, WorkerDied
 from tests.engine.processes import served_here
 
@@ -130,3 +130,112 @@ def test_without_an_address_a_cluster_that_runs_here_is_left_alone(
         assert not ray.is_initialized()
     finally:
         somebody.shutdown()
+
+
+class Telling:
+    """Notes what it is told will follow, and dies of a task "poison" whether it is told of it or given it."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+
+    def note(self, what: str, task: str) -> None:
+        with self.log.open("a") as file:
+            print(os.getpid(), what, task, file=file)
+        if task.startswith("poison"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def expect(self, task: str) -> None:
+        self.note("expects", task)
+
+    def __call__(self, task: str) -> str:
+        self.note("does", task)
+        time.sleep(0.05)
+        until = time.monotonic() + 60
+        while task == "last" and len(self.done()) < 6 and time.monotonic() < until:
+            time.sleep(0.02)  # until all others are done
+        return task.upper()
+
+    def done(self) -> list[str]:
+        """Tasks that were begun anywhere."""
+        return [line.split()[2] for line in self.log.read_text().splitlines() if " does " in line]
+
+
+@contextmanager
+def telling(log: Path, worker: int) -> Iterator[Telling]:
+    yield Telling(log)
+
+
+def foretold(tasks: list[str], log: Path, **options: Any) -> tuple[dict[str, str], list[tuple[str, str, str]]]:
+    """Results of tasks that are foretold to two actors, and what these noted: process, "expects" or "does", task."""
+    results: dict[str, str] = {}
+
+    def on_result(task: str, result: str) -> None:
+        assert task not in results
+        results[task] = result
+
+    def lost(task: str, died: WorkerDied) -> str:
+        return "lost"
+
+    options = {"admit": lambda task: Admission.AHEAD, **options}
+    run_on_ray(tasks, partial(telling, log), RayCluster(workers=2), on_result=on_result, lost=lost, **options)
+    lines = [line.split() for line in log.read_text().splitlines()]
+    return results, [(process, what, task) for process, what, task in lines]
+
+
+def test_actors_are_told_what_follows(nodes: Any, tmp_path: Path) -> None:
+    """No task is foretold to two, and most come where they were foretold."""
+    tasks = [f"t{number}" for number in range(24)]
+    results, noted = foretold(tasks, tmp_path / "log")
+    assert results == {task: task.upper() for task in tasks}
+    told = [(process, task) for process, what, task in noted if what == "expects"]
+    assert len({task for _, task in told}) == len(told)
+    did = {(process, task) for process, what, task in noted if what == "does"}
+    assert len(did.intersection(told)) >= len(tasks) - 4
+
+
+def test_what_was_foretold_to_a_busy_actor_is_done_by_a_free_one(nodes: Any, tmp_path: Path) -> None:
+    results, noted = foretold(["last", "a", "b", "c", "d", "e"], tmp_path / "log")
+    assert results == {task: task.upper() for task in ["last", "a", "b", "c", "d", "e"]}
+    busy = next(process for process, what, task in noted if (what, task) == ("does", "last"))
+    told = {task for process, what, task in noted if process == busy and what == "expects"}
+    others = {task for process, what, task in noted if process != busy and what == "does"}
+    assert told & others
+    assert sorted(task for _, what, task in noted if what == "does") == ["a", "b", "c", "d", "e", "last"]
+
+
+def test_a_task_that_kills_when_foretold_costs_no_other_actor_its_task(nodes: Any, tmp_path: Path) -> None:
+    tasks = ["a", "b", "poison1", "c", "poison2", "poison3", "d", "e"]
+    results, _ = foretold(tasks, tmp_path / "log")
+    assert results == {task: "lost" if task.startswith("poison") else task.upper() for task in tasks}
+
+
+def test_each_task_is_admitted_once_and_none_is_beside_one_that_has_to_be_alone(nodes: Any, tmp_path: Path) -> None:
+    """What somebody else has is passed over when its turn comes, foretold or not; a task that is given again is not."""
+    tasks, asked = [f"t{number}" for number in range(16)] + ["poison"], []
+    others = {"t3", "t4", "t9", "t15"}
+
+    def admit(task: str) -> Admission:
+        asked.append(task)
+        return Admission.NO if task in others else Admission.ALONE if task == "t6" else Admission.AHEAD
+
+    results, noted = foretold(tasks, tmp_path / "log", admit=admit)
+    assert sorted(asked) == sorted(tasks)
+    assert results == {**{task: task.upper() for task in tasks if task not in others}, "poison": "lost"}
+    before = next(k for k, line in enumerate(noted) if line[1:] == ("does", "t6"))
+    own = [what for process, what, _ in noted[:before] if process == noted[before][0]]
+    assert own[-1:] != ["expects"]
+
+
+def test_where_nothing_is_admitted_no_actor_is_waited_for(
+    nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmbench.engine.ray.READY_SECONDS", 0.0)
+    run_on_ray(
+        ["a", "b"],
+        partial(telling, tmp_path / "log"),
+        RayCluster(workers=1, gpus=1),  # of which the cluster has none
+        on_result=lambda task, result: pytest.fail(f"{task} was done"),
+        lost=lambda task, died: "lost",
+        admit=lambda task: Admission.NO,
+    )
+    assert not (tmp_path / "log").exists()

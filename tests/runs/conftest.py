@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -178,4 +179,17 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Item]:
         path = folder / model / f"p{number // 2:02d}_0.mp4"
         write_video(path, frames, 8)
         items.append(Item(f"{model}/p{number // 2:02d}_0", model, f"p{number // 2:02d}", path, prompt_index=0))
+    return items
+
+
+@pytest.fixture
+def mixed(tmp_path: Path, clips: list[Item]) -> list[Item]:
+    """Clips among which are one cut short, one that is no video and one that is not there."""
+    files = {2: clips[2].video.read_bytes()[:-200], 3: b"no video", 6: None}
+    items = list(clips[:9])
+    for number, data in files.items():
+        path = tmp_path / f"{number}.mp4"
+        if data is not None:
+            path.write_bytes(data)
+        items[number] = replace(clips[number], video=path)
     return items

@@ -11,7 +11,7 @@ from itertools import count
 from mmbench.config import EvaluateSettings
 from mmbench.engine.claims import TRIES, Claims, WorkClaim
 from mmbench.engine.pool import run_tasks
-from mmbench.engine.ray import RayCluster, run_on_ray
+from mmbench.engine.ray import Admission, RayCluster, run_on_ray
 from mmbench.errors import WorkerDied
 from mmbench.metrics.base import Metric
 from mmbench.runs.evaluate.clip import Task, lost, make_metrics, measure_item
@@ -89,16 +89,14 @@ def work_on_cluster(
         others = RowIndex.behind(run, errand.seen, writer.path)
         held: dict[str, WorkClaim] = {}
 
-        def mine() -> Iterator[Task]:
-            for task in tasks:
-                claim = _taken(task, claims, others, metrics)
-                if claim is None:
-                    continue
-                held[task.item.id] = claim
-                if claim.hopeless:
-                    on_result(task, lost(task, "WorkerDied", f"{task.item.video}: {HOPELESS[0]}", HOPELESS[1]))
-                else:
-                    yield task
+        def admit(task: Task) -> Admission:
+            if (claim := _taken(task, claims, others, metrics)) is None:
+                return Admission.NO
+            held[task.item.id] = claim
+            if claim.hopeless:
+                on_result(task, lost(task, "WorkerDied", f"{task.item.video}: {HOPELESS[0]}", HOPELESS[1]))
+                return Admission.NO
+            return Admission.ALONE if claim.dead else Admission.AHEAD
 
         def on_result(task: Task, row: ItemRow) -> None:
             writer.add(row)
@@ -106,21 +104,24 @@ def work_on_cluster(
             on_row(row)
 
         run_on_ray(
-            mine(),
+            tasks,
             partial(measuring_only, errand),
             cluster,
             on_result=on_result,
             name=lambda task: str(task.item.video),
             lost=lambda task, died: lost(task, "WorkerDied", died.message, died.remedy),
+            admit=admit,
             seconds=2 * settings.limits.clip_seconds + START_SECONDS,
         )
 
 
 @contextmanager
-def measuring_only(errand: Errand, worker: int) -> Iterator[Callable[[Task], ItemRow]]:
+def measuring_only(errand: Errand, worker: int) -> Iterator[_Measurer]:
     """What an actor does: it measures, and writes no row."""
-    metrics = make_metrics(errand.settings)
-    yield lambda task: measure_item(task, metrics, errand.gatherer)
+    try:
+        yield _Measurer(errand.gatherer, make_metrics(errand.settings))
+    finally:
+        errand.gatherer.close()
 
 
 def _taken(task: Task, claims: Claims, others: RowIndex, metrics: Mapping[str, Metric]) -> WorkClaim | None:
@@ -143,38 +144,63 @@ def measuring(errand: Errand, turn: int, worker: int) -> Iterator[Callable[[Task
     with Claims(run) as claims, RowWriter(run, name) as writer:
         others = RowIndex.behind(run, errand.seen, writer.path)
         try:
-            yield _Measuring(errand.gatherer, metrics, claims, others, writer)
+            yield _Measuring(_Measurer(errand.gatherer, metrics), claims, others, writer)
         finally:
             errand.gatherer.close()
 
 
 @dataclass
-class _Measuring:
-    """Measures a task and writes its row; what is expected next is opened meanwhile, unless processes have died."""
+class _Measurer:
+    """Measures a task; what is expected next is opened meanwhile."""
 
     gatherer: Gatherer
     metrics: Mapping[str, Metric]
-    claims: Claims
-    others: RowIndex
-    writer: RowWriter
     upcoming: Task | None = None
 
     def expect(self, task: Task) -> None:
         """The task that will likely follow."""
         self.upcoming = task
 
-    def __call__(self, task: Task) -> ItemRow | None:
+    def expected(self) -> Task | None:
+        """What was last expected, once."""
         upcoming, self.upcoming = self.upcoming, None
-        if (claim := _taken(task, self.claims, self.others, self.metrics)) is None:
+        return upcoming
+
+    def row(self, task: Task, upcoming: Task | None) -> ItemRow:
+        """The row of a task, `upcoming` begun beside it."""
+        if upcoming is not None:
+            self.gatherer.expect(upcoming.item, decode=upcoming.clip is None)
+        return measure_item(task, self.metrics, self.gatherer)
+
+    def __call__(self, task: Task) -> ItemRow:
+        """The row of a task."""
+        return self.row(task, self.expected())
+
+
+@dataclass
+class _Measuring:
+    """Measures what no other process has, and writes its row."""
+
+    measurer: _Measurer
+    claims: Claims
+    others: RowIndex
+    writer: RowWriter
+
+    def expect(self, task: Task) -> None:
+        """The task that will likely follow."""
+        self.measurer.expect(task)
+
+    def __call__(self, task: Task) -> ItemRow | None:
+        """The row; None for what another process has."""
+        upcoming = self.measurer.expected()
+        if (claim := _taken(task, self.claims, self.others, self.measurer.metrics)) is None:
             return None
         try:
             # Where processes have died at a clip it is looked at alone: what it does is then not another's doing.
-            if upcoming is not None and not claim.dead:
-                self.gatherer.expect(upcoming.item, decode=upcoming.clip is None)
             row = (
                 lost(task, "WorkerDied", f"{task.item.video}: {HOPELESS[0]}", HOPELESS[1])
                 if claim.hopeless
-                else measure_item(task, self.metrics, self.gatherer)
+                else self.measurer.row(task, None if claim.dead else upcoming)
             )
             self.writer.add(row)
         except BaseException:

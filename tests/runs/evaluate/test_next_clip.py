@@ -38,19 +38,6 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return seen
 
 
-@pytest.fixture
-def mixed(tmp_path: Path, clips: list[Item]) -> list[Item]:
-    """Clips among which are one cut short, one that is no video and one that is not there."""
-    files = {2: clips[2].video.read_bytes()[:-200], 3: b"no video", 6: None}
-    items = list(clips[:9])
-    for number, data in files.items():
-        path = tmp_path / f"{number}.mp4"
-        if data is not None:
-            path.write_bytes(data)
-        items[number] = replace(clips[number], video=path)
-    return items
-
-
 def told(result: EvaluateResult) -> list[object]:
     """Rows without how long they took."""
     return [
