@@ -31,7 +31,7 @@ PAUSE_SECONDS = 1.0
 BLOCK = 1 << 20
 TELLING = (
     *("ETag", "etag", "e_tag", "md5Hash", "content_md5", "crc32c", "generation", "VersionId", "version_id", "blob_id"),
-    *("LastModified", "last_modified", "last_commit", "updated", "mtime", "created"),
+    *("xet_hash", "LastModified", "last_modified", "last_commit", "updated", "uploaded_at", "mtime", "created"),
 )
 """What storages say of an object that is another when the object is; whatever of it they say is taken."""
 
@@ -118,7 +118,9 @@ def listed(url: str) -> dict[str, ObjectFacts]:
         root = storage._strip_protocol(url).rstrip("/")
         try:
             found = storage.find(root, detail=True)
-        except FileNotFoundError:
+        except FileNotFoundError as cause:
+            if _is_forbidden(cause):
+                raise
             return {}
         start = root.lstrip("/") + "/"
         inside = {name.lstrip("/"): _facts(info) for name, info in found.items()}
@@ -178,20 +180,31 @@ def _in_time(url: str, call: Callable[[threading.Event], T], end: float, moved: 
     return done[0]
 
 
-def _is_forbidden(cause: Exception) -> bool:
-    """Whether credentials lack or do not suffice; botocore's and azure's own errors are told by their names."""
-    kinds = {kind.__name__ for kind in type(cause).__mro__}
-    return isinstance(cause, PermissionError) or bool(kinds & {"NoCredentialsError", "ClientAuthenticationError"})
+def _is_forbidden(cause: BaseException | None) -> bool:
+    """Whether credentials lack or do not suffice, by what was raised or by the answer that it was raised for.
+
+    botocore's and azure's own errors are told by their names. The Hugging Face Hub answers for a repository that may
+    not be seen as for one that is not there, and its client raises FileNotFoundError for both.
+    """
+    while cause is not None:
+        kinds = {kind.__name__ for kind in type(cause).__mro__}
+        if isinstance(cause, PermissionError) or kinds & {"NoCredentialsError", "ClientAuthenticationError"}:
+            return True
+        if getattr(getattr(cause, "response", None), "status_code", None) in (401, 403):
+            return True
+        cause = cause.__cause__
+    return False
 
 
 def _told(url: str, cause: Exception) -> RemoteError:
-    if isinstance(cause, FileNotFoundError):
-        return RemoteError(f"{url}: there is no such object.", "Correct the URL, or put the file there.")
     text = " ".join(str(cause).split())[:200]
     if _is_forbidden(cause):
         return RemoteError(
             f"{url}: not permitted ({text or type(cause).__name__}).",
-            "Give credentials as the storage's own programs take them (AWS_PROFILE or AWS_ACCESS_KEY_ID for s3).",
+            "Correct the URL, or give credentials as the storage's own programs take them (AWS_PROFILE or "
+            "AWS_ACCESS_KEY_ID for s3, HF_TOKEN for hf).",
         )
+    if isinstance(cause, FileNotFoundError):
+        return RemoteError(f"{url}: there is no such object.", "Correct the URL, or put the file there.")
     said = f"{type(cause).__name__}: {text}" if text else type(cause).__name__
     return RemoteError(f"{url}: cannot be read or written ({said}).", "Check the network and the URL; run it again.")
