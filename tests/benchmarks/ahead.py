@@ -18,6 +18,9 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 for limit in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -26,6 +29,8 @@ for limit in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import numpy as np
 
 from mmbench.config import EvaluateSettings
+from mmbench.engine.pool import run_tasks
+from mmbench.engine.ray import Admission, RayCluster, run_on_ray
 from mmbench.items import Item
 from mmbench.metrics.base import FrameNeed, Maker, Networks
 from mmbench.runs.evaluate.gather import Gatherer
@@ -119,6 +124,77 @@ def next_clip(path: Path, a_frame: float, frames: int, rounds: int) -> list[str]
     return lines
 
 
+class Looking:
+    """A worker's function: looks at one item, the next one begun meanwhile where it is told of it."""
+
+    def __init__(self, device: Device) -> None:
+        self.device, self.gatherer = device, Gatherer(EvaluateSettings(), (), (), Path())
+
+    def expect(self, item: Item) -> None:
+        """The item that will follow."""
+        self.gatherer.expect(item)
+
+    def __call__(self, item: Item) -> None:
+        """One clip."""
+        self.gatherer.gather(item, [self.device])
+
+
+@contextmanager
+def looking(device: Device, worker: int) -> Iterator[Looking]:
+    """A worker."""
+    worker_function = Looking(device)
+    try:
+        yield worker_function
+    finally:
+        worker_function.gatherer.close()
+
+
+def served(items: list[Item], device: Device, by: str, foretold: bool) -> float:
+    """Seconds from the first clip's end to the last one's, of one worker: "here" or "ray"."""
+    ends: list[float] = []
+
+    def on_result(item: Item, result: None) -> None:
+        ends.append(time.perf_counter())
+
+    def lost(item: Item, died: Exception) -> None:
+        raise died
+
+    if by == "here":
+        run_tasks(items, partial(looking, device), on_result=on_result, foretell=foretold)
+    else:
+        admission = Admission.AHEAD if foretold else Admission.ALONE
+        run_on_ray(
+            items, partial(looking, device), RayCluster(), on_result=on_result, lost=lost, admit=lambda item: admission
+        )
+    assert len(ends) == len(items)
+    return ends[-1] - ends[0]
+
+
+def on_ray(path: Path, a_frame: float, frames: int, rounds: int) -> list[str]:
+    """The table of an actor of Ray beside a local worker."""
+    import ray
+
+    items = [Item(f"{n}", "model", "person", path) for n in range(9)]
+    head = ["work after each frame", "at a clip's end"]
+    head += [f"{who}, {how}" for who in ("here", "Ray") for how in ("in turn", "next clip begun", "share")]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    for name, frame in {"a third of decoding": 1 / 3, "as long as decoding": 1.0}.items():
+        for end in (0.0, 1.0):
+            device = Device(frame * a_frame, end * frames * a_frame)
+            cells = [name, f"{end:g} of its decoding"]
+            taken: dict[str, list[tuple[float, float]]] = {"here": [], "ray": []}
+            for _ in range(rounds):
+                for by, pairs in taken.items():
+                    pairs.append((served(items, device, by, False), served(items, device, by, True)))
+            for pairs in taken.values():
+                one, two = (statistics.median(column) for column in zip(*pairs, strict=True))
+                cells += [f"{one:.2f} s", f"{two:.2f} s", f"{statistics.median(b / a for a, b in pairs):.2f}"]
+            lines.append(f"| {' | '.join(cells)} |")
+    ray.shutdown()
+    return lines
+
+
 def main() -> None:
     """Print the table, and write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -154,6 +230,12 @@ def main() -> None:
         waits = f"Six such clips in series, {AHEAD_BYTES / 2**20:g} MiB for what waits."
         lines += ["", "## The next clip", "", waits, ""]
         lines += next_clip(path, a_frame, given.frames, max(1, given.rounds // 2))
+        if find_spec("ray"):
+            said = (
+                "Nine such clips, by one worker of this process and by one actor of a local Ray, in turn in each round."
+            )
+            lines += ["", "## An actor of Ray", "", said, ""]
+            lines += on_ray(path, a_frame, given.frames, max(1, given.rounds // 2))
     size = "x".join(map(str, given.size))
     text = "\n".join(
         [
