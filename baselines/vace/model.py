@@ -1,23 +1,26 @@
-"""VACE (Jiang et al. 2025) on Wan 2.1, reference to video, run by diffusers' own pipeline.
+"""VACE (Jiang et al. 2025) on Wan 2.1, reference to video: diffusers' networks, its makers' context and noise levels.
 
 Recipe of github.com/ali-vilab/VACE `vace/vace_wan_inference.py`: 81 frames of 480x832 (14B: the same here, of its two
 sizes), 16 fps, UniPC with 50 steps and shift 16, guidance 5, Wan's negative prompt, everything generated (no video, no
 mask). diffusers' documentation has another recipe, shift 3 at 480P and 30 steps: `--option shift=3` and `--steps 30`.
-Each reference is fitted into the frame on white. The prompt describes the person: take the long one.
+Each reference is fitted into the frame on white, and they come in the order given. The prompt describes the person:
+take the long one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Final
 
 from mmbench.baselines.contract import Kind, Native
 from mmbench.baselines.loading.repository import Repository
 from mmbench.baselines.options import Options, option
-from mmbench.baselines.runtime import Plan, Sampled, is_cut, place, seeded, to_uint8
-from mmbench.baselines.wan.loader import NEGATIVE, OF_VIDEOS, TEXT_TOKENS, WanBaseline, open_wan, use_unipc
+from mmbench.baselines.runtime import Plan, Sampled, place, seeded
+from mmbench.baselines.vace.context import Guided, context
+from mmbench.baselines.wan.loader import NEGATIVE, OF_VIDEOS, WanBaseline, open_wan, use_unipc
+from mmbench.baselines.wan.loop import denoise, wan_levels
 
 GIB: Final = 1024**3
 LICENCE: Final = f"Apache-2.0 (VACE, Wan); {OF_VIDEOS}"
@@ -63,22 +66,12 @@ class VACE(WanBaseline):
 
     def sample(self, plan: Plan) -> Sampled:
         assert isinstance(plan.options, VACEOptions)
-        use_unipc(self.pipe, plan.options.shift)
-        frames = self.pipe(
-            prompt=plan.prompt,
-            negative_prompt=plan.negative,
-            reference_images=list(plan.references),
-            height=plan.size[0],
-            width=plan.size[1],
-            num_frames=plan.frames,
-            num_inference_steps=plan.steps,
-            guidance_scale=plan.guidance,
-            generator=seeded(plan.seed),
-            max_sequence_length=TEXT_TOKENS,
-            output_type="np",
-        ).frames[0]
-        return Sampled(
-            frames=to_uint8(frames),
-            truncated=is_cut(self.pipe.tokenizer, plan.prompt, TEXT_TOKENS),
-            settings={"scheduler": "UniPCMultistepScheduler", "references_used": len(plan.references)},
-        )
+        pipe = self.pipe
+        use_unipc(pipe, plan.options.shift)
+        said, nothing = self.embed(plan.prompt, plan.negative)
+        pictures = len(plan.references)
+        control = context(pipe.vae, plan.references, plan.size, plan.frames)
+        noise = self.noise(replace(plan, frames=plan.frames + 4 * pictures), seeded(plan.seed))
+        velocity = Guided(pipe.transformer, said, nothing, control, plan.guidance)
+        latents = denoise(pipe.scheduler, noise, plan.steps, velocity, wan_levels(plan.steps))
+        return self.finish(latents[:, :, pictures:], pipe.scheduler, plan.prompt, pictures)

@@ -37,15 +37,20 @@ def encode_pictures(
     """
     import torch
 
-    with_axis = [torch.from_numpy(np.asarray(picture, np.float32) / 127.5 - 1) for picture in pictures]
-    mean, spread = _scale(at_hand(vae))
     found = []
-    for pixels in with_axis:
-        video = pixels.permute(2, 0, 1)[None, :, None].to(vae.device, vae.dtype) * (0.0 if blank else 1.0)
-        coded = vae.encode(video).latent_dist
-        drawn = coded.mode() if generator is None else coded.sample(generator)
-        found.append((drawn.float() - mean) / spread)
+    for picture in pictures:
+        pixels = torch.from_numpy(np.asarray(picture, np.float32) / 127.5 - 1).permute(2, 0, 1)[None, :, None]
+        found.append(encode_video(vae, pixels * (0.0 if blank else 1.0), generator))
     return torch.cat(found, dim=2)
+
+
+def encode_video(vae: Any, pixels: Tensor, generator: Generator | None = None) -> Tensor:
+    """Frames [1, 3, 4T - 3, H, W] in [-1, 1] as latents float32 [1, 16, T, h, w]; `generator` as above."""
+    mean, spread = _scale(at_hand(vae))
+    coded = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
+    drawn = coded.mode() if generator is None else coded.sample(generator)
+    found: Tensor = (drawn.float() - mean) / spread
+    return found
 
 
 def on_white(picture: Image, size: tuple[int, int]) -> Image:

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mmbench.baselines.contract import Baseline, Request
 from mmbench.baselines.counts import WAN_1_3B
 from mmbench.baselines.registry import create
+from mmbench.baselines.vace.context import context, fitted
 from mmbench.errors import MissingWeights, RequestError
 
 Load = Callable[[str, str], Baseline]
@@ -56,6 +58,49 @@ def test_every_reference_and_the_shift_count(loaded: Load, request_for: Make) ->
     assert not np.array_equal(video.frames, one)
     other = model.generate(replace(request, references=request.references[:1], options={"shift": 3.0})).frames
     assert not np.array_equal(other, one)
+
+
+def test_the_control_latents_are_the_pictures_in_order_then_a_video_to_be_made(loaded: Load, request_for: Make) -> None:
+    vae = loaded("vace", "tiny").pipe.vae  # type: ignore[attr-defined]
+    pictures = [request_for(reference=seed).references[0] for seed in (1, 2, 3)]
+    with torch.inference_mode():
+        known = context(vae, pictures, (32, 48), 9)
+        alone = [context(vae, [picture], (32, 48), 9)[:, :, :1] for picture in pictures]
+        without = context(vae, [], (32, 48), 9)
+    assert known.shape == (1, 96, 3 + 3, 4, 6)
+    for place, of_one in enumerate(alone):
+        torch.testing.assert_close(known[:, :, place : place + 1], of_one)
+    assert not torch.allclose(alone[0], alone[1])
+    torch.testing.assert_close(known[:, :, 3:], without)
+    assert known[:, 16:, :3].abs().max() == 0
+    assert bool((known[:, 32:, 3:] == 1).all())
+    torch.testing.assert_close(known[:, :16, 3:], known[:, 16:32, 3:])
+
+
+def test_pictures_of_any_shape_are_centred_on_white_as_large_as_they_fit() -> None:
+    rng = np.random.default_rng(0)
+    shapes = [(1, 1000), (1000, 1), (1, 1), (32, 48), *(tuple(rng.integers(1, 300, 2).tolist()) for _ in range(40))]
+    for height, width in shapes:
+        seen = fitted(Image.new("RGB", (width, height), "black"), (32, 48))
+        assert seen.shape == (3, 32, 48)
+        rows, columns = (int((seen[0] < 0).any(dim=axis).sum()) for axis in (1, 0))
+        assert abs(rows - min(32, 48 * height / width)) <= 1, (height, width)
+        assert abs(columns - min(48, 32 * width / height)) <= 1, (height, width)
+        assert float((seen.abs() - 1).abs().max()) < 1e-6
+        top = (32 - rows) // 2
+        assert bool((seen[:, :top] == 1).all())
+        assert bool((seen[:, top + rows :] == 1).all())
+
+
+def test_guidance_of_one_is_the_prompt_alone(loaded: Load, request_for: Make) -> None:
+    model = loaded("vace", "tiny")
+    calls: list[int] = []
+    handle = model.pipe.transformer.register_forward_hook(lambda *_: calls.append(1))  # type: ignore[attr-defined]
+    video = model.generate(replace(request_for(), guidance=1.0, steps=3))
+    near = model.generate(replace(request_for(), guidance=1.0 + 1e-6, steps=3))
+    handle.remove()
+    assert len(calls) == 3 + 6
+    assert int(np.abs(video.frames.astype(int) - near.frames.astype(int)).max()) <= 1
 
 
 def test_guidance_is_the_published_formula(loaded: Load, request_for: Make) -> None:
