@@ -1,4 +1,4 @@
-"""Models on Wan against their makers' own code, with tiny random weights: frames of whole runs.
+"""Models on Wan against their makers' own code, with tiny random weights: frames of whole runs (VACE: its own file).
 
 Set MMBENCH_UPSTREAM to a folder with checkouts named Bernini and Phantom; they also need einops and ftfy.
 What is absent is skipped. Tolerances are for float32 on a CPU; the measured differences are in baselines/README.md.
@@ -70,6 +70,12 @@ def test_bernini_r(variant: str, steps: int, tmp_path: Path, monkeypatch: pytest
         shift=5.0,
         dtype=torch.float32,
     )
+    opening = theirs.WanTransformer3DModel.from_pretrained
+
+    def in_float32(*place: Any, torch_dtype: Any = None, **more: Any) -> Any:
+        return opening(*place, torch_dtype=torch.float32, **more)  # releases name bfloat16 there, or the config's
+
+    monkeypatch.setattr(theirs.WanTransformer3DModel, "from_pretrained", in_float32)
     upstream = theirs.GEN_Wanx22(config).eval()
     ours = create("bernini_r")
     ours.load("cpu", "float32", variant, tmp_path)
