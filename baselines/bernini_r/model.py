@@ -44,7 +44,7 @@ PREFIX: Final = "You are a helpful assistant specialized in subject-to-video gen
 class BerniniOptions(Options):
     """What the published script can be told beyond a request's fields; its guidance is the text's."""
 
-    shift: float = option(5.0, "shift of the flow sigmas; 3 is the folder's own and the first release's")
+    shift: float = option(5.0, "shift of the flow sigmas; 3 is the folder's own and the first release's", 0.1, 100)
     picture_guidance: float = option(4.5, "weight of pictures against nothing")
     parallel: float = option(0.5, "share kept of what points along the guided picture")
     threshold: float = option(50.0, "length that a step of guidance is cut to, a frame of latents")

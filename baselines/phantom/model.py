@@ -49,7 +49,7 @@ RESIDENT: Final[dict[str, int]] = {"1.3b": 20 * 1024**3, "14b": 50 * 1024**3}
 class PhantomOptions(Options):
     """What the published script can be told beyond a request's fields; its guidance is the text's."""
 
-    shift: float = option(5.0, "shift of the flow sigmas")
+    shift: float = option(5.0, "shift of the flow sigmas", 0.1, 100)
     picture_guidance: float = option(5.0, "weight of pictures against nothing")
 
 

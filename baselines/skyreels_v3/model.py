@@ -39,7 +39,7 @@ RESIDENT: Final = 60 * 1024**3
 class SkyReelsOptions(Options):
     """What the published pipeline can be told beyond a request's fields; its guidance is the text's."""
 
-    shift: float = option(5.0, "shift of the flow sigmas")
+    shift: float = option(5.0, "shift of the flow sigmas", 0.1, 100)
     picture_guidance: float = option(1.0, "weight of pictures against nothing, where there is guidance")
 
 

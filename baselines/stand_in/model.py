@@ -50,7 +50,7 @@ RESIDENT: Final = {"2.1": 60 * 1024**3, "2.2": 90 * 1024**3}
 class StandInOptions(Options):
     """What the published script can be told beyond a request's fields."""
 
-    shift: float = option(5.0, "shift of the flow sigmas")
+    shift: float = option(5.0, "shift of the flow sigmas", 0.1, 100)
     switch: float = option(0.875, "of Wan 2.2: share of the steps' range above which the first network answers")
 
 

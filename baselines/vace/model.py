@@ -36,7 +36,7 @@ RESIDENT: Final[dict[str, int]] = {"1.3b": 24 * GIB, "14b": 60 * GIB}
 class VACEOptions(Options):
     """What the published script can be told beyond a request's fields."""
 
-    shift: float = option(16.0, "shift of the flow sigmas; diffusers' documentation takes 3 at 480P")
+    shift: float = option(16.0, "shift of the flow sigmas; diffusers' documentation takes 3 at 480P", 0.1, 100)
 
 
 class VACE(WanBaseline):

@@ -135,6 +135,7 @@ def denoise(
     `sigmas`, before the scheduler's shift, are the steps' own where they are not those it would choose.
     """
     scheduler.set_timesteps(steps, device=latents.device, **({"sigmas": np.array(sigmas)} if sigmas else {}))
+    scheduler.set_begin_index(0)  # else it looks the first timestep up, and takes the second of two that round alike
     for timestep in scheduler.timesteps:
         latents = scheduler.step(velocity(latents, timestep), timestep, latents, return_dict=False)[0]
     return latents
