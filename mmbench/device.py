@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Literal
@@ -83,23 +84,50 @@ def torch_as_started() -> Iterator[None]:
     """Let torch's defaults be what they are in a new process within the block: float32, on the processor, no autocast.
 
     A caller's (of a training loop in bfloat16, say) would reach into networks and change numbers; they are put back.
-    They are the whole process's while the block lasts. Nothing is done where torch is not loaded.
+    The dtype is the whole process's while the block lasts, and comes back when the last of the threads that are within
+    such a block leaves it. Nothing is done where torch is not loaded.
     """
     torch = sys.modules.get("torch")
     if torch is None:
         yield
         return
     with ExitStack() as stack:
-        before = torch.get_default_dtype()
-        if before != torch.float32:
-            torch.set_default_dtype(torch.float32)
-            stack.callback(torch.set_default_dtype, before)
-        if torch.empty(0).device.type != "cpu":
+        stack.enter_context(_FLOAT32)
+        if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
-        for kind in ("cpu", "cuda"):
+        for kind in ("cpu", "cuda", "mps"):
             if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
         yield
+
+
+class _Float32:
+    """float32 as torch's default dtype while any thread is within; the first one in remembers what it was."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._within = 0
+        self._before: torch.dtype | None = None
+
+    def __enter__(self) -> None:
+        import torch
+
+        with self._lock:
+            if not self._within:
+                self._before = torch.get_default_dtype()
+                torch.set_default_dtype(torch.float32)
+            self._within += 1
+
+    def __exit__(self, *_: object) -> None:
+        import torch
+
+        with self._lock:
+            self._within -= 1
+            if not self._within and self._before is not None:
+                torch.set_default_dtype(self._before)
+
+
+_FLOAT32 = _Float32()
 
 
 def beside_torch(name: str) -> str:

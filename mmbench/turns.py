@@ -21,13 +21,13 @@ class Turns:
     """Keeps the weights of the networks on a device within `budget` bytes; what they compute with comes on top.
 
     A network that is called while it waits is brought in before it computes, and those that were called longest ago go
-    out for it. Its numbers are the same: only where its weights lie changes. `moves` counts the ways in, `moved` their
-    bytes; `around` gives a block within which each move is made. Not for several threads.
+    out for it. Its numbers are the same: only where its weights lie changes. `moves` counts the ways in; `around`
+    gives a block within which each move is made. Not for several threads.
     """
 
     def __init__(self, budget: int, device: torch.device, move: Move | None = None) -> None:
         self.budget, self.device = budget, device
-        self.moves = self.moved = 0
+        self.moves = 0
         self.around: Callable[[], AbstractContextManager[None]] = nullcontext
         self._move = move or _to
         self._inside: OrderedDict[int, tuple[nn.Module, int]] = OrderedDict()
@@ -73,7 +73,7 @@ class Turns:
             with self.around():
                 self._move(network, self.device)
             self._inside[key] = (network, size)
-            self.moves, self.moved = self.moves + 1, self.moved + size
+            self.moves += 1
 
         return bring_in
 

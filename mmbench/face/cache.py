@@ -74,7 +74,7 @@ class FaceCache:
 
     def path(self, clip: ClipInfo) -> Path:
         """Where the track of a clip is, or would be."""
-        key = json.dumps({**self._maker, "content": clip.sha256}, sort_keys=True)
+        key = json.dumps({**self._maker, "content": clip.seen}, sort_keys=True)
         name = sha256(key.encode())
         return self.folder / name[:2] / f"{name}.npz"
 

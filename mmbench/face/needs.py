@@ -373,7 +373,8 @@ def _arcface_depends_on(settings: EvaluateSettings) -> dict[str, Any]:
 def _depends_on(settings: EvaluateSettings, backend: str, names: Sequence[str], *, random: bool) -> dict[str, Any]:
     from mmbench.weights.identity import identity
 
-    device = None if backend == "dlib" else settings.device  # dlib runs where it was built for
+    # None as in the rows of the time when dlib's networks knew no device.
+    device = None if (backend, settings.device) == ("dlib", "cpu") else settings.device
     return {"backend": backend, "device": device, "random": random, "weights": [identity(name) for name in names]}
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mmbench.video.clip import Frame
 
 
-VERSION = 3
+VERSION = 4
 """Part of the key of every kept track. Raise it with any change to detection, selection or embedding that changes a
 number."""
 

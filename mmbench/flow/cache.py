@@ -38,7 +38,7 @@ class FlowCache:
 
     def path(self, clip: ClipInfo) -> Path:
         """Where the result of a clip is, or would be."""
-        of_clip = {"content": clip.sha256, "fps": clip.fps, "said_by": clip.fps_source, "frames": clip.n_frames}
+        of_clip = {"content": clip.seen, "fps": clip.fps, "said_by": clip.fps_source, "frames": clip.n_frames}
         name = sha256(json.dumps({**self._maker, **of_clip}, sort_keys=True).encode())
         return self.folder / name[:2] / f"{name}.npz"
 

@@ -11,7 +11,7 @@ from mmbench.video.clip import Frame
 if TYPE_CHECKING:
     from torch import Tensor
 
-VERSION = 1
+VERSION = 2
 """Raise it with any change to the flow, its scores or its smoothness that changes a number."""
 
 FlowName = Literal["raft", "dis"]

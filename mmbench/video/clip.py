@@ -28,6 +28,7 @@ class ClipInfo:
     `container_fps` is what VBench would read (0 for a frame folder); `fps` is the one to use.
     `is_folder` marks a folder of frames, which VBench does not subsample.
     `times` are presentation times in seconds, shape (n_frames,), from the container where it has them.
+    `decoder` is who decodes it, "cpu" or "cuda": what is kept of its frames is kept for that one.
     """
 
     path: Path
@@ -41,11 +42,20 @@ class ClipInfo:
     sha256: str
     times: tuple[float, ...] = ()
     warnings: tuple[str, ...] = ()
+    decoder: str = "cpu"
+
+    @property
+    def seen(self) -> str:
+        """What its frames are made of: its bytes, and whoever decodes them but FFmpeg on the processor."""
+        return self.sha256 if self.decoder == "cpu" else f"{self.sha256} {self.decoder}"
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What can be known of a clip before its frames are decoded; `fps` is 0 where nothing says it."""
+    """What can be known of a clip before its frames are decoded; `fps` is 0 where nothing says it.
+
+    `decoder` is who will decode them, "cpu" or "cuda".
+    """
 
     n_frames: int
     width: int
@@ -54,6 +64,7 @@ class Scan:
     times: tuple[float, ...] = ()
     is_folder: bool = False
     warnings: tuple[str, ...] = ()
+    decoder: str = "cpu"
 
 
 class Source(Protocol):

@@ -90,6 +90,7 @@ def open_clip(
         sha256=content_digest(file, limits),
         times=scan.times,
         warnings=(*_warnings(scan, origin), *re_timed(fps, scan.fps)),
+        decoder=scan.decoder,
     )
     return Clip(info, source, limits, room)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,10 @@ from mmbench.remote.cache import forget
 from mmbench.remote.path import RemotePath
 from mmbench.runs.evaluate.evaluate import evaluate
 from mmbench.runs.evaluate.items import read_manifest
-from mmbench.runs.evaluate.store import read_rows
 from mmbench.runs.inputs.manifest import write_manifest
 from mmbench.runs.mirror import mirrored
 from mmbench.video.write import write_video
+from tests.remote.conftest import check_objects, keys
 
 pytestmark = pytest.mark.slow
 DIS = EvaluateSettings(metrics=("dynamic_degree", "motion_smoothness"), flow=FlowSettings(backend="dis"))
@@ -80,20 +79,8 @@ def put(bucket: Any, items: list[Item]) -> list[Item]:
     return [dataclasses.replace(item, video=RemotePath(f"s3://bucket/videos/{item.video.name}")) for item in items]
 
 
-def keys(run: Path) -> list[Any]:
-    return sorted((row.item.id, [(s.metric, s.value, s.inputs) for s in row.scores]) for row in read_rows(run)[0])
-
-
 def test_random_objects_come_back_and_a_change_is_noticed(bucket: Any) -> None:
-    rng = random.Random(0)
-    for size in (0, 1, 1000, 6 * 2**20 + 1):
-        for _ in range(2):  # of one size and within one second: only the ETag tells
-            data = rng.randbytes(size)
-            bucket.pipe_file("bucket/some dir/é.bin", data)
-            forget()
-            assert RemotePath("s3://bucket/some dir/é.bin").read_bytes() == data
-    with pytest.raises(RemoteError, match=r"s3://bucket/none: there is no such object"):
-        RemotePath("s3://bucket/none").read_bytes()
+    check_objects(bucket, "s3://bucket")  # only the ETag tells them apart
     with pytest.raises(RemoteError, match=r"s3://other/none: "):
         RemotePath("s3://other/none").read_bytes()
 

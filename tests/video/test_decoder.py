@@ -13,6 +13,11 @@ from av.video.reformatter import VideoReformatter
 
 from mmbench.config import EvaluateSettings
 from mmbench.errors import MMBenchError
+from mmbench.flow.cache import FlowCache
+from mmbench.items import Item
+from mmbench.runs.evaluate.clip import make_metrics
+from mmbench.runs.evaluate.inputs import Inputs
+from mmbench.scores import Provenance
 from mmbench.video.container import reader, shown
 from mmbench.video.container.decoder import PLANAR, accelerator_of, check_decoder
 from mmbench.video.read import open_clip
@@ -94,6 +99,38 @@ def test_a_decoder_that_gives_others_is_told_and_not_used(
     clip = open_clip(path, decode="cuda")
     assert [warning for warning in clip.info.warnings if warning.startswith("decoder: cuda")]
     np.testing.assert_array_equal(list(clip.frames()), expected)
+
+
+def test_a_clip_that_the_gpu_does_not_take_is_told_and_decoded(
+    tmp_path: Path, frames: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path / "clip.mp4", frames, "libx264", "yuv420p")
+    expected = list(open_clip(path).frames())
+
+    def accelerator(name: str) -> None:
+        if name != "cpu":
+            raise av.error.ExternalError(1, "no decoder for this size")
+
+    monkeypatch.setattr(reader, "accelerator_of", accelerator)
+    clip = open_clip(path, decode="cuda")
+    (said,) = [warning for warning in clip.info.warnings if warning.startswith("decoder")]
+    assert "does not take it" in said and "processor decodes" in said and clip.info.decoder == "cpu"
+    np.testing.assert_array_equal(list(clip.frames()), expected)
+
+
+def test_what_a_gpu_decoded_is_kept_apart(tmp_path: Path, frames: list[Any], stand_in: list[str]) -> None:
+    path = written(tmp_path / "clip.mp4", frames, "libx264", "yuv420p")
+    here, there = open_clip(path).info, open_clip(path, decode="cuda:1").info
+    assert (here.decoder, there.decoder) == ("cpu", "cuda") and here.sha256 == there.sha256
+    flows = FlowCache(tmp_path, {}, Provenance("dis"))
+    assert flows.path(here) != flows.path(there)
+    item = Item("m/0", "m", "p", path)
+    metrics = make_metrics(EvaluateSettings(metrics=("face_rate", "motion_smoothness")))
+    keys = []
+    for decode in ("cpu", "cuda", "cuda:1"):
+        inputs = Inputs(EvaluateSettings(decode=decode), metrics, [item])
+        keys.append((inputs.limits, *inputs.parts(item).values()))
+    assert keys[1] == keys[2] and not set(keys[0]) & set(keys[1])
 
 
 def test_codecs_that_leave_bits_open_are_decoded_on_the_processor(

@@ -107,7 +107,7 @@ class PhotographsNeed(ReferenceNeed[Photographs]):
     """The references of an item told apart by who has seen them, embedded by dlib's recogniser."""
 
     name = "photographs"
-    revision = 3
+    revision = 4
     without: Likeness | None = PHOTOGRAPHED
     """What is taken where the run's own people do not say it."""
 

@@ -14,7 +14,7 @@ from time import sleep
 from typing import Any
 
 from mmbench.config import EvaluateSettings
-from mmbench.device import check_arithmetic, torch_device
+from mmbench.device import torch_device
 from mmbench.engine.claims import POLL_SECONDS
 from mmbench.engine.shard import Shard
 from mmbench.engine.spread import Spread
@@ -26,7 +26,7 @@ from mmbench.metrics.registry import in_order, producer
 from mmbench.remote.cache import forget
 from mmbench.remote.path import check_storages
 from mmbench.runs.evaluate.clip import Task, composed, make_metrics
-from mmbench.runs.evaluate.gather import Gatherer
+from mmbench.runs.evaluate.gather import Gatherer, check_devices
 from mmbench.runs.evaluate.index import RowIndex, same_as
 from mmbench.runs.evaluate.inputs import Inputs, digest_of
 from mmbench.runs.evaluate.plan import EvaluatePlan, answers, make_plan
@@ -39,7 +39,6 @@ from mmbench.runs.evaluate.store import ROWS, RowWriter, next_attempt
 from mmbench.runs.evaluate.work import Errand, work, work_on_cluster
 from mmbench.runs.inputs.pictures import placed
 from mmbench.runs.mirror import mirrored
-from mmbench.video.container.decoder import check_decoder
 
 __all__ = ["EvaluateResult", "default_workers", "evaluate"]
 
@@ -300,7 +299,7 @@ def _check(items: Sequence[Item], settings: EvaluateSettings) -> None:
             raise ManifestError(said, "Correct it in the manifest.")
     if not items:
         raise ManifestError("There is nothing to evaluate.", "Give at least one video.")
-    _check_device(settings)
+    check_devices(settings)
     forget()
     check_storages(path for item in items for path in (item.video, *item.references, *filter(None, [item.condition])))
     if settings.flow.weights and not settings.flow.weights.is_file():
@@ -341,13 +340,6 @@ def _changes(before: Any, settings: EvaluateSettings) -> list[str]:
     now = settings.model_dump(mode="json", exclude={"metrics"})
     changed = _changed(before, now)
     return [f"Other settings than before: {changed}. What depends on them is measured again."] if changed else []
-
-
-def _check_device(settings: EvaluateSettings) -> None:
-    check_arithmetic(settings.device, settings.precision)
-    check_decoder(settings.decode)
-    if settings.device != "cpu":  # the processor is always there, and torch need not be imported to say so
-        torch_device(settings.device)
 
 
 def _changed(old: dict[str, Any], new: dict[str, Any], within: str = "") -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbench.config import EvaluateSettings
-from mmbench.device import torch_as_started
+from mmbench.device import check_arithmetic, torch_as_started, torch_device
 from mmbench.errors import MissingDependency, MissingWeights, MMBenchError, WeightsError, machine_fault
 from mmbench.files import Progress
 from mmbench.items import Item
@@ -17,6 +17,7 @@ from mmbench.metrics.base import Evidence, FrameNeed, Maker, Metric, Need, Netwo
 from mmbench.runs.evaluate.fault import fault
 from mmbench.runs.evaluate.profile import DECODING, LOADING, MOVING, Stopwatch, chosen_profile
 from mmbench.runs.evaluate.rows import MeasuredFile
+from mmbench.video.container.decoder import check_decoder
 
 if TYPE_CHECKING:
     from mmbench.turns import Turns
@@ -239,11 +240,18 @@ class Gatherer:
         return self._readers[need]
 
 
+def check_devices(settings: EvaluateSettings) -> None:
+    """Raise MMBenchError where this machine lacks a device, an arithmetic or a decoder that the settings name."""
+    check_arithmetic(settings.device, settings.precision)
+    check_decoder(settings.decode)
+    if settings.device != "cpu":  # the processor is always there, and torch need not be imported to say so
+        torch_device(settings.device)
+
+
 def _turns(settings: EvaluateSettings) -> Turns | None:
     """What keeps the networks within the settings' part of a device; None where nothing bounds them."""
     if settings.network_gib is None or settings.device == "cpu":
         return None
-    from mmbench.device import torch_device
     from mmbench.turns import Turns
 
     return Turns(int(settings.network_gib * 2**30), torch_device(settings.device))

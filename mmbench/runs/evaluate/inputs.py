@@ -55,12 +55,14 @@ class Inputs:
             if isinstance(need, RunNeed):
                 self._shares[need] = need.inputs(people)
         self._metrics = metrics
-        self.limits = digest_of(settings.limits)
+        # A GPU's decoder gives the same pixels, of which each clip's first frame is the proof: its rows are its own.
+        decoder = [] if settings.decode == "cpu" else ["cuda"]
+        self.limits = digest_of([settings.limits, *decoder] if decoder else settings.limits)
         self._fixed: dict[str, str] = {}
         self._reads: dict[str, list[str]] = {}
         for name, metric in metrics.items():
             own = [name, metric_version(name), metric.revision, metric.options()]
-            self._fixed[name] = digest_of([VERSION, own, [needs[need] for need in metric.needs]])
+            self._fixed[name] = digest_of([VERSION, own, [needs[need] for need in metric.needs], *decoder])
             read = set(metric.reads).union(*(need.reads for need in metric.needs))
             self._reads[name] = sorted(read)
         self._contents: dict[Path, str] = {}

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mmbench.errors import MediaError
 from mmbench.items import is_picture
 from mmbench.video.clip import ClipInfo, Frame, Scan
+from mmbench.video.container.decoder import CPU
 from mmbench.video.limits import DEFAULT_LIMITS, MediaLimits
 from mmbench.video.read import Clip, check_rate, choose_rate, open_clip
 
@@ -41,14 +42,16 @@ class MemorySource:
             yield frame
 
 
-def open_frames(frames: Any, fps: float | None = None, limits: MediaLimits = DEFAULT_LIMITS) -> Clip:
+def open_frames(frames: Any, fps: float | None = None, limits: MediaLimits = DEFAULT_LIMITS, decode: str = CPU) -> Clip:
     """The clip of a path, or of frames in memory at `fps` (None: the file's own, or the assumed 8).
+
+    `decode` is who decodes a file, as for `mmbench.video.read.open_clip`.
 
     A clip in memory is known by a sha256 of its pixels, so that what was found of it is found again.
     Raises MediaError, ManifestError for a rate that is none.
     """
     if isinstance(frames, str | os.PathLike):
-        return open_clip(Path(frames), fps, limits)
+        return open_clip(Path(frames), fps, limits, decode=decode)
     check_rate(NAME, fps)
     pixels = to_frames(frames)
     count, height, width, _ = pixels.shape

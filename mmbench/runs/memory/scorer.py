@@ -17,7 +17,7 @@ from mmbench.files import Progress, content_of, scratch, sha256, silent
 from mmbench.items import Item, is_picture
 from mmbench.metrics.base import ClipMetric, DerivedMetric, Evidence, Metric, SetMetric, StoredFeatures
 from mmbench.runs.evaluate.clip import make_metrics, scores_of
-from mmbench.runs.evaluate.gather import Gatherer
+from mmbench.runs.evaluate.gather import Gatherer, check_devices
 from mmbench.runs.inputs.pictures import placed
 from mmbench.runs.memory.frames import NAME, open_frames, to_picture
 from mmbench.scores import Score
@@ -72,6 +72,7 @@ class Scorer:
     def __post_init__(self) -> None:
         self.metrics = (self.metrics,) if isinstance(self.metrics, str) else tuple(self.metrics)
         self.settings = self.settings.model_copy(update={"metrics": self.metrics})
+        check_devices(self.settings)
         self._made: dict[str, Metric] = make_metrics(self.settings)
         self._folder = scratch(self)
         self._known: OrderedDict[str, Gatherer] = OrderedDict()
@@ -134,12 +135,14 @@ class Scorer:
 
     @torch_as_started()
     def _scored(self, clip: ClipInput) -> tuple[Evidence, dict[str, Score]]:
-        opened = open_frames(clip.frames, clip.fps, MediaLimits(**dict(self.settings.limits)))
+        limits = MediaLimits(**dict(self.settings.limits))
+        opened = open_frames(clip.frames, clip.fps, limits, self.settings.decode)
         item = self._item(clip)
         digest, everybody = self._everybody(item)
         key = (opened.info.sha256, opened.info.fps, replace(item, video=Path(NAME)), digest)
-        if self._last is not None and self._last[0] == key:  # several metrics ask for one clip in turn
-            return self._last[1]
+        last = self._last  # another thread may put its own clip there meanwhile
+        if last is not None and last[0] == key:  # several metrics ask for one clip in turn
+            return last[1]
         gatherer = self._gatherer(digest, everybody)
         evidence, unmet = gatherer.gather(item, clip=opened)
         of_clip = {n: m for n, m in self._made.items() if isinstance(m, ClipMetric | DerivedMetric)}
@@ -148,7 +151,7 @@ class Scorer:
             if isinstance(self._made.get(name), SetMetric):
                 found[name] = Score.missing(name, "It is a number of many clips, not of one.", OF_A_SET)
         self._last = (key, (evidence, found))
-        return self._last[1]
+        return evidence, found
 
     def _item(self, clip: ClipInput) -> Item:
         known = next((item for item in self._items if item.identity == clip.identity), None)

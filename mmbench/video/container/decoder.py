@@ -2,8 +2,8 @@
 
 H.264, HEVC, VP9 and AV1 say to the bit what a decoder has to give, so NVIDIA's gives what FFmpeg's does; the planes
 come back in another order, and are put into FFmpeg's before anything else looks at them. Everything else, and what the
-GPU's decoder does not take (a size, a profile), is decoded on the processor. A GPU's decoder may let damage pass that
-FFmpeg's refuses.
+GPU's decoder does not take (a size, a profile), is decoded on the processor, and the clip says so. A GPU's decoder may
+let damage pass that FFmpeg's refuses, so what is measured of its frames is kept apart.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ def check_decoder(name: str) -> None:
 
 
 def accelerator_of(name: str) -> HWAccel | None:
-    """What PyAV opens a file with; None for the processor. Streams that the GPU does not take fall back to FFmpeg."""
+    """What PyAV opens a file with; None for the processor. A stream that the GPU does not take is an error."""
     from av.codec.hwaccel import HWAccel
 
     if name == CPU:
         return None
     kind, index = kind_and_index(name)
-    return HWAccel(kind, str(index), allow_software_fallback=True)
+    return HWAccel(kind, str(index), allow_software_fallback=False)
 
 
 def in_order(picture: VideoFrame, reformatter: VideoReformatter) -> VideoFrame:

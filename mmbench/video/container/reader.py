@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmbench.device import kind_and_index
 from mmbench.errors import MediaError
 from mmbench.video.clip import CONVERT, Frame, Scan
 from mmbench.video.container import rates, shown, tracks
@@ -71,7 +72,7 @@ class Container:
         pixels = shown.pixels(first, VideoReformatter(), shown.display_matrix(first))
         height, width = pixels.shape[:2]
         said = (*notes, *_warnings(ratio, times), *shown.notes(first, transfer), *self._choose(codec, pixels))
-        return Scan(len(stamps), width, height, fps, times, warnings=said)
+        return Scan(len(stamps), width, height, fps, times, warnings=said, decoder=kind_and_index(self.decode)[0])
 
     def frames(self) -> Generator[Frame, None, None]:
         """Decode with one thread, so that memory and results are the same everywhere."""
@@ -100,20 +101,23 @@ class Container:
             return picture, int(stream.codec_context.color_trc or 0)
 
     def _choose(self, codec: str, first: Frame) -> tuple[str, ...]:
-        """Leave the decoding to the processor where a GPU's would not give its pixels, and say so."""
-        if self.decode == CPU:
+        """Leave the decoding to the processor where a GPU's would not give its pixels, and say why."""
+        if self.decode == CPU or (why := self._unlike(codec, first)) is None:
             return ()
-        if codec not in EXACT:
-            said = f"decoder: {self.decode} is not asked for {codec}, which the processor decodes."
-            self.decode = CPU
-            return (said,)
-        with closing(self.frames()) as frames:
-            given = next(frames, None)
-        if given is not None and np.array_equal(given, first):
-            return ()
-        said = f"decoder: {self.decode} gives another first frame than the processor, which decodes this clip."
+        said = f"decoder: {self.decode} {why}; the processor decodes this clip."
         self.decode = CPU
         return (said,)
+
+    def _unlike(self, codec: str, first: Frame) -> str | None:
+        """Why the GPU does not decode this clip as the processor does; None where its first frame is the same."""
+        if codec not in EXACT:
+            return f"is not asked for {codec}"
+        try:
+            with closing(self.frames()) as frames:
+                other = next(frames, None)
+        except MediaError as error:
+            return f"does not take it ({error.message.removeprefix(f'{self.path}: ').rstrip('.')})"
+        return None if other is not None and np.array_equal(other, first) else "gives another first frame"
 
     def _check(self, picture: VideoFrame) -> None:
         if picture.is_corrupt:
