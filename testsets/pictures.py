@@ -23,9 +23,14 @@ MAX_SIDE = 1024
 
 
 def decode(data: bytes, where: str) -> Image:
-    """The picture in `data` as RGB, turned upright. Raises MediaError: no picture, unknown type, damaged, too large."""
+    """The picture in `data` as `mmbench.video.image.to_rgb` shows it: upright, RGB, white where it is transparent.
+
+    Raises MediaError: no picture, unknown type, damaged, too large.
+    """
     from PIL import Image as pillow
-    from PIL import ImageOps, UnidentifiedImageError
+    from PIL import UnidentifiedImageError
+
+    from mmbench.video.image import to_rgb
 
     try:
         with warnings.catch_warnings():
@@ -34,7 +39,7 @@ def decode(data: bytes, where: str) -> Image:
         if image.width * image.height > MAX_PIXELS:
             raise MediaError(f"{where}: {image.width}x{image.height} pixels are too many.", "Use a smaller picture.")
         image.load()
-        return ImageOps.exif_transpose(image).convert("RGB")
+        return pillow.fromarray(to_rgb(image))
     except (UnidentifiedImageError, pillow.DecompressionBombError, pillow.DecompressionBombWarning) as cause:
         raise MediaError(f"{where}: not a picture of a known type.", f"Known: {', '.join(FORMATS)}.") from cause
     except (OSError, SyntaxError, ValueError, LookupError, TypeError, EOFError, struct.error, zlib.error) as cause:

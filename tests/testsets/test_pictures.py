@@ -12,7 +12,11 @@ import pytest
 from PIL import Image
 
 from mmbench.errors import MediaError
+from mmbench.model.pipeline.faces import to_rgb as pipeline_pixels
 from mmbench.testsets.pictures import MAX_SIDE, crop_face, decode, fit, save_png
+from mmbench.video.image import read_image
+
+JPEG = b"\xff\xd8"
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -43,6 +47,37 @@ def ramp() -> Image.Image:
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "GIF"])
 def test_known_types_become_rgb(ramp, kind):
     assert decode(encoded(ramp, kind), "x").mode == "RGB"
+
+
+def test_every_door_shows_one_picture(tmp_path, ramp):
+    """A set's picture, a frame and the pipeline's reference: the same pixels, clear parts white, deep grey scaled."""
+    rng = np.random.default_rng(0)
+    colours = rng.integers(0, 256, (12, 9, 4), dtype=np.uint8)
+    deep = rng.integers(0, 65536, (12, 9), dtype=np.uint16)
+    palette = Image.fromarray(colours[..., :3]).quantize(7)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    cases = {
+        "rgba": encoded(Image.fromarray(colours), "PNG"),
+        "grey-alpha": encoded(Image.fromarray(colours[..., :2], "LA"), "PNG"),
+        "palette": encoded(palette, "PNG", transparency=3),
+        "keyed": encoded(Image.fromarray(colours[..., :3]), "PNG", transparency=tuple(map(int, colours[0, 0, :3]))),
+        "deep": encoded(Image.fromarray(deep), "PNG"),
+        "bits": encoded(ramp.convert("1"), "PNG"),
+        "inks": encoded(ramp.convert("CMYK"), "JPEG"),
+        "turned": encoded(ramp, "JPEG", exif=turned),
+    }
+    for name, data in cases.items():
+        file = tmp_path / f"{name}.{'jpg' if data[:2] == JPEG else 'png'}"
+        file.write_bytes(data)
+        shown = np.asarray(decode(data, name))
+        assert np.array_equal(shown, read_image(file)), name
+        with Image.open(file) as opened:
+            assert np.array_equal(shown, pipeline_pixels(opened)), name
+    assert np.array_equal(np.asarray(decode(cases["deep"], "deep"))[..., 0], np.round(deep / 257))
+    clear = colours.copy()
+    clear[..., 3] = 0
+    assert np.asarray(decode(encoded(Image.fromarray(clear), "PNG"), "clear")).min() == 255
 
 
 @pytest.mark.parametrize(

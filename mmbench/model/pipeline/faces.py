@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from mmbench.errors import ReferenceFaceError, RequestError
 from mmbench.face.cut import square_cut
 from mmbench.face.geometry import largest
 from mmbench.model.network.pixels import CLIP_MEAN, CLIP_STD
+from mmbench.video.image import to_rgb as pillow_rgb
 
 if TYPE_CHECKING:
     from mmbench.face.types import Analyser
@@ -79,13 +80,9 @@ def analyse_references(
 
 
 def to_rgb(picture: Picture) -> NDArray[np.uint8]:
-    """Any accepted picture as uint8 RGB [H, W, 3]: upright by its EXIF note, what is transparent white."""
+    """Any accepted picture as uint8 RGB [H, W, 3]; a PIL image by `mmbench.video.image.to_rgb`."""
     if isinstance(picture, Image.Image):
-        upright = ImageOps.exif_transpose(picture)
-        if upright.has_transparency_data:
-            clear = upright.convert("RGBA")
-            upright = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)
-        return np.asarray(upright.convert("RGB"))
+        return pillow_rgb(picture)
     if isinstance(picture, Tensor) and picture.ndim == 3 and picture.shape[0] == 3 and picture.is_floating_point():
         return (picture.detach().cpu().float().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     if isinstance(picture, np.ndarray) and picture.ndim == 3 and picture.shape[2] == 3 and picture.dtype == np.uint8:
