@@ -90,7 +90,10 @@ class Evidence:
     def __getitem__(self, need: Need[T]) -> T:
         """What meets the need. Raises NoEvidence where nothing does: nobody asked for it, or the item has none."""
         if (found := self.get(need)) is None:
-            raise NoEvidence(f"Nothing of this clip meets the need: {need.name}.", "Give what it is found in.")
+            raise NoEvidence(
+                f"Nothing is known of this clip's {need.name}.",
+                "It was not given, or none of its metrics asked for it.",
+            )
         return found
 
     def get(self, need: Need[T]) -> T | None:

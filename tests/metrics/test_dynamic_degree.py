@@ -86,5 +86,5 @@ def test_states_merge_to_the_mean_over_clips():
 
 def test_without_flow_it_is_said_that_there_is_none():
     clip = ClipInfo(Path("a.mp4"), 9, 64, 64, 8.0, "container", 8.0, False, "0" * 64)
-    with pytest.raises(NoEvidence, match="meets the need: flow"):
+    with pytest.raises(NoEvidence, match="Nothing is known of this clip's flow"):
         DynamicDegree().measure(Evidence(Item("a", "m", "i", Path("a.mp4")), clip))

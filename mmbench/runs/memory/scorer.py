@@ -70,6 +70,7 @@ class Scorer:
     groups: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._check()
         self.metrics = (self.metrics,) if isinstance(self.metrics, str) else tuple(self.metrics)
         self.settings = self.settings.model_copy(update={"metrics": self.metrics})
         check_devices(self.settings)
@@ -82,6 +83,19 @@ class Scorer:
             self._placed(Item(name, "", name, Path(NAME), references=_listed(pictures), group=self.groups.get(name)))
             for name, pictures in self.people.items()
         )
+
+    def _check(self) -> None:
+        if not isinstance(self.settings, EvaluateSettings):
+            kind = type(self.settings).__name__
+            raise RequestError(f"`settings` is a {kind}.", "Give mmbench.config.EvaluateSettings(...).")
+        for name, given in (("people", self.people), ("groups", self.groups)):
+            if not isinstance(given, Mapping):
+                kind = type(given).__name__
+                raise RequestError(
+                    f"`{name}` is a {kind}.", f"Give a mapping by the people's names: {name}={{'ann': ...}}."
+                )
+        if others := sorted(set(self.groups) - set(self.people)):
+            raise RequestError(f"`groups` names {', '.join(others)}, who are not among `people`.", "Give theirs too.")
 
     def __getstate__(self) -> dict[str, Any]:
         """What another process is sent: what to make, no network and nothing found."""

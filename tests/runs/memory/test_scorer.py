@@ -314,3 +314,18 @@ def test_a_number_of_a_set_is_told_to_be_one() -> None:
     found = score(still, metrics=["inception_score"], settings=chosen, fps=8)
     assert found["inception_score"].status == "missing" and "many clips" in found["inception_score"].reason
     assert "of_set" in found["inception_score"].remedy
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"people": [Image.new("RGB", (9, 9))]}, "`people` is a list"),
+        ({"groups": "ann"}, "`groups` is a str"),
+        ({"groups": {"ann": "a"}}, "ann, who are not among"),
+        ({"settings": {"device": "cpu"}}, "`settings` is a dict"),
+    ],
+    ids=["people", "groups", "strangers", "settings"],
+)
+def test_what_a_scorer_is_made_of_is_looked_at(given: dict[str, Any], said: str):
+    with pytest.raises(RequestError, match=said):
+        Scorer(("motion_smoothness",), **given)
