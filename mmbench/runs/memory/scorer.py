@@ -70,7 +70,7 @@ class Scorer:
     groups: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._check()
+        _check(self.settings, self.people, self.groups)
         self.metrics = (self.metrics,) if isinstance(self.metrics, str) else tuple(self.metrics)
         self.settings = self.settings.model_copy(update={"metrics": self.metrics})
         check_devices(self.settings)
@@ -83,19 +83,6 @@ class Scorer:
             self._placed(Item(name, "", name, Path(NAME), references=_listed(pictures), group=self.groups.get(name)))
             for name, pictures in self.people.items()
         )
-
-    def _check(self) -> None:
-        if not isinstance(self.settings, EvaluateSettings):
-            kind = type(self.settings).__name__
-            raise RequestError(f"`settings` is a {kind}.", "Give mmbench.config.EvaluateSettings(...).")
-        for name, given in (("people", self.people), ("groups", self.groups)):
-            if not isinstance(given, Mapping):
-                kind = type(given).__name__
-                raise RequestError(
-                    f"`{name}` is a {kind}.", f"Give a mapping by the people's names: {name}={{'ann': ...}}."
-                )
-        if others := sorted(set(self.groups) - set(self.people)):
-            raise RequestError(f"`groups` names {', '.join(others)}, who are not among `people`.", "Give theirs too.")
 
     def __getstate__(self) -> dict[str, Any]:
         """What another process is sent: what to make, no network and nothing found."""
@@ -235,6 +222,20 @@ def score(
     0.0
     """
     return Scorer(metrics, settings or EvaluateSettings(), people or {})(frames, **given)
+
+
+def _check(settings: Any, people: Any, groups: Any) -> None:
+    """Raise RequestError for what no scorer can be made of."""
+    if not isinstance(settings, EvaluateSettings):
+        raise RequestError(f"`settings` is a {type(settings).__name__}.", "Give mmbench.config.EvaluateSettings(...).")
+    for name, given in (("people", people), ("groups", groups)):
+        if not isinstance(given, Mapping):
+            kind = type(given).__name__
+            raise RequestError(
+                f"`{name}` is a {kind}.", f"Give a mapping by the people's names: {name}={{'ann': ...}}."
+            )
+    if others := sorted(set(groups) - set(people)):
+        raise RequestError(f"`groups` names {', '.join(others)}, who are not among `people`.", "Give theirs too.")
 
 
 def _listed(pictures: Any) -> tuple[Any, ...]:
