@@ -59,7 +59,7 @@ def test_every_door_shows_one_picture(tmp_path, ramp):
     turned[0x0112] = 6
     cases = {
         "rgba": encoded(Image.fromarray(colours), "PNG"),
-        "grey-alpha": encoded(Image.fromarray(colours[..., :2], "LA"), "PNG"),
+        "grey-alpha": encoded(Image.fromarray(colours).convert("LA"), "PNG"),
         "palette": encoded(palette, "PNG", transparency=3),
         "keyed": encoded(Image.fromarray(colours[..., :3]), "PNG", transparency=tuple(map(int, colours[0, 0, :3]))),
         "deep": encoded(Image.fromarray(deep), "PNG"),

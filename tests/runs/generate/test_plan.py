@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmbench.runs.generate.plan import Job, choose_jobs
+from mmbench.baselines.registry import create
+from mmbench.config import GenerateSettings
+from mmbench.runs.generate.plan import Job, choose_jobs, what_is_asked
 from mmbench.testsets.types import Identity, Prompt
 
 
@@ -34,3 +37,11 @@ def test_a_limit_takes_identities_in_turn(counts: list[int], limit: int) -> None
         if own < count:  # it could have had more: nobody has more than one above it
             assert max(taken.values()) <= own + 1
         assert [job.prompt.index for job in chosen if job.identity.id == f"id{who}"] == list(range(own))
+
+
+def test_a_wrapper_that_makes_other_videos_asks_for_another_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = GenerateSettings(models=("vace",)).for_model("vace")
+    model = create("vace")
+    now = what_is_asked(settings, model, "tiny", "s")
+    monkeypatch.setattr(type(model), "recipe", 1)
+    assert now != what_is_asked(settings, model, "tiny", "s")
