@@ -144,7 +144,7 @@ class Model(ABC):
     """One line on what its weights and the videos made with them may be used for, or that nothing is said of videos.
 
     The registry of weights holds the details per file."""
-    recipe: ClassVar[int] = 1
+    edition: ClassVar[int] = 1
     """Raised when the same request and weights give other videos: those of before are then another folder's."""
     conditioned_on: ClassVar[tuple[str, ...]] = ()
     """Recognisers (names of weight files) that it sees the person through or was trained against.

@@ -47,7 +47,7 @@ class VACE(WanBaseline):
     variants: ClassVar[tuple[str, ...]] = ("1.3b", "14b")
     tiny_variants: ClassVar[tuple[str, ...]] = ("tiny",)
     licence: ClassVar[str] = LICENCE
-    recipe: ClassVar[int] = 2  # its makers' context and noise levels; the first one was diffusers' pipeline
+    edition: ClassVar[int] = 2  # its makers' context and noise levels; the first one was diffusers' pipeline
     repositories: ClassVar[Mapping[str, Repository]] = REPOSITORIES
     negative: ClassVar[str] = NEGATIVE
     paper_parts: ClassVar[tuple[str, ...]] = ("transformer", "text_encoder", "vae")

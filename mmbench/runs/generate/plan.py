@@ -104,7 +104,7 @@ def what_is_asked(settings: GenerateSettings, model: Baseline, variant: str, tes
         "testset": testset,
         **asked,
         "variant": variant,
-        **({"recipe": model.recipe} if model.recipe > 1 else {}),
+        **({"edition": model.edition} if model.edition > 1 else {}),
         "options": model.changed_options(settings.options),
         **({"face_form": face_rules().digest} if settings.prompt_kind == FACE else {}),
         "first_frame_options": maker.changed_options(settings.first_frame_options) if maker else {},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmbench.baselines.registry import create
+from mmbench.baselines.registry import BASELINES, create
 from mmbench.config import GenerateSettings
 from mmbench.runs.generate.plan import Job, choose_jobs, what_is_asked
 from mmbench.testsets.types import Identity, Prompt
@@ -43,5 +44,12 @@ def test_a_wrapper_that_makes_other_videos_asks_for_another_folder(monkeypatch: 
     settings = GenerateSettings(models=("vace",)).for_model("vace")
     model = create("vace")
     now = what_is_asked(settings, model, "tiny", "s")
-    monkeypatch.setattr(type(model), "recipe", 1)
+    monkeypatch.setattr(type(model), "edition", 1)
     assert now != what_is_asked(settings, model, "tiny", "s")
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_every_registered_models_request_can_be_told(name: str) -> None:
+    model = create(name)
+    asked = what_is_asked(GenerateSettings(models=(name,)).for_model(name), model, model.variants[0], "s")
+    assert json.loads(json.dumps(asked)) == asked
