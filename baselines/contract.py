@@ -144,8 +144,6 @@ class Model(ABC):
     """One line on what its weights and the videos made with them may be used for, or that nothing is said of videos.
 
     The registry of weights holds the details per file."""
-    edition: ClassVar[int] = 1
-    """Raised when the same request and weights give other videos: those of before are then another folder's."""
     conditioned_on: ClassVar[tuple[str, ...]] = ()
     """Recognisers (names of weight files) that it sees the person through or was trained against.
 
@@ -219,6 +217,8 @@ class Baseline(Model):
 
     kind: ClassVar[Kind]
     default_prompt_kind: ClassVar[PromptKind] = "long"
+    edition: ClassVar[int] = 1
+    """Raised when the same request and weights give other videos: those of before are then another folder's."""
     needs_trigger: ClassVar[bool] = False
 
     def __init__(self, prompt_kind: PromptKind | None = None) -> None:

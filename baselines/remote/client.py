@@ -54,6 +54,7 @@ class Remote(Baseline):
         self.variants = tuple(about["variants"])  # type: ignore[misc]
         self.tiny_variants = tuple(about["tiny_variants"])  # type: ignore[misc]
         self.needs_trigger = about["needs_trigger"]  # type: ignore[misc]
+        self.edition = about["edition"]  # type: ignore[misc]
         self._recognisers = {key: tuple(names) for key, names in about.get("recognisers", {}).items()}
         self._native = {key: wire.native_from_json(value) for key, value in about["native"].items()}
         super().__init__(about["prompt_kind"])

@@ -32,6 +32,7 @@ def answer(model: Baseline, op: str, args: dict[str, Any]) -> Any:
             "tiny_variants": list(model.tiny_variants),
             "recognisers": {name: list(model.recognisers(name)) for name in model.variants},
             "prompt_kind": model.prompt_kind,
+            "edition": model.edition,
             "needs_trigger": model.needs_trigger,
             "native": {
                 name: wire.native_to_json(model.native(name)) for name in (*model.variants, *model.tiny_variants)

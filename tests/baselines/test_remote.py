@@ -25,6 +25,7 @@ from mmbench.baselines.contract import Baseline, Native, Video, VideoInfo
 class Toy(Baseline):
     name = "toy"
     kind = "identity"
+    edition = 3
     variants = ("one", "two")
 
     def native(self, variant=None):
@@ -57,7 +58,7 @@ def toy(tmp_path: Path) -> Iterator[Remote]:
 
 
 def test_frames_and_facts_cross_the_pipe(toy: Remote, request_for: Callable[..., Request]) -> None:
-    assert (toy.kind, toy.variants, toy.prompt_kind) == ("identity", ("one", "two"), "long")
+    assert (toy.kind, toy.edition, toy.variants, toy.prompt_kind) == ("identity", 3, ("one", "two"), "long")
     assert toy.native("two").size == (16, 24)
     toy.load("cpu", "auto", "one", Path())
     request = request_for(steps=9, size=(16, 24))
